@@ -1,0 +1,9 @@
+"""`python -m embedrun`."""
+
+from __future__ import annotations
+
+import sys
+
+from embedrun.cli import main
+
+sys.exit(main())

@@ -1,0 +1,269 @@
+"""Carrying out a plan: each step reused or run, recorded, and shown."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from embedrun import console as consoles
+from embedrun.artifacts import Comparison, Endpoint, Model, RetrievalSet, Scores
+from embedrun.errors import EmbedrunError, PluginError, RequirementError, StageError, UserError
+from embedrun.memory import PeakMemory
+from embedrun.models import carried, fetch
+from embedrun.plan import ROLES, Plan, Step, named
+from embedrun.record import Finished, RunRecord
+from embedrun.stages import Context, Deployer, Evaluator, Filter, Generator, Merger, Miner, Source, Trainer
+from embedrun.store import Build, Store, Stored
+
+
+@dataclass
+class _Reports:
+    """What a stage reported: kept with its artifact, so that a reused one says the same."""
+
+    notes: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+class Engine:
+    """Runs one plan once."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        record: RunRecord,
+        console: consoles.Console,
+        *,
+        device: str | None = None,
+        offline: bool = False,
+    ) -> None:
+        self.plan, self.store, self.record, self.console = plan, store, record, console
+        self.device, self.offline = device, offline
+        self.digests: dict[str, str] = {"model": plan.base.digest}
+        self.folders: dict[str, Path] = {}
+
+    def run(self) -> None:
+        """Carry out every step.
+
+        Raises StageError where a stage fails, RequirementError where a limit of the recipe does not hold.
+        """
+        hooks = self.plan.registry.hooks.hook
+        started = time.monotonic()
+        status, error = "failed", None
+        self.store.refer(self.record.folder)
+        try:
+            hooks.embedrun_run_started(run=self.record)
+            for step in self.plan.steps:
+                if isinstance(step.stage, Deployer):
+                    self._require()
+                self._step(step)
+            self._require()
+            status = "done"
+        except KeyboardInterrupt:
+            status = "interrupted"
+            raise
+        except Exception as caught:
+            error = str(caught)
+            raise
+        finally:
+            self.console.close()
+            self.plan.files.save()
+            self.record.end(status, time.monotonic() - started, error)
+            hooks.embedrun_run_finished(run=self.record)
+
+    def _step(self, step: Step) -> None:
+        key = self.plan.key(step, self.digests)
+        if key is None:
+            raise PluginError(f"{step.slot}: an earlier stage left nothing to work on")
+        started = time.monotonic()
+        stored = self.store.get(key) if step.cached else None
+        reports = _Reports()
+        cached = stored is not None
+        with PeakMemory() as peak:
+            try:
+                if stored is None:
+                    self.console.started(step.slot, step.stage.type)
+                    stored, cached = self._build(step, key, reports) if step.cached else (None, False)
+                    if not step.cached:
+                        self._deploy(step, reports)
+            except BaseException as error:
+                self._finished(step, key, started, reports, error=f"{type(error).__name__}: {error}")
+                raise
+        if stored:
+            self.digests[step.slot], self.folders[step.slot] = stored.digest, stored.out
+            reports = _Reports(dict(stored.notes), list(stored.manifest.get("warnings") or ()))
+        self._keep_scores(step)
+        self._finished(step, key, started, reports, stored=stored, cached=cached, peak=peak.bytes)
+
+    def _finished(
+        self,
+        step: Step,
+        key: str,
+        started: float,
+        reports: _Reports,
+        *,
+        stored: Stored | None = None,
+        cached: bool = False,
+        peak: int | None = None,
+        error: str | None = None,
+    ) -> None:
+        finished = Finished(
+            slot=step.slot,
+            type=step.stage.type,
+            key=key if step.cached else None,
+            digest=stored.digest if stored else None,
+            cached=cached,
+            seconds=round(time.monotonic() - started, 3),
+            peak_memory=peak,
+            notes=reports.notes,
+            warnings=tuple(reports.warnings),
+            error=error,
+        )
+        self.record.add(finished)
+        self.console.finished(finished)
+        if cached:
+            for warning in finished.warnings:
+                self.console.warning(step.slot, warning)
+        self.plan.registry.hooks.hook.embedrun_stage_finished(run=self.record, stage=finished)
+
+    def _build(self, step: Step, key: str, reports: _Reports) -> tuple[Stored, bool]:
+        def waiting() -> None:
+            self.console.say(f"{step.slot}: another run is making this; waiting for it")
+
+        with self.store.building(key, waiting) as build:
+            if isinstance(build, Stored):
+                return build, True
+            with self._failures(step):
+                self._execute(step, self._context(step, build, reports))
+                self._check_written(step, build)
+            description = self.plan.description(step, self.digests)
+            kept = {"slot": step.slot, "made_of": description, "notes": reports.notes, "warnings": reports.warnings}
+            return self.store.publish(key, build, kept), False
+
+    def _context(self, step: Step, build: Build, reports: _Reports) -> Context:
+        def warn(message: str) -> None:
+            reports.warnings.append(message)
+            self.console.warning(step.slot, message)
+
+        def event(name: str, values: Mapping[str, Any]) -> None:
+            self.record.log(name, **values)
+
+        return Context(
+            out=build.out,
+            state=build.state,
+            seed=self.plan.recipe.seed,
+            device=self.device,
+            offline=self.offline,
+            on_note=reports.notes.__setitem__,
+            on_warning=warn,
+            on_progress=self.console.progress,
+            on_event=event,
+        )
+
+    @contextlib.contextmanager
+    def _failures(self, step: Step) -> Iterator[None]:
+        """Turn whatever a stage raises into an error that names it; tracebacks go to the run's log."""
+        where = f"{step.slot} ({step.stage.type})"
+        try:
+            yield
+        except UserError as error:
+            raise type(error)(f"{where}: {error}") if type(error).__init__ is Exception.__init__ else error from error
+        except EmbedrunError as error:
+            raise StageError(f"{where}: {error}") from error
+        except Exception as error:
+            self.record.log("traceback", stage=step.slot, text=traceback.format_exc())
+            raise StageError(
+                f"{where} failed: {_reason(error)} (traceback in {self.record.folder}/log.jsonl)"
+            ) from error
+
+    def _check_written(self, step: Step, build: Build) -> None:
+        if not any(build.out.iterdir()):
+            raise PluginError(f"{step.slot} ({step.stage.type}): wrote nothing below ctx.out")
+
+    def _execute(self, step: Step, ctx: Context) -> None:
+        match step.stage:
+            case Source() as stage:
+                stage.run(ctx)
+            case Generator() | Filter() as stage:
+                stage.run(ctx, self._data(step))
+            case Miner() as stage:
+                stage.run(ctx, self._data(step), self._model(step, "model"))
+            case Trainer() as stage if step.loss:
+                stage.run(ctx, self._data(step), self._model(step, "model"), step.loss, step.dev)
+            case Merger() as stage:
+                stage.run(ctx, self._data(step), self._model(step, "base"), self._model(step, "tuned"), step.dev)
+            case Evaluator() as stage if step.compares:
+                stage.compare(ctx, {role: Scores(self.folders[slot]) for role, slot in step.needs.items()})
+            case Evaluator() as stage:
+                stage.run(ctx, self._data(step), self._model(step, "model"))
+            case stage:
+                raise PluginError(f"{step.slot}: a stage of kind '{stage.kind}' cannot be run here")
+
+    def _deploy(self, step: Step, reports: _Reports) -> None:
+        folder = self.record.folder / "deployments" / step.slot.removeprefix("deployer.")
+        build = Build(folder)
+        build.out.mkdir(parents=True)
+        build.state.mkdir()
+        with self._failures(step):
+            if not isinstance(step.stage, Deployer):
+                raise PluginError(f"{step.slot}: no deployer")
+            endpoint = step.stage.run(self._context(step, build, reports), self._model(step, "model"))
+        save_endpoint(folder, step.stage, endpoint)
+        if place := endpoint.url or endpoint.path:
+            reports.notes["at"] = place
+
+    def _data(self, step: Step) -> RetrievalSet:
+        return RetrievalSet(self.folders[step.needs["data"]])
+
+    def _model(self, step: Step, need: str) -> Model:
+        slot = step.needs[need]
+        settings = self.plan.recipe.model.settings
+        if slot == "model":
+            return Model(fetch(self.plan.base, offline=self.offline), settings)
+        return Model(self.folders[slot], carried(settings))
+
+    def _keep_scores(self, step: Step) -> None:
+        if not isinstance(step.stage, Evaluator):
+            return
+        name, role = step.slot.removeprefix("evaluator.").rsplit(".", 1)
+        if step.compares:
+            self.record.data.setdefault("comparisons", {})[name] = Comparison(self.folders[step.slot]).rows
+            return
+        metrics = Scores(self.folders[step.slot]).metrics
+        self.record.data["scores"].setdefault(name, {})[role] = metrics
+        self.record.data.setdefault("headlines", {})[name] = list(step.stage.headline(list(metrics)))
+
+    def _require(self) -> None:
+        """Judge the recipe's limits, which are not part of what is stored."""
+        unmet: list[str] = []
+        for slot, judge in named(self.plan.recipe.evaluator):
+            roles = {role: f"{slot}.{role}" for role in ROLES if f"{slot}.{role}" in self.folders}
+            if not roles:
+                continue
+            scores = {role: Scores(self.folders[place]) for role, place in roles.items()}
+            compared = self.folders.get(f"{slot}.comparison")
+            found = judge.unmet(scores, Comparison(compared) if compared else None)
+            unmet += [f"{slot.removeprefix('evaluator.')}: {limit}" for limit in found]
+        if unmet:
+            self.record.data["unmet"] = unmet
+            raise RequirementError("the recipe's requirements do not hold:\n  " + "\n  ".join(unmet))
+
+
+def save_endpoint(folder: Path, stage: Deployer, endpoint: Endpoint) -> None:
+    """Write where a model answers, and the deployer that can delete it."""
+    described = {"endpoint": endpoint.model_dump(mode="json"), "deployer": stage.model_dump(mode="json")}
+    (folder / "endpoint.json").write_text(json.dumps(described, indent=1) + "\n", "utf-8")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return "the disk is full; free some space, or choose another folder with --store"
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,88 @@
+"""What can go wrong, and whose turn it is.
+
+EmbedrunError            printed bare by the command line; anything else is a bug and shows a traceback
+├── UserError            exit 2: the recipe, its data or the command line must change
+│   ├── RecipeError      one or more problems, each with its place in the file
+│   ├── DataError        a row or a file that cannot be read as what it should be
+│   └── MissingPackageError   an optional package is not installed; says which extra brings it
+├── PluginError          exit 2: a plugin breaks the contract; names its owner
+├── StoreError           exit 1: the store cannot be read or written
+└── StageError           exit 1: a stage failed while it ran
+    └── RequirementError exit 1: it ran, but a limit that the recipe sets does not hold
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import ClassVar
+
+
+class EmbedrunError(Exception):
+    """Root of every error that is explained to the user instead of shown as a traceback."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UserError(EmbedrunError):
+    """The user's input must change."""
+
+    exit_code = 2
+
+
+class DataError(UserError):
+    """A row or a file that cannot be read as what it should be."""
+
+
+class MissingPackageError(UserError):
+    """An optional package is missing."""
+
+    def __init__(self, needed_by: str, package: str, extra: str) -> None:
+        super().__init__(
+            f"{needed_by}: needs the package '{package}', which is not installed; pip install 'embedrun[{extra}]'"
+        )
+
+
+class PluginError(EmbedrunError):
+    """A plugin breaks the contract."""
+
+    exit_code = 2
+
+
+class StoreError(EmbedrunError):
+    """The store cannot be read or written."""
+
+
+class StageError(EmbedrunError):
+    """A stage failed while it ran."""
+
+
+class RequirementError(StageError):
+    """A stage ran, but a limit that the recipe sets does not hold."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a recipe: where in it, and what to do about it."""
+
+    path: tuple[str | int, ...]
+    message: str
+    at_key: bool = False
+
+
+class RecipeError(UserError):
+    """Everything wrong with a recipe, one line each."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = tuple(lines)
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?`, or the allowed words where nothing is close."""
+    names = sorted(set(known))
+    close = get_close_matches(word, names, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; allowed: {', '.join(names)}" if names else ""

@@ -1,0 +1,61 @@
+"""The hooks that a plugin can implement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from embedrun.artifacts import Model
+    from embedrun.record import Finished, RunRecord
+    from embedrun.stages import Stage
+
+hookspec = pluggy.HookspecMarker("embedrun")
+hookimpl = pluggy.HookimplMarker("embedrun")
+"""Marks a function of a plugin as the implementation of the hook it is named after."""
+
+
+@dataclass(frozen=True)
+class LocalModel:
+    """A copy of a hub model that a package brings along, so that no hub is needed."""
+
+    id: str
+    """The hub's id, for example "sentence-transformers/all-MiniLM-L6-v2"."""
+    path: Path
+    """Folder of the copy."""
+    sha256: str
+    """Digest that `model.safetensors` must have."""
+
+
+@hookspec
+def embedrun_stages() -> Sequence[type[Stage]]:  # type: ignore[empty-body]
+    """Return the stages that this plugin brings. Called once, when the registry is made."""
+
+
+@hookspec
+def embedrun_models() -> Sequence[LocalModel]:  # type: ignore[empty-body]
+    """Return local copies of hub models. Called when a recipe names a model by its id."""
+
+
+@hookspec(firstresult=True)
+def embedrun_serve(model: Model, host: str, port: int, options: Mapping[str, Any]) -> bool:  # type: ignore[empty-body]
+    """Serve a model over HTTP until interrupted, and return True. Called by `embedrun serve`."""
+
+
+@hookspec
+def embedrun_run_started(run: RunRecord) -> None:
+    """Observe a run's start, after its plan is made and before its first stage."""
+
+
+@hookspec
+def embedrun_stage_finished(run: RunRecord, stage: Finished) -> None:
+    """Observe a stage's end, be it run, reused or failed."""
+
+
+@hookspec
+def embedrun_run_finished(run: RunRecord) -> None:
+    """Observe a run's end, also after a failure or an interruption."""

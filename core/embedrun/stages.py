@@ -1,0 +1,356 @@
+"""The kinds of stage, what each is given and what it gives back.
+
+A plugin's stage is one class below one of these kinds: its fields are the recipe's keys, its `run` does the work.
+Heavy imports belong inside `run`: these classes are loaded whenever a recipe is only checked.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ModelWrapValidatorHandler, ValidationInfo, model_validator
+
+from embedrun.artifacts import Comparison, Endpoint, Model, RetrievalSet, Scores, Split
+from embedrun.errors import UserError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from torch import nn
+
+    from embedrun.runtimes import Job
+
+Column = Literal["positive", "negative", "score", "teacher_score"]
+"""What a retrieval set can hold for training: relevant documents, negatives, graded pairs, a teacher's scores."""
+
+Rows = Literal["pairs", "triplets", "scored_pairs", "labelled_pairs", "labelled_texts", "distillation"]
+"""What a loss is fed, made from the set by the trainer; columns are always in this order:
+
+pairs: anchor, positive, then negative_1 … where the set has them. triplets: anchor, positive, negative.
+scored_pairs: sentence1, sentence2, score (float). labelled_pairs: sentence1, sentence2, label (0 or 1).
+labelled_texts: sentence, label; a query and its documents share a label.
+distillation: anchor, positive, negative_1 …, label (the teacher's scores).
+"""
+
+NEEDED: Mapping[Rows, frozenset[Column]] = {
+    "pairs": frozenset({"positive"}),
+    "triplets": frozenset({"positive", "negative"}),
+    "scored_pairs": frozenset({"score"}),
+    "labelled_pairs": frozenset({"score"}),
+    "labelled_texts": frozenset({"positive"}),
+    "distillation": frozenset({"positive", "negative", "teacher_score"}),
+}
+
+
+class Unkeyed:
+    """Marks a field that cannot change the result, such as a path or a number of workers: `Annotated[int, Unkeyed]`.
+
+    It is left out of the stage's key, so changing it does not run the stage again.
+    """
+
+
+class FromCommandLine(str):
+    """Text given by `--set`: a path in it is meant from the current folder, not from the recipe's."""
+
+    __slots__ = ()
+
+
+def _resolve_path(value: Any, info: ValidationInfo) -> Any:
+    if not isinstance(value, (str, Path)) or not str(value):
+        return value
+    path = Path(value).expanduser()
+    folder = (info.context or {}).get("folder")
+    from_recipe = folder / path if folder and not isinstance(value, FromCommandLine) else None
+    return from_recipe.resolve() if from_recipe and from_recipe.exists() else path.resolve()
+
+
+InputPath = Annotated[Path, BeforeValidator(_resolve_path), Unkeyed]
+"""A file or folder that a stage reads: from the recipe's folder if it is there, else from the current one.
+
+The path itself is not part of the stage's key; name it in `inputs()`, so that its content is.
+"""
+
+_T = TypeVar("_T")
+
+
+def _ignore(*_: object) -> None:
+    """Do nothing with what a stage reports."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage may know of the run, and how it reports."""
+
+    out: Path
+    """Empty folder for the artifact. Published, and from then on immutable, when `run` returns."""
+    state: Path
+    """Folder that survives a kill, for checkpoints: the next run of the same step finds it as it was left."""
+    seed: int = 42
+    device: str | None = None
+    """torch device asked for; None lets torch choose."""
+    offline: bool = False
+    """True where nothing may be downloaded."""
+    on_note: Callable[[str, object], None] = field(default=_ignore, repr=False)
+    on_warning: Callable[[str], None] = field(default=_ignore, repr=False)
+    on_progress: Callable[[str, float, float | None], None] = field(default=_ignore, repr=False)
+    on_event: Callable[[str, Mapping[str, Any]], None] = field(default=_ignore, repr=False)
+
+    def note(self, name: str, value: object) -> None:
+        """Report a count or a figure (JSON); it is kept with the artifact and shown again when that is reused."""
+        self.on_note(name, value)
+
+    def warn(self, message: str) -> None:
+        """Warn the user; kept and shown again like a note."""
+        self.on_warning(message)
+
+    def progress(self, label: str, done: float, total: float | None = None) -> None:
+        """Report how far the stage is."""
+        self.on_progress(label, done, total)
+
+    def event(self, name: str, **values: Any) -> None:
+        """Write an event, such as a training loss, to the run's log."""
+        self.on_event(name, values)
+
+    def track(self, items: Iterable[_T], label: str, total: int | None = None) -> Iterator[_T]:
+        """Yield the items, reporting progress."""
+        if total is None and isinstance(items, Sequence):
+            total = len(items)
+        done = 0
+        for done, item in enumerate(items):
+            self.progress(label, done, total)
+            yield item
+        self.progress(label, done + 1 if total is None else total, total)
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """What `Stage.resolve` may use to fix what floats."""
+
+    offline: bool = False
+
+
+class Stage(BaseModel, ABC):
+    """Configuration and behaviour of one stage: fields are recipe keys, their docstrings the documentation."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True, protected_namespaces=()
+    )
+    kind: ClassVar[str] = ""
+    """The recipe's key. Set by the kind, not by plugins."""
+    version: ClassVar[int] = 1
+    """Raise it when the same configuration and inputs give another result than before."""
+    seeded: ClassVar[bool] = True
+    """False where the result does not depend on the seed."""
+    packages: ClassVar[Mapping[str, str]] = {}
+    """Optional modules that `run` imports, and the extra of embedrun that installs each."""
+
+    type: str
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _narrow(cls, value: Any, handler: ModelWrapValidatorHandler[Stage], info: ValidationInfo) -> Stage:
+        """Validate a mapping given for a kind as the installed stage that its `type` names."""
+        if isinstance(value, str) and "type" in cls.model_fields:
+            value = {"type": value}
+        if isinstance(value, Stage) or not cls.__abstractmethods__:
+            return handler(value)
+        return _narrowed(cls, value, info)
+
+    def inputs(self) -> Iterable[Path]:
+        """Return outside files and folders whose content the result depends on; they are hashed into the key."""
+        return ()
+
+    def resolve(self, resolver: Resolver) -> Stage:
+        """Return a copy in which everything that floats, such as a hub revision, is fixed."""
+        return self
+
+    def faults(self) -> Iterable[str]:
+        """Say what is wrong with this configuration beyond its fields, without loading anything heavy."""
+        return ()
+
+    def forecast(self, data: RetrievalSet | None) -> Mapping[str, object]:
+        """Say what running would take (steps, calls, cost), as far as the data, if known already, tells."""
+        return {}
+
+
+def _narrowed(kind: type[Stage], value: Any, info: ValidationInfo) -> Stage:
+    find = (info.context or {}).get("find_stage")
+    if find is None:
+        raise UserError(f"{kind.kind}: a stage can only be chosen by type through a Registry")
+    stage: type[Stage] = find(kind, value)
+    return stage.model_validate(value, context=info.context)
+
+
+class Source(Stage):
+    """Where texts and judgements come from."""
+
+    kind = "source"
+
+    @abstractmethod
+    def run(self, ctx: Context) -> RetrievalSet: ...
+
+    @abstractmethod
+    def columns_given(self) -> frozenset[Column]:
+        """Say what the set will hold for training, as far as the configuration tells."""
+
+    def splits_given(self) -> frozenset[Split] | None:
+        """Say which splits the set will have; None where only the data tells."""
+        return None
+
+
+class Generator(Stage):
+    """Makes queries for documents that have none."""
+
+    kind = "generator"
+
+    @abstractmethod
+    def run(self, ctx: Context, data: RetrievalSet) -> RetrievalSet: ...
+
+
+class Filter(Stage):
+    """Removes what should not be trained on or judged by."""
+
+    kind = "filters"
+
+    @abstractmethod
+    def run(self, ctx: Context, data: RetrievalSet) -> RetrievalSet: ...
+
+
+class Miner(Stage):
+    """Adds hard negatives."""
+
+    kind = "negatives"
+
+    @abstractmethod
+    def run(self, ctx: Context, data: RetrievalSet, model: Model) -> RetrievalSet: ...
+
+
+class Loss(Stage):
+    """What training minimises."""
+
+    kind = "loss"
+    rows: ClassVar[Rows] = "pairs"
+    """What it is fed; a recipe whose set cannot give these rows is refused."""
+    most_negatives: ClassVar[int | None] = None
+    """How many negatives it takes in each row of pairs; None for any number."""
+    score_range: ClassVar[tuple[float, float] | None] = None
+    """What the scores of scored pairs must lie in; None for any number."""
+
+    @abstractmethod
+    def build(self, model: SentenceTransformer) -> nn.Module:
+        """Return the loss as a torch module, as sentence-transformers' trainer takes it."""
+
+    def fed(self) -> Rows:
+        """Say what it is fed; a wrapping loss answers for its inner one."""
+        return self.rows
+
+
+class Trainer(Stage):
+    """Fine-tunes the model."""
+
+    kind = "trainer"
+
+    @abstractmethod
+    def run(self, ctx: Context, data: RetrievalSet, model: Model, loss: Loss, dev: Evaluator | None) -> Model:
+        """Train and return the tuned model, saved below `ctx.out`.
+
+        `dev` is the recipe's first evaluator, for evaluation during training.
+        """
+
+    def refuses(self, loss: Loss) -> str | None:
+        """Say why this trainer cannot train with a loss, or None."""
+        return None
+
+    def watched_metric(self) -> str | None:
+        """Name the evaluator's metric that chooses the best checkpoint, if one does."""
+        return None
+
+    def watched_split(self) -> Split | None:
+        """Name the split that is evaluated during training, if one is."""
+        return None
+
+
+class Merger(Stage):
+    """Mixes the tuned model with the one it started from."""
+
+    kind = "merge"
+
+    @abstractmethod
+    def run(self, ctx: Context, data: RetrievalSet, base: Model, tuned: Model, dev: Evaluator | None) -> Model: ...
+
+
+class Evaluator(Stage):
+    """Scores a model, and says how models compare."""
+
+    kind = "evaluator"
+    seeded = False
+
+    @abstractmethod
+    def run(self, ctx: Context, data: RetrievalSet, model: Model) -> Scores: ...
+
+    @abstractmethod
+    def score(self, model: SentenceTransformer, data: RetrievalSet, split: Split) -> dict[str, float]:
+        """Score a loaded model in the middle of training."""
+
+    def metrics(self) -> frozenset[str] | None:
+        """Name the metrics that it will produce; None where only the data tells."""
+        return None
+
+    def split_needed(self) -> Split | None:
+        """Name the split that must exist, if one must."""
+        return None
+
+    def headline(self, metrics: Sequence[str]) -> Sequence[str]:
+        """Choose the metrics that the run's table shows, in this order."""
+        return metrics
+
+    def compare(self, ctx: Context, scores: Mapping[str, Scores]) -> Comparison:
+        """Compare the scores of the models by role: "base" first, then "tuned", "merged"."""
+        from embedrun.statistics import compare
+
+        return Comparison.write(ctx.out, compare(scores, seed=ctx.seed))
+
+    def unmet(self, scores: Mapping[str, Scores], comparison: Comparison | None) -> Iterable[str]:
+        """Say which of the recipe's limits do not hold; the run fails if any is named."""
+        return ()
+
+
+class Deployer(Stage):
+    """Makes a model available. Always runs: what it makes lives outside the store."""
+
+    kind = "deployer"
+
+    @abstractmethod
+    def run(self, ctx: Context, model: Model) -> Endpoint: ...
+
+    @abstractmethod
+    def delete(self, endpoint: Endpoint) -> None:
+        """Remove what `run` made; succeed quietly where it is gone already."""
+
+
+class Runtime(Stage):
+    """Where the whole recipe runs."""
+
+    kind = "runtime"
+    seeded = False
+
+    @abstractmethod
+    def run(self, job: Job) -> int:
+        """Run the job and return its exit code."""
+
+
+KINDS: tuple[type[Stage], ...] = (
+    Source,
+    Generator,
+    Filter,
+    Miner,
+    Loss,
+    Trainer,
+    Merger,
+    Evaluator,
+    Deployer,
+    Runtime,
+)

@@ -1,0 +1,233 @@
+"""Artifacts by key: built in a scratch folder, published by one rename, never changed afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from embedrun.errors import StoreError
+from embedrun.hashing import file_digest, folder_digest, folder_files
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A published artifact: `out/` with its files, and the manifest that describes them."""
+
+    path: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def out(self) -> Path:
+        return self.path / "out"
+
+    @property
+    def digest(self) -> str:
+        return str(self.manifest["digest"])
+
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        return dict(self.manifest.get("notes") or {})
+
+
+@dataclass(frozen=True)
+class Build:
+    """The scratch folder of an artifact in the making."""
+
+    path: Path
+
+    @property
+    def out(self) -> Path:
+        """Empty when a build begins."""
+        return self.path / "out"
+
+    @property
+    def state(self) -> Path:
+        """Kept when a build breaks off, so that the next one can go on from it."""
+        return self.path / "state"
+
+
+class Store:
+    """A folder of artifacts, shared by any number of runs and processes.
+
+    Raises StoreError where the folder cannot be read or written.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, key: str) -> Path:
+        return self.root / key[:2] / key
+
+    def get(self, key: str) -> Stored | None:
+        """Return what is published under a key, if anything is."""
+        path = self.folder(key)
+        try:
+            manifest = json.loads((path / "manifest.json").read_text("utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path}: cannot be read: {error}; delete this folder and run again") from error
+        return Stored(path, manifest)
+
+    @contextlib.contextmanager
+    def building(self, key: str, waiting: Any = None) -> Iterator[Build | Stored]:
+        """Yield a scratch folder for a key; or what another run published while this one waited for it.
+
+        One process builds a key at a time; `waiting()` is called when this one has to wait. A killed process's lock
+        ends with it.
+        """
+        from filelock import FileLock, Timeout
+
+        scratch = self.root / "tmp" / key
+        with _explained(self.root):
+            scratch.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(scratch.with_suffix(".lock"))
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                if waiting:
+                    waiting()
+                lock.acquire()
+        try:
+            if stored := self.get(key):
+                yield stored
+                return
+            build = Build(scratch)
+            with _explained(self.root):
+                shutil.rmtree(build.out, ignore_errors=True)
+                build.out.mkdir(parents=True)
+                build.state.mkdir(exist_ok=True)
+            yield build
+        finally:
+            lock.release()
+
+    def publish(self, key: str, build: Build, description: Mapping[str, Any]) -> Stored:
+        """Move a finished build to its place in one step, with its files' digests written down."""
+        with _explained(self.root):
+            files = folder_files(build.out)
+            digests = {name: file_digest(path) for name, path in files.items()}
+            manifest = {
+                **description,
+                "key": key,
+                "digest": folder_digest(digests),
+                "files": {name: {"sha256": digests[name], "size": path.stat().st_size} for name, path in files.items()},
+            }
+            (build.path / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False), "utf-8")
+            for path in (*files.values(), build.path / "manifest.json"):
+                _flush(path)
+            target = self.folder(key)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            spent = build.path.with_suffix(".spent")
+            shutil.rmtree(spent, ignore_errors=True)
+            build.state.rename(spent)
+            build.path.rename(target)
+            shutil.rmtree(spent, ignore_errors=True)
+        return Stored(target, manifest)
+
+    def damaged(self, stored: Stored) -> list[str]:
+        """Return the names of files that are missing from an artifact or are not what was published."""
+        return [
+            name
+            for name, listed in stored.manifest["files"].items()
+            if not (stored.out / name).is_file() or file_digest(stored.out / name) != listed["sha256"]
+        ]
+
+    def keys(self) -> list[str]:
+        """Return the keys of everything published, sorted."""
+        return sorted(path.parent.name for path in self.root.glob("??/*/manifest.json"))
+
+    def refer(self, run: Path) -> None:
+        """Note that a run uses this store, so that garbage collection finds it."""
+        with _explained(self.root):
+            folder = self.root / "runs"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{run.parent.name}-{run.name}").write_text(str(run.resolve()), "utf-8")
+
+    def referring(self) -> Iterator[Path]:
+        """Yield the folders of the runs that use this store and still exist."""
+        for reference in sorted((self.root / "runs").glob("*")):
+            run = Path(reference.read_text("utf-8"))
+            if run.is_dir():
+                yield run
+            else:
+                reference.unlink(missing_ok=True)
+
+    def remove_except(self, live: Iterable[str]) -> tuple[int, int]:
+        """Remove every artifact and broken-off build that is not live; return how many, and their bytes."""
+        from filelock import FileLock, Timeout
+
+        kept = set(live)
+        folders = [self.folder(key) for key in self.keys() if key not in kept]
+        folders += [path for path in (self.root / "tmp").glob("*") if path.is_dir()]
+        removed = size = 0
+        (self.root / "tmp").mkdir(parents=True, exist_ok=True)
+        for folder in folders:
+            lock = FileLock(self.root / "tmp" / f"{folder.name}.lock")
+            with contextlib.suppress(Timeout), lock.acquire(timeout=0):
+                size += sum(path.stat().st_size for path in folder_files(folder).values())
+                removed += 1
+                doomed = self.root / "tmp" / f"{folder.name}.removed"
+                folder.rename(doomed)
+                shutil.rmtree(doomed, ignore_errors=True)
+        return removed, size
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+@contextlib.contextmanager
+def _explained(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        advice = "free some space" if error.errno == errno.ENOSPC else "choose another folder with --store"
+        raise StoreError(f"store {root}: cannot be written: {error.strerror}{place}; {advice}") from error
+
+
+class FileDigests:
+    """Digests of outside files, remembered by size and time of change so that large files are read once."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._changed = False
+        try:
+            self._known: dict[str, list[Any]] = json.loads(file.read_text("utf-8"))
+        except (OSError, ValueError):
+            self._known = {}
+
+    def of(self, path: Path) -> str:
+        """Digest a file, or a folder's names and contents."""
+        if path.is_dir():
+            return folder_digest({name: self._of_file(file) for name, file in folder_files(path).items()})
+        return self._of_file(path)
+
+    def _of_file(self, path: Path) -> str:
+        status = path.stat()
+        stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+        known = self._known.get(str(path.resolve()))
+        if known and known[:-1] == stamp:
+            return str(known[-1])
+        digest = file_digest(path)
+        self._known[str(path.resolve())] = [*stamp, digest]
+        self._changed = True
+        return digest
+
+    def save(self) -> None:
+        """Write what was learned; a store that cannot be written is noticed elsewhere."""
+        if not self._changed:
+            return
+        with contextlib.suppress(OSError):
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            scratch = self.file.with_suffix(f".{os.getpid()}")
+            scratch.write_text(json.dumps(self._known), "utf-8")
+            scratch.replace(self.file)

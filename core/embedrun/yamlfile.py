@@ -1,0 +1,224 @@
+"""YAML with positions: what a recipe says, and where it says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from embedrun.errors import Problem, RecipeError, UserError
+from embedrun.stages import FromCommandLine
+
+Place = tuple[str | int, ...]
+Mark = tuple[int, int]
+
+_MAX_NODES = 100_000
+
+
+@dataclass
+class YamlFile:
+    """A YAML file's plain data, with line and column (from 1) of every key and value."""
+
+    name: str
+    data: Any
+    keys: dict[Place, Mark] = field(default_factory=dict)
+    values: dict[Place, Mark] = field(default_factory=dict)
+    overridden: dict[Place, str] = field(default_factory=dict)
+
+    def locate(self, problem: Problem) -> str:
+        """Put a problem into one line: `file:line:column: path: message`."""
+        dotted = ".".join(str(part) for part in problem.path)
+        text = f"{dotted}: {problem.message}" if dotted else problem.message
+        for end in range(len(problem.path), -1, -1):
+            place = problem.path[:end]
+            if place in self.overridden:
+                return f"--set {self.overridden[place]}: {text}"
+            mark = self._mark(place, exact=end == len(problem.path), at_key=problem.at_key)
+            if mark:
+                return f"{self.name}:{mark[0]}:{mark[1]}: {text}"
+        return f"{self.name}: {text}"
+
+    def _mark(self, place: Place, *, exact: bool, at_key: bool) -> Mark | None:
+        # A single stage may stand where a list of stages is meant: evaluator.0.k is then evaluator.k in the file.
+        for candidate in (place, tuple(p for i, p in enumerate(place) if not (i == 1 and isinstance(p, int)))):
+            first, second = (self.keys, self.values) if at_key or not exact else (self.values, self.keys)
+            if mark := first.get(candidate) or second.get(candidate):
+                return mark
+        return None
+
+    def error(self, problems: Sequence[Problem]) -> RecipeError:
+        return RecipeError([self.locate(problem) for problem in problems])
+
+
+def read(path: Path) -> YamlFile:
+    """Read a recipe file.
+
+    Raises UserError where it cannot be read, RecipeError where it is not YAML 1.2 with a mapping on top.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file{near(path)}") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path}: is a folder; a recipe is a YAML file") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 (byte {error.start}); save the recipe as UTF-8") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    return parse(text, str(path))
+
+
+def near(path: Path) -> str:
+    """Return `; did you mean '…'?` where a file of a similar name lies in the same folder."""
+    from difflib import get_close_matches
+
+    names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+    close = get_close_matches(path.name, names, n=1)
+    return f"; did you mean '{path.parent / close[0]}'?" if close else ""
+
+
+def parse(text: str, name: str) -> YamlFile:
+    """Parse YAML 1.2 (`2e-5` is a number, `no` a string) and refuse duplicate keys."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    yaml = YAML(typ="rt")
+    try:
+        node = yaml.compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        raise RecipeError([f"{where}: not YAML: {_first_line(error.problem or error.context)}"]) from error
+    except YAMLError as error:
+        raise RecipeError([f"{name}: not YAML: {_first_line(str(error))}"]) from error
+    document = YamlFile(name, {})
+    if node is None:
+        raise RecipeError([f"{name}: empty; a recipe is a mapping with at least 'model'"])
+    document.data = _Reader(document, yaml).read(node, ())
+    if not isinstance(document.data, dict):
+        raise RecipeError([f"{name}:1:1: a recipe is a mapping of keys to values, this is a {_noun(document.data)}"])
+    return document
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "cannot be parsed").strip().splitlines()[0]
+
+
+def _noun(value: object) -> str:
+    return "list" if isinstance(value, list) else "single value"
+
+
+class _Reader:
+    """Turns YAML nodes into plain data, noting positions."""
+
+    def __init__(self, document: YamlFile, yaml: Any) -> None:
+        self.document = document
+        self.constructor = yaml.constructor
+        self.nodes = 0
+
+    def read(self, node: Any, place: Place) -> Any:
+        self.nodes += 1
+        if self.nodes > _MAX_NODES:
+            raise self._error(node, place, "the recipe has more than 100,000 values; put data into a file")
+        self.document.values.setdefault(place, _mark_of(node))
+        kind = type(node).__name__
+        if kind == "MappingNode":
+            return self._mapping(node, place)
+        if kind == "SequenceNode":
+            return [self.read(child, (*place, index)) for index, child in enumerate(node.value)]
+        return self._scalar(node, place)
+
+    def _mapping(self, node: Any, place: Place) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if type(key_node).__name__ != "ScalarNode":
+                raise self._error(key_node, place, "a key must be a word")
+            key = str(key_node.value)
+            here = (*place, key)
+            if key in found:
+                first = self.document.keys[here][0]
+                raise self._error(key_node, here, f"given twice; first in line {first}")
+            self.document.keys[here] = _mark_of(key_node)
+            found[key] = self.read(value_node, here)
+        return found
+
+    def _scalar(self, node: Any, place: Place) -> Any:
+        tag = str(node.tag).rsplit(":", 1)[-1]
+        try:
+            match tag:
+                case "null":
+                    return None
+                case "bool":
+                    return bool(self.constructor.construct_yaml_bool(node))
+                case "int":
+                    return int(self.constructor.construct_yaml_int(node))
+                case "float":
+                    return float(self.constructor.construct_yaml_float(node))
+                case "str" | "timestamp":
+                    return str(node.value)
+        except (ValueError, OverflowError) as error:
+            raise self._error(node, place, f"{node.value!r} is no valid {tag}") from error
+        raise self._error(node, place, f"the tag '{node.tag}' is not allowed in a recipe")
+
+    def _error(self, node: Any, place: Place, message: str) -> RecipeError:
+        line, column = _mark_of(node)
+        dotted = ".".join(map(str, place))
+        return RecipeError([f"{self.document.name}:{line}:{column}: {dotted + ': ' if dotted else ''}{message}"])
+
+
+def _mark_of(node: Any) -> Mark:
+    return node.start_mark.line + 1, node.start_mark.column + 1
+
+
+def override(document: YamlFile, settings: Mapping[str, Any], keep: Any = None) -> None:
+    """Change values by dotted path, as `--set trainer.epochs=1` does; text is read as YAML.
+
+    `keep(path, value)` names the sibling keys that stay when a stage's `type` changes, so that keys of the old type
+    do not linger as unknown keys of the new one.
+    Raises UserError where the path leads nowhere.
+    """
+    for dotted, raw in settings.items():
+        value = _value(dotted, raw)
+        parts = tuple(int(p) if p.isdigit() else p for p in dotted.split("."))
+        text = f"{dotted}={raw}"
+        parent = _descend(document.data, parts[:-1], text)
+        if parts[-1] == "type" and keep is not None and isinstance(parent, dict) and parent.get("type") != value:
+            kept = keep(parts[:-1], value)
+            for key in [k for k in parent if kept is not None and k not in kept]:
+                del parent[key]
+        try:
+            parent[parts[-1]] = value
+        except (IndexError, TypeError) as error:
+            raise UserError(f"--set {text}: there is no '{dotted}' in this recipe") from error
+        document.overridden[parts] = text
+
+
+def _value(dotted: str, raw: Any) -> Any:
+    if not isinstance(raw, str):
+        return raw
+    if not raw.strip():
+        return raw
+    try:
+        value = parse(f"value: {raw}", "--set").data["value"]
+    except RecipeError as error:
+        reason = str(error).split(": ", 1)[-1]
+        raise UserError(f"--set {dotted}={raw}: {reason}") from error
+    return FromCommandLine(value) if isinstance(value, str) else value
+
+
+def _descend(data: Any, parts: Place, text: str) -> Any:
+    for depth, part in enumerate(parts):
+        if isinstance(data, dict):
+            child = data.setdefault(str(part), {})
+            # `loss: triplet` is short for `loss: {type: triplet}`, and so is a missing stage.
+            if isinstance(child, str):
+                child = data[str(part)] = {"id" if part == "model" else "type": child}
+            elif child is None:
+                child = data[str(part)] = {}
+            data = child
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        else:
+            raise UserError(f"--set {text}: there is no '{'.'.join(map(str, parts[: depth + 1]))}' in this recipe")
+    return data

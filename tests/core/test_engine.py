@@ -1,0 +1,215 @@
+"""A plan is carried out, reused, resumed and recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+RECIPE = """\
+model: model
+plugins: [fakes.py]
+source: {type: fake}
+filters: [copy]
+loss: fake
+trainer: {type: fake}
+evaluator: fake
+"""
+
+
+@pytest.fixture
+def recipe(project):
+    project.write("model/config.json", "{}")
+    project.write("r.yaml", RECIPE)
+    return project
+
+
+def stages(outcome):
+    return {stage["slot"]: stage for stage in outcome.json["stages"]}
+
+
+def test_a_run_ends_with_scores_before_and_after_and_names_its_folder(recipe):
+    done = recipe.run("r.yaml")
+    assert done.code == 0
+    assert "base" in done.out
+    assert "tuned" in done.out
+    assert "+0.3000" in done.out
+    folder = next((recipe.folder / "runs/r").iterdir())
+    assert folder.name in done.err
+    assert {p.name for p in folder.iterdir()} >= {"recipe.yaml", "recipe.lock.json", "run.json", "log.jsonl"}
+    assert (folder / "recipe.yaml").read_text() == RECIPE
+
+
+def test_the_same_recipe_again_reuses_every_stage(recipe):
+    first = recipe.run("r.yaml", "--json")
+    again = recipe.run("r.yaml", "--json")
+    assert all(stage["cached"] for stage in again.json["stages"])
+    assert again.json["scores"] == first.json["scores"]
+    assert "two rows were empty" in again.err, "warnings are shown again"
+
+
+def test_only_what_depends_on_a_change_runs_again(recipe):
+    recipe.run("r.yaml", "--json")
+    changed = stages(recipe.run("r.yaml", "--json", "--set", "trainer.epochs=5"))
+    assert {slot for slot, stage in changed.items() if not stage["cached"]} == {
+        "trainer",
+        "evaluator.fake.tuned",
+        "evaluator.fake.comparison",
+    }
+
+
+def test_a_field_that_cannot_change_the_result_runs_nothing_again(recipe):
+    recipe.run("r.yaml")
+    again = recipe.run("r.yaml", "--json", "--set", "source.workers=8")
+    assert all(stage["cached"] for stage in again.json["stages"])
+
+
+def test_a_changed_file_runs_its_source_again_but_equal_content_does_not(recipe):
+    recipe.write("a.txt", "one")
+    recipe.run("r.yaml", "--set", "source.file=a.txt")
+    recipe.write("b.txt", "one")
+    same = recipe.run("r.yaml", "--json", "--set", "source.file=b.txt")
+    assert all(stage["cached"] for stage in same.json["stages"])
+    recipe.write("b.txt", "two")
+    other = stages(recipe.run("r.yaml", "--json", "--set", "source.file=b.txt"))
+    assert not other["source"]["cached"]
+    recipe.write("b.txt", "two\n")
+    cut_off = stages(recipe.run("r.yaml", "--json", "--set", "source.file=b.txt"))
+    assert not cut_off["source"]["cached"]
+    assert cut_off["trainer"]["cached"], "the source made the same set again, so nothing retrains"
+
+
+def test_another_seed_trains_again_but_does_not_score_the_base_again(recipe):
+    recipe.run("r.yaml")
+    other = stages(recipe.run("r.yaml", "--json", "--set", "seed=7"))
+    assert not other["trainer"]["cached"]
+    assert other["evaluator.fake.base"]["cached"]
+
+
+def test_two_fresh_stores_give_the_same_digests(recipe):
+    found = []
+    for store in ("one", "two"):
+        recipe.run("r.yaml", "--store", store)
+        latest = max((recipe.folder / "runs/r").iterdir())
+        found.append(
+            [(s["slot"], s["key"], s["digest"]) for s in json.loads((latest / "run.json").read_text())["stages"]]
+        )
+    assert found[0] == found[1]
+
+
+def test_a_killed_trainer_goes_on_where_it_was(recipe):
+    words = [sys.executable, "-m", "embedrun", "r.yaml"]
+    killed = subprocess.run([*words, "--set", "trainer.kill_at=2"], capture_output=True, text=True, check=False)
+    assert killed.returncode == -9
+    assert not list(recipe.folder.glob("runs/.store/??/*/out/config.json")), "nothing half-made is published"
+    done = recipe.run("r.yaml", "--json")
+    assert done.code == 0
+    model = next(recipe.folder.glob("runs/.store/??/*/out/config.json"))
+    assert json.loads(model.read_text())["steps"] == [0, 1, 2]
+    assert not list(recipe.folder.glob("runs/.store/tmp/*/"))
+
+
+def test_two_runs_at_once_share_the_work(recipe):
+    words = [sys.executable, "-m", "embedrun", "r.yaml", "--json", "--set", "trainer.wait=0.3"]
+    both = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    results = [process.communicate(timeout=60) for process in both]
+    assert [process.returncode for process in both] == [0, 0], results
+    cached = [json.loads(out.splitlines()[-1])["stages"] for out, _ in results]
+    trained = [stage for stages in cached for stage in stages if stage["slot"] == "trainer" and not stage["cached"]]
+    assert len(trained) == 1
+
+
+def test_until_stops_after_a_stage(recipe):
+    done = recipe.run("r.yaml", "--json", "--until", "trainer")
+    assert list(stages(done)) == ["source", "filters.0.copy", "trainer"]
+    wrong = recipe.run("r.yaml", "--until", "trainr")
+    assert wrong.code == 2
+    assert "did you mean 'trainer'?" in wrong.err
+
+
+def test_a_limit_that_does_not_hold_fails_the_run_before_it_deploys(recipe):
+    words = ["--set", "evaluator.least=0.9", "--set", "deployer.type=fake", "--set", "deployer.at=out.txt"]
+    failed = recipe.run("r.yaml", *words)
+    assert failed.code == 1
+    assert "below 0.9" in failed.err
+    assert "+0.3000" in failed.out, "the scores are shown all the same"
+    assert not (recipe.folder / "out.txt").exists()
+    assert recipe.run("r.yaml", "--set", "evaluator.least=0.1", *words[2:]).code == 0
+    assert (recipe.folder / "out.txt").read_text() == "deployed"
+
+
+def test_delete_removes_what_a_run_deployed(recipe):
+    recipe.run("r.yaml", "--set", "deployer.type=fake", "--set", "deployer.at=out.txt")
+    recipe.write("r2.yaml", RECIPE)
+    gone = recipe.run("delete", "r")
+    # the fakes are a local plugin of the recipe, so deletion must load it from the run's folder
+    assert gone.code == 0, gone.err
+    assert not (recipe.folder / "out.txt").exists()
+    assert "nothing deployed" in recipe.run("delete", "r").out
+
+
+@pytest.mark.parametrize(
+    ("fail", "code", "message"),
+    [
+        ("data", 2, "source (fake): pairs.csv:3: the score is NaN"),
+        ("bug", 1, "ZeroDivisionError: division by zero"),
+        ("full", 1, "the disk is full"),
+    ],
+)
+def test_a_failing_stage_says_so_in_one_message(recipe, fail, code, message):
+    failed = recipe.run("r.yaml", "--set", f"source.fail={fail}")
+    assert failed.code == code
+    assert message in failed.err
+    assert "Traceback" not in failed.err
+    run = json.loads(next((recipe.folder / "runs/r").glob("*/run.json")).read_text())
+    assert run["status"] == "failed"
+    assert not list(recipe.folder.glob("runs/.store/??/*"))
+
+
+def test_a_traceback_of_an_unexpected_failure_is_in_the_log(recipe):
+    recipe.run("r.yaml", "--set", "source.fail=bug")
+    log = next((recipe.folder / "runs/r").glob("*/log.jsonl")).read_text()
+    assert "raise ZeroDivisionError" in log
+
+
+def test_gc_keeps_what_runs_refer_to(recipe):
+    recipe.run("r.yaml")
+    assert "freed 0 results" in recipe.run("gc").out
+    for run in (recipe.folder / "runs/r").iterdir():
+        for file in run.rglob("*"):
+            if file.is_file():
+                file.unlink()
+        for folder in sorted(run.rglob("*/"), reverse=True):
+            folder.rmdir()
+        run.rmdir()
+    assert "would free 6 results" in recipe.run("gc", "--dry-run").out
+    assert "freed 6 results" in recipe.run("gc").out
+    assert not list(recipe.folder.glob("runs/.store/??/*"))
+
+
+def test_a_lock_runs_again_to_the_same_keys(recipe):
+    first = recipe.run("r.yaml", "--json")
+    os.remove("fakes.py")
+    again = recipe.run("run", f"{first.json['run']}/recipe.lock.json", "--json")
+    assert again.code == 0, again.err
+    assert all(stage["cached"] for stage in again.json["stages"])
+
+
+def test_compare_shows_two_runs_side_by_side(recipe):
+    recipe.run("r.yaml")
+    recipe.run("r.yaml", "--set", "trainer.epochs=6")
+    first, second = sorted((recipe.folder / "runs/r").iterdir())
+    shown = recipe.run("compare", first, second)
+    assert shown.code == 0, shown.err
+    assert "+0.3000" in shown.out
+
+
+def test_python_runs_a_recipe_and_returns_its_scores(recipe):
+    import embedrun
+
+    result = embedrun.run("r.yaml", {"trainer.epochs": 4})
+    assert result.scores["fake"]["tuned"]["ndcg@10"] == pytest.approx(0.6)
+    assert result.stages[0].slot == "source"
