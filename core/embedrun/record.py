@@ -76,7 +76,7 @@ class RunRecord:
         record = cls(folder, data)
         (folder / "recipe.yaml").write_text(written, "utf-8")
         locked = recipe.dump()
-        locked["plugins"] = [_keep(file, folder) for file in files]
+        locked["plugins"] = [_keep(file, folder) for file in plugin_files]
         lock = {"lock": {"schema": 1, "recipe": locked}}
         (folder / "recipe.lock.json").write_text(json.dumps(lock, indent=1, ensure_ascii=False) + "\n", "utf-8")
         record.save()

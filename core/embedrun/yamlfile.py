@@ -30,14 +30,24 @@ class YamlFile:
         """Put a problem into one line: `file:line:column: path: message`."""
         dotted = ".".join(str(part) for part in problem.path)
         text = f"{dotted}: {problem.message}" if dotted else problem.message
+        if text_of := self._override(problem.path):
+            return f"--set {text_of}: {text}"
         for end in range(len(problem.path), -1, -1):
             place = problem.path[:end]
-            if place in self.overridden:
-                return f"--set {self.overridden[place]}: {text}"
             mark = self._mark(place, exact=end == len(problem.path), at_key=problem.at_key)
             if mark:
                 return f"{self.name}:{mark[0]}:{mark[1]}: {text}"
         return f"{self.name}: {text}"
+
+    def _override(self, place: Place) -> str | None:
+        """Find the `--set` that put a value here, chose the stage here, or made this place at all."""
+        for end in range(len(place), 0, -1):
+            if given := self.overridden.get(place[:end]):
+                return given
+        if given := self.overridden.get((*place, "type")):
+            return given
+        below = [text for path, text in self.overridden.items() if path[: len(place)] == place]
+        return below[0] if place and below and place not in self.values else None
 
     def _mark(self, place: Place, *, exact: bool, at_key: bool) -> Mark | None:
         # A single stage may stand where a list of stages is meant: evaluator.0.k is then evaluator.k in the file.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 
@@ -192,7 +191,7 @@ def test_gc_keeps_what_runs_refer_to(recipe):
 
 def test_a_lock_runs_again_to_the_same_keys(recipe):
     first = recipe.run("r.yaml", "--json")
-    os.remove("fakes.py")
+    (recipe.folder / "fakes.py").unlink()
     again = recipe.run("run", f"{first.json['run']}/recipe.lock.json", "--json")
     assert again.code == 0, again.err
     assert all(stage["cached"] for stage in again.json["stages"])
