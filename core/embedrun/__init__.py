@@ -14,7 +14,7 @@ from embedrun.artifacts import (
     Scores,
 )
 from embedrun.errors import DataError, EmbedrunError, PluginError, RecipeError, StageError, UserError
-from embedrun.hookspecs import LocalModel, hookimpl
+from embedrun.hookspecs import Command, LocalModel, hookimpl
 from embedrun.running import Result, Settings, run
 from embedrun.stages import (
     Context,
@@ -34,6 +34,7 @@ from embedrun.stages import (
 )
 
 __all__ = [
+    "Command",
     "Comparison",
     "Context",
     "DataError",

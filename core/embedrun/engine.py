@@ -8,14 +8,14 @@ import json
 import time
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from embedrun import console as consoles
-from embedrun.artifacts import Comparison, Endpoint, Model, RetrievalSet, Scores
+from embedrun.artifacts import Comparison, Model, RetrievalSet, Scores
 from embedrun.errors import EmbedrunError, PluginError, RequirementError, StageError, UserError
-from embedrun.memory import PeakMemory
+from embedrun.memory import peak_memory
 from embedrun.models import carried, fetch
 from embedrun.plan import ROLES, Plan, Step, named
 from embedrun.record import Finished, RunRecord
@@ -82,55 +82,41 @@ class Engine:
         key = self.plan.key(step, self.digests)
         if key is None:
             raise PluginError(f"{step.slot}: an earlier stage left nothing to work on")
-        started = time.monotonic()
-        stored = self.store.get(key) if step.cached else None
         reports = _Reports()
-        cached = stored is not None
-        with PeakMemory() as peak:
-            try:
-                if stored is None:
-                    self.console.started(step.slot, step.stage.type)
-                    stored, cached = self._build(step, key, reports) if step.cached else (None, False)
-                    if not step.cached:
-                        self._deploy(step, reports)
-            except BaseException as error:
-                self._finished(step, key, started, reports, error=f"{type(error).__name__}: {error}")
-                raise
-        if stored:
-            self.digests[step.slot], self.folders[step.slot] = stored.digest, stored.out
-            reports = _Reports(dict(stored.notes), list(stored.manifest.get("warnings") or ()))
-        self._keep_scores(step)
-        self._finished(step, key, started, reports, stored=stored, cached=cached, peak=peak.bytes)
+        finished = Finished(step.slot, step.stage.type, key if step.cached else None)
+        started = time.monotonic()
+        try:
+            with peak_memory() as peak:
+                stored, cached = self._make(step, key, reports)
+            if stored:
+                self.digests[step.slot], self.folders[step.slot] = stored.digest, stored.out
+                reports = _Reports(dict(stored.notes), list(stored.manifest.get("warnings") or ()))
+            self._keep_scores(step)
+            digest = stored.digest if stored else None
+            finished = replace(finished, digest=digest, cached=cached, peak_memory=peak())
+        except BaseException as error:
+            finished = replace(finished, error=f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            seconds = round(time.monotonic() - started, 3)
+            self._tell(replace(finished, seconds=seconds, notes=reports.notes, warnings=tuple(reports.warnings)))
 
-    def _finished(
-        self,
-        step: Step,
-        key: str,
-        started: float,
-        reports: _Reports,
-        *,
-        stored: Stored | None = None,
-        cached: bool = False,
-        peak: int | None = None,
-        error: str | None = None,
-    ) -> None:
-        finished = Finished(
-            slot=step.slot,
-            type=step.stage.type,
-            key=key if step.cached else None,
-            digest=stored.digest if stored else None,
-            cached=cached,
-            seconds=round(time.monotonic() - started, 3),
-            peak_memory=peak,
-            notes=reports.notes,
-            warnings=tuple(reports.warnings),
-            error=error,
-        )
+    def _make(self, step: Step, key: str, reports: _Reports) -> tuple[Stored | None, bool]:
+        """Return what a step left in the store, and whether it was there already."""
+        stored = self.store.get(key) if step.cached else None
+        if stored:
+            return stored, True
+        self.console.started(step.slot, step.stage.type)
+        if isinstance(step.stage, Deployer):
+            self._deploy(step, step.stage, reports)
+            return None, False
+        return self._build(step, key, reports)
+
+    def _tell(self, finished: Finished) -> None:
         self.record.add(finished)
         self.console.finished(finished)
-        if cached:
-            for warning in finished.warnings:
-                self.console.warning(step.slot, warning)
+        for warning in finished.warnings if finished.cached else ():
+            self.console.warning(finished.slot, warning)
         self.plan.registry.hooks.hook.embedrun_stage_finished(run=self.record, stage=finished)
 
     def _build(self, step: Step, key: str, reports: _Reports) -> tuple[Stored, bool]:
@@ -142,7 +128,8 @@ class Engine:
                 return build, True
             with self._failures(step):
                 self._execute(step, self._context(step, build, reports))
-                self._check_written(step, build)
+                if not any(build.out.iterdir()):
+                    raise PluginError("wrote nothing below ctx.out")
             description = self.plan.description(step, self.digests)
             kept = {"slot": step.slot, "made_of": description, "notes": reports.notes, "warnings": reports.warnings}
             return self.store.publish(key, build, kept), False
@@ -183,10 +170,6 @@ class Engine:
                 f"{where} failed: {_reason(error)} (traceback in {self.record.folder}/log.jsonl)"
             ) from error
 
-    def _check_written(self, step: Step, build: Build) -> None:
-        if not any(build.out.iterdir()):
-            raise PluginError(f"{step.slot} ({step.stage.type}): wrote nothing below ctx.out")
-
     def _execute(self, step: Step, ctx: Context) -> None:
         match step.stage:
             case Source() as stage:
@@ -206,16 +189,15 @@ class Engine:
             case stage:
                 raise PluginError(f"{step.slot}: a stage of kind '{stage.kind}' cannot be run here")
 
-    def _deploy(self, step: Step, reports: _Reports) -> None:
+    def _deploy(self, step: Step, deployer: Deployer, reports: _Reports) -> None:
         folder = self.record.folder / "deployments" / step.slot.removeprefix("deployer.")
         build = Build(folder)
         build.out.mkdir(parents=True)
         build.state.mkdir()
         with self._failures(step):
-            if not isinstance(step.stage, Deployer):
-                raise PluginError(f"{step.slot}: no deployer")
-            endpoint = step.stage.run(self._context(step, build, reports), self._model(step, "model"))
-        save_endpoint(folder, step.stage, endpoint)
+            endpoint = deployer.run(self._context(step, build, reports), self._model(step, "model"))
+        described = {"endpoint": endpoint.model_dump(mode="json"), "deployer": deployer.model_dump(mode="json")}
+        (folder / "endpoint.json").write_text(json.dumps(described, indent=1) + "\n", "utf-8")
         if place := endpoint.url or endpoint.path:
             reports.notes["at"] = place
 
@@ -254,12 +236,6 @@ class Engine:
         if unmet:
             self.record.data["unmet"] = unmet
             raise RequirementError("the recipe's requirements do not hold:\n  " + "\n  ".join(unmet))
-
-
-def save_endpoint(folder: Path, stage: Deployer, endpoint: Endpoint) -> None:
-    """Write where a model answers, and the deployer that can delete it."""
-    described = {"endpoint": endpoint.model_dump(mode="json"), "deployer": stage.model_dump(mode="json")}
-    (folder / "endpoint.json").write_text(json.dumps(described, indent=1) + "\n", "utf-8")
 
 
 def _reason(error: Exception) -> str:

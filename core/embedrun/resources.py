@@ -31,9 +31,3 @@ def find_recipe(name: str) -> Path:
     if name not in shipped:
         raise UserError(f"{name}: no such file, and no shipped recipe of that name{suggest(name, shipped)}")
     return shipped[name]
-
-
-def about(recipe: Path) -> str:
-    """Return the first comment line of a recipe, which says what it is for."""
-    first = recipe.read_text("utf-8").split("\n", 1)[0]
-    return first.lstrip("# ").strip()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,57 +98,40 @@ def run(
     settings: Settings | None = None,
     console: consoles.Console | None = None,
 ) -> Result:
-    """Run a recipe in this process and return its scores and its folder.
+    """Run a recipe, on its runtime, and return its scores and its folder.
 
     Raises UserError where the recipe or its data must change, StageError where a stage fails.
     """
-    settings = settings or Settings()
-    loaded = Loaded.read(recipe, overrides)
+    result, stopped = carry_out(Loaded.read(recipe, overrides), settings or Settings(), console or consoles.Console())
+    if stopped:
+        raise stopped
+    return result
+
+
+def carry_out(loaded: Loaded, settings: Settings, console: consoles.Console) -> tuple[Result, EmbedrunError | None]:
+    """Run a recipe on its runtime; return the result, and what stopped it where something did."""
     loaded.require()
     plan = loaded.plan(settings)
-    record = _begin(loaded, plan, settings)
-    _engine(plan, record, settings, console or consoles.Console()).run()
-    return Result(record.folder, record)
-
-
-def _begin(loaded: Loaded, plan: plans.Plan, settings: Settings) -> RunRecord:
-    owners = {str(stage.type): str(plan.registry.owner(stage)) for _, stage in plan.recipe.stages()}
-    files = [loaded.path.parent / name for name in plan.recipe.plugins]
-    return RunRecord.begin(settings.runs, plan.recipe, loaded.written, settings.store_folder, owners, files)
-
-
-def _engine(plan: plans.Plan, record: RunRecord, settings: Settings, console: consoles.Console) -> Engine:
-    store = Store(settings.store_folder)
-    return Engine(plan, store, record, console, device=settings.device, offline=settings.offline)
-
-
-def run_job(loaded: Loaded, settings: Settings, console: consoles.Console) -> tuple[int, Result, EmbedrunError | None]:
-    """Run a recipe on its runtime; return the exit code, the result, and what stopped it."""
-    loaded.require()
-    plan = loaded.plan(settings)
-    record = _begin(loaded, plan, settings)
+    owners = {stage.type: str(plan.registry.owner(stage)) for _, stage in plan.recipe.stages()}
+    plugins = [loaded.path.parent / name for name in plan.recipe.plugins]
+    store = settings.store_folder
+    record = RunRecord.begin(settings.runs, plan.recipe, loaded.written, store, owners, plugins)
     stopped: list[EmbedrunError] = []
 
     def here() -> int:
         try:
-            _engine(plan, record, settings, console).run()
+            Engine(plan, Store(store), record, console, device=settings.device, offline=settings.offline).run()
         except EmbedrunError as error:
             stopped.append(error)
             return error.exit_code
         return 0
 
-    started = time.monotonic()
+    inputs = [path for _, stage in plan.recipe.stages() for path in stage.inputs()]
+    arguments = ["run", str(record.folder / "recipe.lock.json"), "--store", str(store), "--runs", str(settings.runs)]
     runtime = plan.recipe.runtime
-    code = runtime.run(_job(here, plan, record, settings)) if runtime else here()
+    code = runtime.run(Job(here, arguments, inputs, store, record.folder, {})) if runtime else here()
     record = RunRecord.read(record.folder)
     if record.data["status"] == "running":
-        record.end("failed", time.monotonic() - started, "the runtime ended before the run did")
         stopped.append(StageError(f"runtime: ended with exit code {code} before the run did"))
-    return code, Result(record.folder, record), stopped[0] if stopped else None
-
-
-def _job(here: Any, plan: plans.Plan, record: RunRecord, settings: Settings) -> Job:
-    inputs: Sequence[Path] = [path for _, stage in plan.recipe.stages() for path in stage.inputs()]
-    lock = str(record.folder / "recipe.lock.json")
-    arguments = ["run", lock, "--store", str(settings.store_folder), "--runs", str(settings.runs)]
-    return Job(here, arguments, inputs, settings.store_folder, record.folder, {})
+        record.end("failed", 0.0, str(stopped[0]))
+    return Result(record.folder, record), stopped[0] if stopped else None

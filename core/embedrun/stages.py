@@ -342,15 +342,4 @@ class Runtime(Stage):
         """Run the job and return its exit code."""
 
 
-KINDS: tuple[type[Stage], ...] = (
-    Source,
-    Generator,
-    Filter,
-    Miner,
-    Loss,
-    Trainer,
-    Merger,
-    Evaluator,
-    Deployer,
-    Runtime,
-)
+KINDS: tuple[type[Stage], ...] = (Source, Generator, Filter, Miner, Loss, Trainer, Merger, Evaluator, Deployer, Runtime)

@@ -131,14 +131,6 @@ class Store:
             shutil.rmtree(spent, ignore_errors=True)
         return Stored(target, manifest)
 
-    def damaged(self, stored: Stored) -> list[str]:
-        """Return the names of files that are missing from an artifact or are not what was published."""
-        return [
-            name
-            for name, listed in stored.manifest["files"].items()
-            if not (stored.out / name).is_file() or file_digest(stored.out / name) != listed["sha256"]
-        ]
-
     def keys(self) -> list[str]:
         """Return the keys of everything published, sorted."""
         return sorted(path.parent.name for path in self.root.glob("??/*/manifest.json"))

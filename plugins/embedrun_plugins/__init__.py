@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from embedrun import LocalModel, Model, Stage, hookimpl
+from embedrun import Command, LocalModel, Stage, hookimpl
 from embedrun_plugins import offline
+from embedrun_plugins.commands.compare import COMPARE
+from embedrun_plugins.commands.init import INIT
+from embedrun_plugins.commands.plugins import PLUGINS
+from embedrun_plugins.commands.recipes import RECIPES
+from embedrun_plugins.commands.schema import SCHEMA
+from embedrun_plugins.commands.serve import SERVE
 from embedrun_plugins.runtimes.local import Local
 
 
@@ -21,8 +24,5 @@ def embedrun_models() -> list[LocalModel]:
 
 
 @hookimpl
-def embedrun_serve(model: Model, host: str, port: int, options: Mapping[str, Any]) -> bool:
-    from embedrun_plugins.serving import serve
-
-    serve(model, host=host, port=port, **options)
-    return True
+def embedrun_commands() -> list[Command]:
+    return [INIT, RECIPES, PLUGINS, SCHEMA, COMPARE, SERVE]

@@ -1,16 +1,32 @@
-"""Two runs side by side."""
+"""`embedrun compare`: two runs side by side."""
 
 from __future__ import annotations
 
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from embedrun import Command
 from embedrun import console as consoles
 from embedrun.artifacts import Scores
+from embedrun.cli import places
 from embedrun.errors import UserError
 from embedrun.plan import ROLES, named
-from embedrun.record import RunRecord
+from embedrun.record import RunRecord, find_run
+from embedrun.running import Loaded
 from embedrun.stages import Context
+
+
+def configure(parser: ArgumentParser) -> None:
+    parser.add_argument("first", metavar="RUN", help="a run's folder, or a recipe's name for its latest run")
+    parser.add_argument("second", metavar="RUN")
+    places(parser)
+
+
+def run(arguments: Namespace) -> int:
+    folders = [find_run(name, arguments.runs) for name in (arguments.first, arguments.second)]
+    print(compare_runs(*map(RunRecord.read, folders)))
+    return 0
 
 
 def compare_runs(first: RunRecord, second: RunRecord) -> str:
@@ -18,8 +34,6 @@ def compare_runs(first: RunRecord, second: RunRecord) -> str:
 
     Raises UserError where the two runs have no evaluator in common.
     """
-    from embedrun.running import Loaded
-
     recipe = Loaded.read(second.folder / "recipe.lock.json").recipe
     parts = [f"first:  {first.folder}\nsecond: {second.folder}"]
     for slot, judge in named(recipe.evaluator):
@@ -44,3 +58,6 @@ def compare_runs(first: RunRecord, second: RunRecord) -> str:
 
 def _last(scores: dict[str, dict[str, float]]) -> str:
     return max(scores, key=ROLES.index)
+
+
+COMPARE = Command("compare", "Compare the models of two runs.", configure, run)

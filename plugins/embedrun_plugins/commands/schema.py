@@ -1,15 +1,17 @@
-"""The recipe's JSON Schema, with every installed stage, for editors; and the documentation of one stage."""
+"""`embedrun schema`: the JSON Schema of recipes, with every installed stage, for editors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from embedrun import Command
 from embedrun.recipe import Recipe
-from embedrun.registry import Entry, Registry
-from embedrun.stages import KINDS, Stage
+from embedrun.registry import Registry
+from embedrun.stages import KINDS
 
 _TEMPLATE = "#/$defs/{model}"
 
@@ -54,33 +56,13 @@ def _loosen(recipe: dict[str, Any]) -> None:
     model["anyOf"] = [{"type": "string"}, {"$ref": model.pop("$ref")}]
 
 
-def fields(stage: type[Stage]) -> Iterator[tuple[str, str, str, str]]:
-    """Yield name, type, default and documentation of each of a stage's fields."""
-    properties = stage.model_json_schema()["properties"]
-    required = stage.model_json_schema().get("required", ())
-    for name, field in stage.model_fields.items():
-        if name == "type":
-            continue
-        default = "required" if name in required else _shown(field.get_default(call_default_factory=True))
-        yield name, _type_of(properties[name]), default, (field.description or "").replace("\n", " ")
+def configure(parser: ArgumentParser) -> None:
+    """Take no arguments."""
 
 
-def _shown(default: object) -> str:
-    return "-" if default is None else str(default)
+def run(_: Namespace) -> int:
+    print(json.dumps(json_schema(Registry()), indent=2))
+    return 0
 
 
-def _type_of(described: dict[str, Any]) -> str:
-    if "enum" in described:
-        return " | ".join(map(str, described["enum"]))
-    if "$ref" in described:
-        return str(described["$ref"]).rsplit("/", 1)[-1]
-    if "anyOf" in described:
-        return " | ".join(_type_of(choice) for choice in described["anyOf"] if choice.get("type") != "null")
-    if described.get("type") == "array" and "items" in described:
-        return f"list of {_type_of(described['items'])}"
-    return str(described.get("type", described.get("const", "any")))
-
-
-def about(entry: Entry) -> str:
-    """Return the first sentence of a stage's docstring."""
-    return (entry.stage.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
+SCHEMA = Command("schema", "Print the JSON Schema of recipes, with every installed stage.", configure, run)

@@ -1,0 +1,44 @@
+# The two commands of the README are `make demo` and `make test`; both make .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# What a local run, the tests and the linters need; every version is pinned in constraints.txt.
+EXTRAS := offline,serve,lora,tracking
+TOOLS := httpx ir-measures jsonschema pytest codespell mypy ruff
+
+.PHONY: demo test lint fix bench docs clean
+
+demo: $(VENV)/.installed
+	$(BIN)/embedrun recipes/quickstart.yaml
+
+test: $(VENV)/.tools
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.tools
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/codespell
+
+fix: $(VENV)/.tools
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.tools
+	$(BIN)/python benchmarks/serving.py --requests 200
+	$(BIN)/python benchmarks/retrieval_evaluation.py --documents 20000 --queries 200
+
+clean:
+	rm -rf $(VENV) build dist runs .mypy_cache .ruff_cache .pytest_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	$(BIN)/python -m compileall -q core plugins
+	touch $@
+
+$(VENV)/.tools: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(TOOLS)
+	touch $@

@@ -1,0 +1,94 @@
+"""What is imported when: core knows no plugin, and checking a recipe loads nothing heavy."""
+
+from __future__ import annotations
+
+import ast
+import io
+import subprocess
+import sys
+import tokenize
+from pathlib import Path
+
+import pytest
+
+import embedrun
+from embedrun.registry import HEAVY
+
+ROOT = Path(__file__).parents[1]
+CORE = sorted((ROOT / "core/embedrun").glob("*.py"))
+
+
+def imported_modules(*words: str) -> set[str]:
+    """Run a command in a fresh process and return the top-level modules that it imported."""
+    program = f"""
+import sys
+from embedrun.cli import main
+try:
+    main({list(words)!r})
+except SystemExit:
+    pass
+print("MODULES", *sorted({{name.split('.')[0] for name in sys.modules}}))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["check", "recipes/quickstart.yaml"], ["schema"], ["plugins"], ["plugins", "matryoshka"], ["recipes"]],
+    ids=" ".join,
+)
+def test_a_command_that_runs_no_stage_imports_nothing_heavy(words):
+    loaded = imported_modules(*words)
+    assert not loaded & (HEAVY | {"numpy", "pyarrow", "pandas", "huggingface_hub"})
+
+
+def test_planning_imports_nothing_heavy(tmp_path):
+    loaded = imported_modules("plan", "recipes/quickstart.yaml", "--runs", str(tmp_path), "--offline")
+    assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize("module", CORE, ids=lambda path: path.stem)
+def test_core_knows_no_plugin_and_loads_nothing_heavy_at_import(module):
+    for node in ast.walk(ast.parse(module.read_text("utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        assert not [name for name in names if name.split(".")[0] == "embedrun_plugins"]
+    loaded = subprocess.run(
+        [sys.executable, "-c", f"import sys, embedrun.{module.stem}; print(*sys.modules)"]
+        if module.stem not in ("__init__", "__main__")
+        else [sys.executable, "-c", "import sys, embedrun; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    assert not set(loaded) & (HEAVY | {"numpy"})
+
+
+def code_lines(source: str) -> int:
+    """Count the lines that hold code: no blank lines, comments or docstrings."""
+    prose: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        body = getattr(node, "body", None)
+        for child in body if isinstance(body, list) else ():
+            if (
+                isinstance(child, ast.Expr)
+                and isinstance(child.value, ast.Constant)
+                and isinstance(child.value.value, str)
+            ):
+                prose.update(range(child.lineno, (child.end_lineno or child.lineno) + 1))
+    layout = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER)
+    code: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type not in layout:
+            code.update(range(token.start[0], token.end[0] + 1))
+    return len(code - prose)
+
+
+def test_core_stays_small():
+    assert sum(code_lines(path.read_text("utf-8")) for path in CORE) < 2500
+
+
+def test_the_public_names_are_sorted_and_there():
+    assert embedrun.__all__ == sorted(embedrun.__all__)
+    assert all(hasattr(embedrun, name) for name in embedrun.__all__)
