@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # What a local run, the tests and the linters need; every version is pinned in constraints.txt.
 EXTRAS := offline,serve,lora,tracking
-TOOLS := httpx ir-measures jsonschema pytest codespell mypy ruff
+TOOLS := hatchling httpx ir-measures jsonschema pytest codespell mypy ruff
 
 .PHONY: demo test lint fix bench docs clean
 

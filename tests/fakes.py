@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from embedrun import (
+    Comparison,
     Context,
     DataError,
     Deployer,
@@ -29,6 +30,7 @@ from embedrun import (
     hookimpl,
 )
 from embedrun.testing import small_set
+from embedrun_plugins.evaluators.statistics import comparison
 
 
 class FakeSource(Source):
@@ -174,6 +176,9 @@ class FakeEvaluator(Evaluator):
 
     def score(self, model: Any, data: RetrievalSet, split: Any) -> dict[str, float]:
         return {"ndcg@10": 0.0}
+
+    def compare(self, ctx: Context, scores: Any) -> Comparison:
+        return comparison(ctx, scores)
 
     def unmet(self, scores: Any, comparison: Any) -> list[str]:
         last = list(scores.values())[-1].metrics["ndcg@10"]

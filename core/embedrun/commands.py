@@ -45,7 +45,7 @@ def plan(arguments: Namespace) -> int:
         if stored and (stored.out / "corpus.jsonl").exists():
             data = RetrievalSet(stored.out)
         status = "cached" if stored else "to run"
-        takes = {} if stored or step.compares else dict(step.stage.forecast(data))
+        takes = {} if stored or step.compares else step.forecast(data)
         rows.append({"slot": step.slot, "type": step.stage.type, "key": key, "status": status, "forecast": takes})
     if arguments.json:
         print(json.dumps({"model": made.base.choice.model_dump(mode="json"), "stages": rows}))

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from embedrun.record import Finished
 
 _PLAIN_INTERVAL = 10.0
+_MOST_NOTES = 8
 
 
 class Console:
@@ -125,7 +126,8 @@ def summary(stage: Finished) -> str:
     if stage.error:
         return f"{stage.slot} failed after {stage.seconds:.1f} s"
     how = "cached" if stage.cached else f"{stage.seconds:.1f} s"
-    notes = ", ".join(f"{name} {_value(value)}" for name, value in stage.notes.items() if _short(value))
+    shown = [(name, value) for name, value in stage.notes.items() if value and _short(value)][:_MOST_NOTES]
+    notes = ", ".join(f"{name.replace('_', ' ')} {_value(value)}" for name, value in shown)
     return f"{stage.slot} [{how}]{' ' + notes if notes else ''}"
 
 

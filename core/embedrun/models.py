@@ -81,7 +81,7 @@ def _on_hub(choice: ModelChoice, *, offline: bool, copies: Iterable[str]) -> Bas
     except tuple(refusals) as error:
         text = next(text for kind, text in refusals.items() if isinstance(error, kind))
         raise UserError(f"'{name}' {text}") from error
-    except (errors.HfHubHTTPError, OSError, RuntimeError) as error:
+    except Exception as error:  # noqa: BLE001  # the hub's client does not wrap the errors of its transport
         reason = type(error).__name__
     try:
         return _pinned(choice, Path(snapshot_download(name, revision=choice.revision, local_files_only=True)).name)

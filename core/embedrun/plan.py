@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from embedrun.artifacts import RetrievalSet
 from embedrun.errors import UserError, suggest
 from embedrun.hashing import value_digest
 from embedrun.models import Base, carried
@@ -37,6 +38,10 @@ class Step:
     def cached(self) -> bool:
         """Whether its result is kept; what a deployer makes lives elsewhere."""
         return not isinstance(self.stage, Deployer)
+
+    def forecast(self, data: RetrievalSet | None) -> Mapping[str, object]:
+        """Say what running it would take, as far as the data, if known already, tells."""
+        return self.stage.forecast(data, self.loss) if isinstance(self.stage, Trainer) else self.stage.forecast(data)
 
     @property
     def compares(self) -> bool:
@@ -105,14 +110,20 @@ class Plan:
 
 def keyed(model: BaseModel) -> dict[str, Any]:
     """Return a configuration as JSON without the fields that cannot change a result."""
-    found: dict[str, Any] = {}
+    found = {}
     dumped = model.model_dump(mode="json", serialize_as_any=True)
     for name, info in type(model).model_fields.items():
-        if Unkeyed in info.metadata or _mentions_unkeyed(info.annotation):
-            continue
-        value = getattr(model, name)
-        found[name] = keyed(value) if isinstance(value, BaseModel) else dumped[name]
+        if Unkeyed not in info.metadata and not _mentions_unkeyed(info.annotation):
+            found[name] = _keyed_value(getattr(model, name), dumped[name])
     return found
+
+
+def _keyed_value(value: Any, dumped: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return keyed(value)
+    if isinstance(value, tuple | list):
+        return [_keyed_value(item, shown) for item, shown in zip(value, dumped, strict=True)]
+    return dumped
 
 
 def _mentions_unkeyed(annotation: Any) -> bool:

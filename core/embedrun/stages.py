@@ -260,6 +260,9 @@ class Trainer(Stage):
         `dev` is the recipe's first evaluator, for evaluation during training.
         """
 
+    def forecast(self, data: RetrievalSet | None, loss: Loss | None = None) -> Mapping[str, object]:
+        return {}
+
     def refuses(self, loss: Loss) -> str | None:
         """Say why this trainer cannot train with a loss, or None."""
         return None
@@ -307,11 +310,12 @@ class Evaluator(Stage):
         """Choose the metrics that the run's table shows, in this order."""
         return metrics
 
+    @abstractmethod
     def compare(self, ctx: Context, scores: Mapping[str, Scores]) -> Comparison:
-        """Compare the scores of the models by role: "base" first, then "tuned", "merged"."""
-        from embedrun.statistics import compare
+        """Compare the scores of the models by role: "base" first, then "tuned", "merged".
 
-        return Comparison.write(ctx.out, compare(scores, seed=ctx.seed))
+        `embedrun_plugins.evaluators.statistics.comparison` does so by a paired bootstrap over queries.
+        """
 
     def unmet(self, scores: Mapping[str, Scores], comparison: Comparison | None) -> Iterable[str]:
         """Say which of the recipe's limits do not hold; the run fails if any is named."""

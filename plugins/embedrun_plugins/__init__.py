@@ -10,12 +10,29 @@ from embedrun_plugins.commands.plugins import PLUGINS
 from embedrun_plugins.commands.recipes import RECIPES
 from embedrun_plugins.commands.schema import SCHEMA
 from embedrun_plugins.commands.serve import SERVE
+from embedrun_plugins.deployers import local
+from embedrun_plugins.deployers.directory import Directory
+from embedrun_plugins.evaluators.information_retrieval import InformationRetrieval
+from embedrun_plugins.evaluators.similarity_pairs import SimilarityPairs
+from embedrun_plugins.losses import LOSSES
 from embedrun_plugins.runtimes.local import Local
+from embedrun_plugins.sources.beir import Beir
+from embedrun_plugins.sources.hub import Hub
+from embedrun_plugins.sources.llama_index import LlamaIndex
+from embedrun_plugins.sources.pairs import Pairs
+from embedrun_plugins.trainers.finetuning import SentenceTransformers
 
 
 @hookimpl
 def embedrun_stages() -> list[type[Stage]]:
-    return [Local]
+    return [
+        *(Pairs, Hub, Beir, LlamaIndex),
+        *LOSSES,
+        SentenceTransformers,
+        *(InformationRetrieval, SimilarityPairs),
+        *(local.Local, Directory),
+        Local,
+    ]
 
 
 @hookimpl

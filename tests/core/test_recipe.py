@@ -88,10 +88,7 @@ WRONG = {
     "plugins is no list": (("[fakes.py]", "{a: 1}"), "plugins: must be a list of Python files"),
     "name with a slash": (("loss: fake", "name: a/b\nloss: fake"), "r.yaml:5:7: name:"),
     "missing input": (("  type: fake\nloss", "  type: fake\n  file: nope.txt\nloss"), "nope.txt: no such file"),
-    "missing input with a near name": (
-        ("  type: fake\nloss", "  type: fake\n  file: fakes.pi\nloss"),
-        "did you mean",
-    ),
+    "missing input with a near name": (("  type: fake\nloss", "  type: fake\n  file: fakes.pi\nloss"), "did you mean"),
     "missing model folder": (("model: model", "model: ./modle"), "no such folder; did you mean 'model'?"),
     "model folder without a model": (("model: model", "model: ."), "no model here"),
     "max_length of zero": (("model: model", "model: {id: model, max_length: 0}"), "model.max_length: input should be"),

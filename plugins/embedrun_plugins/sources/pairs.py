@@ -1,0 +1,143 @@
+"""Questions and the passages that answer them, from files of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from embedrun.artifacts import SPLITS, RetrievalSet, Split
+from embedrun.errors import DataError
+from embedrun.stages import Column, Context, InputPath, Resolver, Source, Unkeyed
+from embedrun_plugins.sources.columns import Columns, complete
+from embedrun_plugins.sources.gathering import make_set
+from embedrun_plugins.sources.holdout import HoldoutField
+from embedrun_plugins.sources.tables import Format, Table, format_of, open_table
+
+ANY_COLUMN: frozenset[Column] = frozenset({"positive", "negative", "score", "teacher_score"})
+"""What a source answers whose columns are only known once it is read."""
+_HEAD_LIMIT = 64 * 2**20
+"""Bytes; a larger JSON file is not read just to see its columns."""
+
+
+def _in_order(path: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
+    """Return split and file for each file of a mapping, in the order train, dev, test."""
+    found = []
+    for split in sorted(path, key=lambda name: SPLITS.index(name) if name in SPLITS else len(SPLITS)):
+        files = path[split] if isinstance(path[split], (list, tuple)) else [path[split]]
+        found += [(split, file) for file in files]
+    return found
+
+
+class Pairs(Source):
+    """Rows of questions and passages in JSON, JSON lines, CSV, TSV or Parquet files, packed with gzip or not.
+
+    White space around texts is removed. Rows with an empty side are dropped and counted. Equal passages become one
+    document, relevant for every question that points at a copy; equal questions become one query. Given negatives are
+    documents of the corpus like any other; one that is relevant for its own question, or for a question held out, is
+    not trained on. FlagEmbedding's files ({"query", "pos": […], "neg": […]}) are read as they are.
+    """
+
+    type: Literal["pairs"] = "pairs"
+    path: Annotated[InputPath | tuple[InputPath, ...] | dict[Split, InputPath | tuple[InputPath, ...]], Unkeyed] = (
+        Field()
+    )
+    """A file, a list of files, or files by split: {train: a.jsonl, dev: b.jsonl, test: [c.jsonl, d.jsonl]}."""
+    split: Split | tuple[Split, ...] = "train"
+    """Split that the rows belong to before a holdout takes its part; a list has one for each file.
+
+    Filled in where `path` gives files by split."""
+    format: Format | None = None
+    """Format of all files; by default what each file's name ends in."""
+    delimiter: str | None = Field(None, pattern=r'^[^"\r\n]$')
+    """Character between fields of CSV and TSV files; by default a comma, and a tab for TSV."""
+    columns: Columns = Columns()
+    """Which column is what: {anchor: question, positive: context, …}; by default guessed from well-known names."""
+    holdout: HoldoutField = None
+    """Queries held out of the train split: a share (0.1) or a number (700) for the test split, or a mapping with
+    `test`, `dev` and `by`. By default none."""
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _must_name_files(cls, path: Any) -> Any:
+        files = [file for _, file in _in_order(path)] if isinstance(path, Mapping) else path
+        listed = list(files) if isinstance(files, (list, tuple)) else [files]
+        if not listed or not all(isinstance(file, (str, Path)) and str(file) for file in listed):
+            raise ValueError("must be a file, a list of files, or files by split: {train: …, test: …}")
+        unknown = [key for key in path if key not in SPLITS] if isinstance(path, Mapping) else []
+        if unknown:
+            raise ValueError(f"there is no split '{unknown[0]}'; allowed: {', '.join(SPLITS)}")
+        return path
+
+    @model_validator(mode="before")
+    @classmethod
+    def _splits_from_path(cls, value: Any) -> Any:
+        """Put the splits that `path` names into `split`, which unlike the path is part of the stage's key."""
+        if not isinstance(value, Mapping) or not isinstance(value.get("path"), Mapping):
+            return value
+        splits = [split for split, _ in _in_order(value["path"])]
+        if list(value.get("split", splits)) != splits:
+            raise ValueError("'path' gives files by split already; leave 'split' out")
+        return {**value, "split": splits}
+
+    def files(self) -> list[tuple[Split, Path]]:
+        """Return every file with its split, in the order in which they are read."""
+        if isinstance(self.path, dict):
+            return _in_order(self.path)
+        paths = self.path if isinstance(self.path, tuple) else (self.path,)
+        splits = self.split if isinstance(self.split, tuple) else (self.split,) * len(paths)
+        return list(zip(splits, paths, strict=True))
+
+    def inputs(self) -> Iterable[Path]:
+        return [path for _, path in self.files()]
+
+    def resolve(self, resolver: Resolver) -> Self:  # noqa: ARG002  # the contract gives it
+        """Fix the format, which otherwise depends on the files' names."""
+        formats = {format_of(path) for path in self.inputs()}
+        return self.model_copy(update={"format": formats.pop()}) if len(formats) == 1 and not self.format else self
+
+    def faults(self) -> Iterable[str]:
+        yield from self.columns.faults()
+        count = 1 if isinstance(self.path, Path) else len(self.path)
+        if isinstance(self.split, tuple) and not isinstance(self.path, dict) and len(self.split) != count:
+            yield f"split: names {len(self.split)} splits for {count} files"
+        if self.holdout:
+            yield from self.holdout.faults()
+            yield from holdout_clashes(self.holdout.splits(), self._file_splits())
+
+    def _file_splits(self) -> frozenset[Split]:
+        return frozenset(self.split if isinstance(self.split, tuple) else (self.split,))
+
+    def columns_given(self) -> frozenset[Column]:
+        """Look at the first file's head where columns are not named, if that is cheap."""
+        if self.columns.anchor and self.columns.positive:
+            return self.columns.given()
+        path = next(iter(self.inputs()))
+        kind = self.format or format_of(path)
+        if kind == "parquet" or not path.is_file() or (kind == "json" and path.stat().st_size > _HEAD_LIMIT):
+            return ANY_COLUMN
+        try:
+            table = open_table(path, kind, self.delimiter)
+            return complete(self.columns, table.columns, table.name).given()
+        except DataError:
+            return ANY_COLUMN  # told when it runs, or when the plan looks for the file
+
+    def splits_given(self) -> frozenset[Split]:
+        return self._file_splits() | (self.holdout.splits() if self.holdout else frozenset())
+
+    def run(self, ctx: Context) -> RetrievalSet:
+        return make_set(ctx, self._tables(), self.columns, self.holdout)
+
+    def _tables(self) -> Iterator[tuple[Split, Table]]:
+        for split, path in self.files():
+            yield split, open_table(path, self.format, self.delimiter)
+
+
+def holdout_clashes(held_out: Iterable[Split], given: frozenset[Split]) -> Iterator[str]:
+    """Say where a holdout cannot be taken from the splits that are given."""
+    if "train" not in given:
+        yield f"holdout: takes from the train split, but the data is all {', '.join(sorted(given))}"
+    for split in sorted(given.intersection(held_out)):
+        yield f"holdout.{split}: the data brings a {split} split already; hold none out, or leave that data out"

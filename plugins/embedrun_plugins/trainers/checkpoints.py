@@ -1,0 +1,126 @@
+"""Training that ends with the same weights, bit by bit, whether or not it was killed in between."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from sentence_transformers import SentenceTransformerTrainer
+from torch import Tensor
+from transformers import EarlyStoppingCallback, TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
+
+from embedrun_plugins.trainers import processes
+
+_WEIGHTS = "trained.safetensors"
+_COMPLETE = "complete.json"
+
+
+class ResumableTrainer(SentenceTransformerTrainer):
+    """sentence-transformers' trainer with checkpoints that hold what is trained, the loss's weights included.
+
+    A checkpoint counts only when its last file, `complete.json`, is there; it is written by rename, after all others.
+    """
+
+    def __init__(self, *, keep: int, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.keep = keep
+
+    @property
+    def folder(self) -> Path:
+        return Path(str(self.args.output_dir))
+
+    def fit(self) -> None:
+        """Train from the last complete checkpoint, or from the start."""
+        if self.args.should_save:
+            _remove_incomplete(self.folder)
+        processes.wait()
+        last = max(_complete(self.folder), key=_step, default=None)
+        if last is None:
+            self.train()
+            return
+        self.state = TrainerState.load_from_json(str(last / TRAINER_STATE_NAME))
+        if json.loads((last / _COMPLETE).read_text("utf-8"))["finished"]:
+            self._load_from_checkpoint(str(last))
+            if self.args.load_best_model_at_end and self.state.best_global_step:
+                self._load_best_model()
+            return
+        self.args.eval_on_start = False
+        self._restore_patience()
+        self.train(resume_from_checkpoint=str(last))
+
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        """Leave the model card out: it samples texts, asks the hub and names the time."""
+
+    def trained(self) -> dict[str, Tensor]:
+        """Return every tensor that training changes, by name: the model's, and those of the loss itself."""
+        found: dict[str, Tensor] = {f"model.{n}": p for n, p in self.model.named_parameters() if p.requires_grad}
+        kept = self.model.state_dict().keys()
+        found |= {f"model.{n}": buffer for n, buffer in self.model.named_buffers() if n in kept}
+        own = {id(parameter) for parameter in self.model.parameters()}
+        loss: Any = self.loss
+        found |= {f"loss.{n}": p for n, p in loss.named_parameters() if p.requires_grad and id(p) not in own}
+        return found
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        del state_dict
+        if self.args.should_save and output_dir is not None:
+            Path(output_dir).mkdir(parents=True, exist_ok=True)
+            tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.trained().items()}
+            save_file(tensors, Path(output_dir) / _WEIGHTS)
+
+    def _load_from_checkpoint(self, checkpoint_path: str, model: Any = None) -> None:
+        del model
+        saved = load_file(Path(checkpoint_path) / _WEIGHTS)
+        with torch.no_grad():
+            for name, tensor in self.trained().items():
+                tensor.copy_(saved[name])
+
+    def _load_best_model(self) -> None:
+        self._load_from_checkpoint(str(self.folder / f"checkpoint-{self.state.best_global_step}"))
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        processes.wait()
+        if not self.args.should_save:
+            return
+        here = self.folder / f"checkpoint-{self.state.global_step}"
+        scratch = here / f"{_COMPLETE}.part"
+        scratch.write_text(json.dumps({"finished": self.control.should_training_stop}), "utf-8")
+        scratch.rename(here / _COMPLETE)
+        self._remove_old()
+
+    def _remove_old(self) -> None:
+        found = sorted(_complete(self.folder), key=_step)
+        best = f"checkpoint-{self.state.best_global_step}"
+        for checkpoint in found[: -self.keep]:
+            if checkpoint.name != best:
+                # The mark goes first, so that a folder half deleted is no checkpoint.
+                (checkpoint / _COMPLETE).unlink()
+                shutil.rmtree(checkpoint)
+
+    def _restore_patience(self) -> None:
+        states: Any = self.state.stateful_callbacks or {}
+        stored = states.get("EarlyStoppingCallback", {})
+        for callback in self.callback_handler.callbacks:
+            if isinstance(callback, EarlyStoppingCallback):
+                counter = stored.get("attributes", {}).get("early_stopping_patience_counter", 0)
+                callback.early_stopping_patience_counter = counter
+
+
+def _complete(folder: Path) -> list[Path]:
+    return [mark.parent for mark in folder.glob(f"checkpoint-*/{_COMPLETE}")]
+
+
+def _remove_incomplete(folder: Path) -> None:
+    for checkpoint in folder.glob("checkpoint-*"):
+        if not (checkpoint / _COMPLETE).exists():
+            shutil.rmtree(checkpoint)
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.rsplit("-", 1)[-1])

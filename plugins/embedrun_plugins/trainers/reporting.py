@@ -1,0 +1,128 @@
+"""What training tells while it goes on, and when it stops for a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sentence_transformers.base.evaluation import BaseEvaluator
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from embedrun.errors import UserError, suggest
+from embedrun.stages import Context
+from embedrun_plugins.trainers import processes
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from embedrun.artifacts import RetrievalSet, Split
+    from embedrun.stages import Evaluator
+
+_TIMES = ("_runtime", "_per_second", "_time")
+
+
+class DevScores(BaseEvaluator):
+    """The recipe's evaluator, as sentence-transformers' trainer calls it."""
+
+    def __init__(self, evaluator: Evaluator, data: RetrievalSet, split: Split, watched: str | None) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.evaluator = evaluator
+        self.watched = watched
+        self.data = data
+        self.split = split
+
+    def __call__(
+        self, model: Any, output_path: str | None = None, epoch: float = -1, steps: int = -1
+    ) -> dict[str, float]:
+        """Return the evaluator's metrics by its own names. Raises UserError where the watched one is not among them."""
+        del output_path, epoch, steps
+        tuned: SentenceTransformer = model
+        found = {name: float(value) for name, value in self.evaluator.score(tuned, self.data, self.split).items()}
+        if self.watched and self.watched not in found:
+            hint = suggest(self.watched, found)
+            raise UserError(f"trainer.metric_for_best_model: there is no '{self.watched}' among the scores{hint}")
+        return found
+
+
+class Reporter(TrainerCallback):
+    """Reports steps, the loss curve and evaluations, once however many processes train."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        del args
+        if state.is_world_process_zero:
+            self.ctx.progress("training", state.global_step, state.max_steps)
+        return control
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> TrainerControl:
+        del args
+        logs: Mapping[str, float] = given["logs"]
+        if state.is_world_process_zero and "loss" in logs:
+            self.ctx.event("log", step=state.global_step, **logs)
+        return control
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+    ) -> TrainerControl:
+        del args
+        metrics = {name: value for name, value in given["metrics"].items() if not name.endswith(_TIMES)}
+        if state.is_world_process_zero:
+            self.ctx.event("evaluation", step=state.global_step, **metrics)
+        return control
+
+
+class Pacing(TrainerCallback):
+    """Lets checkpoints be no closer than `seconds`, and the loss be logged wherever one could be made.
+
+    transformers' running mean of the loss is not in its checkpoints; where it was just logged, there is none to lose.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.last = time.monotonic()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        del args, state
+        return self._paced(control)
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        del args, state
+        return self._paced(control)
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        del args, state
+        self.last = time.monotonic()
+        return control
+
+    def _paced(self, control: TrainerControl) -> TrainerControl:
+        control.should_log = control.should_log or control.should_save or control.should_evaluate
+        if control.should_save:
+            # All processes must agree, or they would wait for each other for ever.
+            control.should_save = processes.agreed(answer=time.monotonic() - self.last >= self.seconds)
+        return control
+
+
+def write_history(file: Path, state: TrainerState) -> None:
+    """Write the loss curve and the evaluations, without durations, so that equal trainings give equal files."""
+    entries = [
+        {name: value for name, value in entry.items() if not name.endswith(_TIMES)}
+        for entry in state.log_history
+        if "train_runtime" not in entry
+    ]
+    history = {"log": entries, "best_metric": state.best_metric, "best_step": state.best_global_step}
+    file.write_text(json.dumps(history, indent=1, sort_keys=True) + "\n", "utf-8")

@@ -1,0 +1,94 @@
+"""The deployer `local` starts a server that outlives the run, and ends that one and no other."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import psutil
+import pytest
+
+from embedrun.artifacts import Endpoint, Model, ModelSettings, Prompts
+from embedrun.errors import StageError, UserError
+from embedrun.stages import Context
+from embedrun_plugins.deployers.local import Local
+from embedrun_plugins.deployers.process import Process
+
+
+@pytest.fixture
+def ctx(tmp_path: Path) -> Context:
+    return Context(out=tmp_path / "out", state=tmp_path / "state")
+
+
+def test_a_server_answers_with_the_contract_until_it_is_deleted(
+    ctx: Context, minilm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "not for a server")
+    monkeypatch.setenv("KEY_OF_THE_SERVER", "secret")
+    model = Model(minilm, ModelSettings(prompts=Prompts(query="query: "), max_length=32))
+    deployer = Local(port=0, api_key_env="KEY_OF_THE_SERVER")
+    endpoint = Endpoint.model_validate_json(deployer.run(ctx, model).model_dump_json())
+    try:
+        process = psutil.Process(endpoint.details["pid"])
+        assert os.getsid(process.pid) == process.pid
+        assert "HF_TOKEN" not in process.environ()
+        assert "secret" not in " ".join(process.cmdline()) + endpoint.model_dump_json()
+        np.testing.assert_allclose(_embed(endpoint.url), model.load("cpu").encode_query(["hello"]), atol=1e-5)
+        other = endpoint.model_copy(update={"details": {**endpoint.details, "started": process.create_time() - 60}})
+        deployer.delete(other)
+        assert process.is_running()
+    finally:
+        deployer.delete(endpoint)
+    assert not psutil.pid_exists(endpoint.details["pid"])
+    deployer.delete(endpoint)
+
+
+def _embed(url: str | None) -> np.ndarray:
+    connection = http.client.HTTPConnection(urlsplit(url or "").netloc, timeout=60)
+    body = json.dumps({"inputs": "hello", "prompt_name": "query"})
+    connection.request("POST", "/embed", body, {"Authorization": "Bearer secret"})
+    answer = json.loads(connection.getresponse().read())
+    connection.close()
+    return np.array(answer, np.float32)
+
+
+def test_a_server_that_cannot_start_is_explained_by_its_log(ctx: Context, tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    with pytest.raises(StageError, match=r"ended before it answered; its log ends:\n.*no model here"):
+        Local(port=0).run(ctx, Model(tmp_path / "broken"))
+
+
+def test_a_server_that_is_too_slow_is_ended(ctx: Context, minilm: Path) -> None:
+    with pytest.raises(StageError, match=r"did not answer within 0\.1 s"):
+        Local(port=0, timeout=0.1).run(ctx, Model(minilm))
+    assert not [child for child in psutil.Process().children() if "serving" in " ".join(child.cmdline())]
+
+
+def test_an_ended_server_leaves_no_zombie(tmp_path: Path) -> None:
+    process = Process.start([sys.executable, "-c", "print('said')"], {}, tmp_path / "log")
+    while process.is_running():
+        pass
+    assert not psutil.pid_exists(process.pid)
+    assert (tmp_path / "log").read_text() == "said\n"
+
+
+def test_a_taken_port_is_named(ctx: Context, minilm: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UserError, match="choose another port, or 0"):
+        Local(port=taken.getsockname()[1]).run(ctx, Model(minilm))
+    assert not (ctx.out / "server.log").exists()
+
+
+def test_deleting_what_was_killed_in_between_is_quiet() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        endpoint = Endpoint(
+            deployer="local", details={"pid": process.pid, "started": psutil.Process(process.pid).create_time()}
+        )
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    Local().delete(endpoint)

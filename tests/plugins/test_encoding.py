@@ -1,0 +1,47 @@
+"""Texts to vectors."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from embedrun import StageError
+from embedrun.testing import tiny_model
+from embedrun_plugins import encoding
+from embedrun_plugins.encoding import distinct, embed
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    return tiny_model(tmp_path / "tiny").load("cpu")
+
+
+def test_distinct_texts_keep_their_order():
+    texts, index = distinct(["b", "a", "b", "c"])
+    assert texts == ["b", "a", "c"]
+    assert index.tolist() == [0, 1, 0, 2]
+
+
+def test_vectors_come_in_the_order_of_their_texts(loaded, monkeypatch):
+    monkeypatch.setattr(encoding, "BATCHES_PER_CHUNK", 1)
+    texts = ["lamp", "the river and the stone", "lamp", "a violin in the garden", "copper", ""]
+    done = []
+    found = embed(loaded, texts, "document", 2, lambda *counts: done.append(counts))
+    torch.testing.assert_close(found, torch.from_numpy(loaded.encode(texts)), atol=1e-5, rtol=0)
+    assert done == [(2, 5), (4, 5), (5, 5)]
+    assert torch.equal(found[0], found[2])
+
+
+def test_nothing_gives_no_vectors(loaded):
+    assert embed(loaded, [], "query").shape == (0, 32)
+
+
+def test_half_precision_comes_back_as_float32(loaded):
+    assert embed(loaded.bfloat16(), ["lamp"], "query").dtype == torch.float32
+
+
+def test_a_diverged_model_is_named(loaded):
+    with torch.no_grad():
+        next(loaded.parameters()).fill_(float("nan"))
+    with pytest.raises(StageError, match=r"vectors of 1 texts hold NaN or infinity, such as that of 'the lamp'"):
+        embed(loaded, ["the lamp"], "query")

@@ -1,0 +1,85 @@
+"""Every block of the README and the documentation works as it stands."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from embedrun import hookspecs
+from embedrun.cli import main
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(
+    r"(?:<!-- (?P<what>file|run|shown):? ?(?P<name>[^>]*?) ?-->)?\n?```(?P<language>\w*)\n(?P<text>.*?)```", re.DOTALL
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    what: str
+    name: str
+    language: str
+    text: str
+
+
+def blocks(page: Path) -> list[Block]:
+    found = BLOCK.finditer(page.read_text("utf-8"))
+    return [Block(m["what"] or "", m["name"] or "", m["language"], m["text"]) for m in found]
+
+
+def run_commands(text: str, folder: Path) -> None:
+    """Run a block's commands as its reader would, except that nothing is installed into this environment."""
+    site = folder / "site"
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(site),
+    }
+    text = text.replace("pip install ./", f"pip install --quiet --no-deps --no-build-isolation --target {site} ./")
+    done = subprocess.run(
+        ["bash", "-euc", text], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_block_of_a_page_works(page, tmp_path):
+    rows = [
+        {"anchor": f"where is the {word}?", "positive": f"The {word} is in the hall."}
+        for word in ["lamp", "cup", "hat"]
+    ]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for block in blocks(page):
+        assert block.what or block.language in ("", "text"), f"{page.name}: this block is not tested:\n{block.text}"
+        if block.what == "file":
+            file = tmp_path / block.name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(block.text)
+        elif block.what == "run":
+            run_commands(block.text, tmp_path)
+
+
+def test_every_hook_is_documented():
+    text = (ROOT / "docs/plugins.md").read_text("utf-8")
+    for name, hook in vars(hookspecs).items():
+        if name.startswith("embedrun_"):
+            arguments = ", ".join(inspect.signature(hook).parameters)
+            assert f"`{name}({arguments})`" in text
+
+
+def test_every_command_is_documented(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    names = re.findall(r"^    (\w+) +[A-Z]", capsys.readouterr().out, re.MULTILINE)
+    assert len(names) > 10
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert [name for name in names if f"embedrun {name}" not in text] == []
