@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,6 +63,12 @@ def project(tmp_path, monkeypatch, capsys) -> Project:
         return Outcome(code, shown.out, shown.err)
 
     return Project(tmp_path, run)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    """Keep tests quick beside other work: torch's threads wait for each other on busy cores."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -53,9 +53,11 @@ def run_commands(text: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_block_of_a_page_works(page, tmp_path):
+    rooms = ["hall", "shed", "loft", "yard", "cellar"]
+    words = [f"{size} {thing}" for size in ("small", "large", "old", "new") for thing in ("lamp", "cup", "hat", "key")]
     rows = [
-        {"anchor": f"where is the {word}?", "positive": f"The {word} is in the hall."}
-        for word in ["lamp", "cup", "hat"]
+        {"anchor": f"where is the {word}?", "positive": f"The {word} is in the {rooms[n % 5]}."}
+        for n, word in enumerate(words)
     ]
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     for block in blocks(page):

@@ -31,7 +31,6 @@ def load(model: Model, device: str | None = None) -> SentenceTransformer:
             local_files_only=True,
             trust_remote_code=settings.trust_remote_code,
             model_kwargs=_weights_arguments(settings),
-            truncate_dim=settings.dimensions,
         )
     except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
         raise DataError(f"{model.path}: the model cannot be loaded: {error}") from error
@@ -49,21 +48,55 @@ def _weights_arguments(settings: ModelSettings) -> dict[str, Any]:
 
 
 def _apply(loaded: SentenceTransformer, settings: ModelSettings) -> None:
-    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
-
     if settings.prompts is not None:
         loaded.prompts = {"query": settings.prompts.query, "document": settings.prompts.document}
         loaded.default_prompt_name = None
     if settings.max_length is not None:
         loaded.max_seq_length = settings.max_length
     if settings.pooling is not None:
-        for name, module in loaded.named_children():
-            if isinstance(module, Pooling):
-                dimension = module.get_embedding_dimension()
-                setattr(loaded, name, Pooling(dimension, pooling_mode=settings.pooling))
+        _pool(loaded, settings.pooling)
     if settings.normalize is not None:
-        for name, module in list(loaded.named_children()):
-            if isinstance(module, Normalize):
-                delattr(loaded, name)
-        if settings.normalize:
-            loaded.append(Normalize())
+        _normalise(loaded, normalise=settings.normalize)
+    if settings.dimensions is not None:
+        _cut(loaded, settings.dimensions)
+
+
+def _pool(loaded: SentenceTransformer, mode: str) -> None:
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    for place, module in enumerate(loaded):
+        if isinstance(module, Pooling):
+            loaded[place] = Pooling(module.embedding_dimension, pooling_mode=mode)
+
+
+def _normalise(loaded: SentenceTransformer, *, normalise: bool) -> None:
+    from sentence_transformers.sentence_transformer.modules import Normalize
+
+    for place in reversed(range(len(loaded))):
+        if isinstance(loaded[place], Normalize):
+            del loaded[place]
+    if normalise:
+        loaded.append(Normalize())
+
+
+def _cut(loaded: SentenceTransformer, dimensions: int) -> None:
+    """Keep the leading dimensions by a fixed linear layer, before any normalisation.
+
+    sentence-transformers' own `truncate_dim` cuts normalised vectors, whose length is then below 1, and is read by no
+    server.
+    """
+    import torch
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize
+
+    full = loaded.get_embedding_dimension()
+    if full is None or dimensions > full:
+        raise DataError(f"model.dimensions: {dimensions} is more than the model's {full}")
+    if dimensions == full:
+        return
+    leading = torch.eye(dimensions, full)
+    layer = Dense(full, dimensions, bias=False, activation_function=torch.nn.Identity(), init_weight=leading)
+    last = len(loaded) - 1
+    loaded.insert(
+        last if isinstance(loaded[last], Normalize) else last + 1,
+        layer.requires_grad_(False).to(loaded.device, loaded.dtype),
+    )

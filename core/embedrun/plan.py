@@ -84,7 +84,7 @@ class Plan:
             described["loss"] = self._identity(step.loss)
         if step.dev:
             described["dev"] = self._identity(step.dev)
-        if files := list(stage.inputs()):
+        if files := [*stage.inputs(), *(step.loss.inputs() if step.loss else ())]:
             described["files"] = [self.files.of(path) for path in files]
         return described
 

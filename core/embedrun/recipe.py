@@ -303,7 +303,7 @@ def _only(splits: frozenset[str]) -> str:
 def missing(recipe: Recipe) -> Iterator[Problem]:
     """Name the packages and files that are not here, before anything has run."""
     for place, stage in recipe.stages():
-        for package, extra in stage.packages.items():
+        for package, extra in stage.needs().items():
             if importlib.util.find_spec(package) is None:
                 message = f"'{stage.type}' needs the package '{package}': pip install 'embedrun[{extra}]'"
                 yield Problem(place, message)

@@ -159,6 +159,10 @@ class Stage(BaseModel, ABC):
             return handler(value)
         return _narrowed(cls, value, info)
 
+    def needs(self) -> Mapping[str, str]:
+        """Name the optional modules that this configuration imports, and the extra that installs each."""
+        return self.packages
+
     def inputs(self) -> Iterable[Path]:
         """Return outside files and folders whose content the result depends on; they are hashed into the key."""
         return ()

@@ -205,16 +205,18 @@ def override(document: YamlFile, settings: Mapping[str, Any], keep: Any = None) 
 
 
 def _value(dotted: str, raw: Any) -> Any:
+    """Read text as YAML, but keep plain words as they are: `query: ` is a prompt, not a mapping."""
     if not isinstance(raw, str):
-        return raw
-    if not raw.strip():
         return raw
     try:
         value = parse(f"value: {raw}", "--set").data["value"]
     except RecipeError as error:
-        reason = str(error).split(": ", 1)[-1]
-        raise UserError(f"--set {dotted}={raw}: {reason}") from error
-    return FromCommandLine(value) if isinstance(value, str) else value
+        if raw[:1] in ("[", "{", "'", '"'):
+            raise UserError(f"--set {dotted}={raw}: {str(error).split(': ', 1)[-1]}") from error
+        value = raw
+    if isinstance(value, str):
+        return FromCommandLine(value if raw[:1] in ("'", '"') else raw)
+    return value
 
 
 def _descend(data: Any, parts: Place, text: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from embedrun import Command, LocalModel, Stage, hookimpl
+from embedrun.record import RunRecord
 from embedrun_plugins import offline
 from embedrun_plugins.commands.compare import COMPARE
 from embedrun_plugins.commands.init import INIT
@@ -33,6 +34,13 @@ def embedrun_stages() -> list[type[Stage]]:
         *(local.Local, Directory),
         Local,
     ]
+
+
+@hookimpl
+def embedrun_run_finished(run: RunRecord) -> None:
+    from embedrun_plugins.reporting import report
+
+    report.write(run)
 
 
 @hookimpl

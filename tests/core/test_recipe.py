@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from embedrun import yamlfile
+
 GOOD = """\
 model: model
 plugins: [fakes.py]
@@ -209,3 +211,22 @@ def test_paths_in_a_recipe_are_meant_from_its_folder_and_on_the_command_line_fro
 
     assert extra() == "deep"
     assert extra("--set", "source.file=data.txt") == "here"
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("query: ", "query: "), ("a #b", "a #b"), ('"query: "', "query: "), ("''", ""), ("no", "no"), ("- x", "- x")],
+)
+def test_text_on_the_command_line_is_kept_as_it_is(given, meant):
+    document = yamlfile.parse("model: m", "r.yaml")
+    yamlfile.override(document, {"model.prompts.query": given})
+    assert document.data == {"model": {"id": "m", "prompts": {"query": meant}}}
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"), [("2e-5", 2e-5), ("3", 3), ("true", True), ("null", None), ("[1, a]", [1, "a"])]
+)
+def test_values_on_the_command_line_are_read_as_yaml(given, meant):
+    document = yamlfile.parse("model: m", "r.yaml")
+    yamlfile.override(document, {"seed": given})
+    assert document.data["seed"] == meant

@@ -1,10 +1,12 @@
-"""`embedrun compare`: two runs side by side."""
+"""`embedrun compare`: the last models of two runs, with intervals where both answered the same queries."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from embedrun import Command
 from embedrun import console as consoles
@@ -14,50 +16,84 @@ from embedrun.errors import UserError
 from embedrun.plan import ROLES, named
 from embedrun.record import RunRecord, find_run
 from embedrun.running import Loaded
-from embedrun.stages import Context
+from embedrun.stages import Context, Evaluator
+from embedrun_plugins.reporting.contests import Contender, Contest, judged_set, recipe_of, vector_size
 
 
 def configure(parser: ArgumentParser) -> None:
     parser.add_argument("first", metavar="RUN", help="a run's folder, or a recipe's name for its latest run")
     parser.add_argument("second", metavar="RUN")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a report of the comparison, too")
     places(parser)
 
 
 def run(arguments: Namespace) -> int:
     folders = [find_run(name, arguments.runs) for name in (arguments.first, arguments.second)]
-    print(compare_runs(*map(RunRecord.read, folders)))
+    first, second = map(RunRecord.read, folders)
+    compared = compare_runs(first, second)
+    print("\n\n".join([f"first:  {first.folder}\nsecond: {second.folder}", *map(_shown, compared)]))
+    if arguments.html:
+        _write(arguments.html, first, second, compared)
     return 0
 
 
-def compare_runs(first: RunRecord, second: RunRecord) -> str:
+def compare_runs(first: RunRecord, second: RunRecord) -> list[Contest]:
     """Compare the last model of each run, evaluator by evaluator, with intervals where the queries are the same.
 
     Raises UserError where the two runs have no evaluator in common.
     """
     recipe = Loaded.read(second.folder / "recipe.lock.json").recipe
-    parts = [f"first:  {first.folder}\nsecond: {second.folder}"]
-    for slot, judge in named(recipe.evaluator):
-        name = slot.removeprefix("evaluator.")
-        ones, others = first.scores.get(name, {}), second.scores.get(name, {})
-        if not ones or not others:
-            continue
-        one, other = _last(ones), _last(others)
-        pair = {"first": ones[one], "second": others[other]}
-        folders = [run.artifact(f"{slot}.{role}") for run, role in ((first, one), (second, other))]
-        rows = []
-        if folders[0] and folders[1]:
-            with TemporaryDirectory() as scratch:
-                ctx = Context(out=Path(scratch), state=Path(scratch))
-                rows = judge.compare(ctx, {"base": Scores(folders[0]), "second": Scores(folders[1])}).rows
-        shown = [metric for metric in judge.headline(list(pair["second"])) if metric in pair["first"]]
-        parts.append(f"{name} (first: {one}, second: {other})\n{consoles.comparison_table(pair, rows, shown)}")
-    if len(parts) == 1:
+    found = [
+        _contest(first, second, slot, judge)
+        for slot, judge in named(recipe.evaluator)
+        if all(run.scores.get(slot.removeprefix("evaluator.")) for run in (first, second))
+    ]
+    if not found:
         raise UserError(f"{first.folder} and {second.folder}: no evaluator scored both")
-    return "\n\n".join(parts)
+    return found
 
 
-def _last(scores: dict[str, dict[str, float]]) -> str:
-    return max(scores, key=ROLES.index)
+def _contest(first: RunRecord, second: RunRecord, slot: str, judge: Evaluator) -> Contest:
+    name = slot.removeprefix("evaluator.")
+    one, other = (_contender(run, label, name) for run, label in ((first, "first"), (second, "second")))
+    headlines = tuple(metric for metric in judge.headline(list(other.metrics)) if metric in one.metrics)
+    rows = tuple(_rows(judge, one, other))
+    return Contest(name, headlines or tuple(one.metrics), (one, other), rows, judged_set(second), judge.split_needed())
+
+
+def _contender(run: RunRecord, label: str, evaluator: str) -> Contender:
+    scores = run.scores[evaluator]
+    role = max(scores, key=ROLES.index)
+    return Contender(
+        label, scores[role], run.artifact(f"evaluator.{evaluator}.{role}"), vector_size(run, recipe_of(run)), role
+    )
+
+
+def _rows(judge: Evaluator, one: Contender, other: Contender) -> Iterator[dict[str, Any]]:
+    if one.scores is None or other.scores is None:
+        return
+    with TemporaryDirectory() as scratch:
+        ctx = Context(out=Path(scratch), state=Path(scratch))
+        yield from judge.compare(ctx, {"base": Scores(one.scores), "second": Scores(other.scores)}).rows
+
+
+def _shown(contest: Contest) -> str:
+    first, second = contest.contenders
+    table = consoles.comparison_table(
+        {contender.name: contender.metrics for contender in contest.contenders}, contest.rows, contest.headlines
+    )
+    return f"{contest.name} (first: {first.role}, second: {second.role})\n{table}"
+
+
+def _write(file: Path, first: RunRecord, second: RunRecord, compared: Sequence[Contest]) -> None:
+    from embedrun_plugins.reporting import report
+
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(report.of_two(first, second, compared), "utf-8")
+    except OSError as error:
+        raise UserError(f"--html {file}: cannot be written: {error.strerror}") from error
+    print(f"\nwrote {file}")
 
 
 COMPARE = Command("compare", "Compare the models of two runs.", configure, run)

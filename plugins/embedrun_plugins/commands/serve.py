@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from embedrun import Command, Model
 from embedrun.cli import places, settings_of
+from embedrun.errors import MissingPackageError
 from embedrun.models import carried, fetch, find
 from embedrun.recipe import ModelChoice
 from embedrun.record import RunRecord, find_run, is_run
@@ -28,10 +32,24 @@ def configure(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     files = FileDigests(settings_of(arguments).store_folder / "files.json")
     model = named(arguments.model, Registry(), files, runs=arguments.runs, offline=arguments.offline)
-    from embedrun_plugins.serving import serve
-
-    serve(model, host=arguments.host, port=arguments.port, device=arguments.device, api_key_env=arguments.api_key_env)
+    serve = _server()
+    options = {"host": arguments.host, "port": arguments.port, "device": arguments.device}
+    serve(model, **options, api_key_env=arguments.api_key_env, on_ready=_announce)
     return 0
+
+
+def _server() -> Callable[..., None]:
+    for package in ("starlette", "uvicorn"):
+        if find_spec(package) is None:
+            raise MissingPackageError("serve", package, "serve")
+    from embedrun_plugins.serving.server import serve
+
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    return serve
+
+
+def _announce(url: str) -> None:
+    print(f"serving on {url} (POST {url}/embed, {url}/v1/embeddings; GET {url}/info); Ctrl-C ends it", flush=True)
 
 
 def named(name: str, registry: Registry, files: FileDigests, *, runs: Path, offline: bool) -> Model:

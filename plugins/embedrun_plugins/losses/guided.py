@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, ValidationInfo
 
 from embedrun.errors import UserError
-from embedrun.stages import Loss
+from embedrun.stages import FromCommandLine, Loss
 from embedrun_plugins.losses.cached import MiniBatches
 
 if TYPE_CHECKING:
@@ -18,12 +18,22 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+def _folder_or_id(value: Any, info: ValidationInfo) -> Any:
+    """Return a folder's full path, sought beside the recipe and then here; anything else is a hub id."""
+    if not isinstance(value, str) or not value:
+        return value
+    path = Path(value).expanduser()
+    beside = (info.context or {}).get("folder")
+    places = [path] if beside is None or isinstance(value, FromCommandLine) else [beside / path, path]
+    return next((str(place.resolve()) for place in places if place.is_dir()), value)
+
+
 class Guided(Loss, ABC):
     """What the guided losses share. Takes one negative of each row at most."""
 
     most_negatives: ClassVar[int | None] = 1
-    guide: str = Field(min_length=1)
-    """Model that judges: a folder, or a hub id. The stronger, the better."""
+    guide: Annotated[str, BeforeValidator(_folder_or_id)] = Field(min_length=1)
+    """Model that judges: a folder (from the recipe's, or the current one), or a hub id. The stronger, the better."""
     guide_revision: str | None = None
     """Commit, tag or branch of a guide on the hub; name a commit so that the result can be made again."""
     temperature: float = Field(0.01, gt=0)
@@ -45,7 +55,7 @@ class Guided(Loss, ABC):
         return [folder] if folder.is_dir() else []
 
     def faults(self) -> Iterable[str]:
-        if self.guide.startswith((".", "/", "~")) and not Path(self.guide).expanduser().is_dir():
+        if self.guide.startswith((".", "/", "~")) and not Path(self.guide).is_dir():
             yield f"guide: no such folder: {self.guide}"
 
     def arguments(self, model: SentenceTransformer) -> dict[str, Any]:
@@ -55,11 +65,10 @@ class Guided(Loss, ABC):
     def _load(self, model: SentenceTransformer) -> SentenceTransformer:
         from sentence_transformers import SentenceTransformer
 
-        folder = Path(self.guide).expanduser()
-        local = folder.is_dir()
+        local = Path(self.guide).is_dir()
         try:
             guide = SentenceTransformer(
-                str(folder) if local else self.guide,
+                self.guide,
                 revision=None if local else self.guide_revision,
                 device=str(model.device),
                 local_files_only=local,

@@ -128,6 +128,13 @@ def test_a_guide_in_a_folder_is_part_of_the_key_by_its_content(tiny):
     assert list(wrapped.inputs()) == [tiny.path]
 
 
+def test_a_guide_is_sought_beside_the_recipe(tiny):
+    context = {"folder": tiny.path.parent}
+    loss = BY_TYPE["gist_embed"].model_validate({"guide": tiny.path.name}, context=context)
+    assert loss.guide == str(tiny.path.resolve())
+    assert BY_TYPE["gist_embed"].model_validate({"guide": "BAAI/bge-m3"}, context=context).guide == "BAAI/bge-m3"
+
+
 def test_more_dimensions_than_the_model_has_are_refused(tiny):
     loss = make({"type": "matryoshka", "dims": [64, 32], **WRAPPED})
     with pytest.raises(UserError, match=r"loss\.dims: 64 is more than the model's 32 dimensions"):

@@ -1,0 +1,115 @@
+"""Serve the model from this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from embedrun.artifacts import Endpoint, Model
+from embedrun.errors import StageError, UserError
+from embedrun.stages import Context, Deployer, Unkeyed
+
+if TYPE_CHECKING:
+    from embedrun_plugins.deployers.process import Process
+
+PASSED_ON = frozenset(["PATH", "HOME", "LANG", "TMPDIR", "TZ", "VIRTUAL_ENV", "HF_HOME", "HF_HUB_OFFLINE"])
+PASSED_ON_PREFIXES = ("PYTHON", "LC_", "LD_", "DYLD_", "CUDA", "NVIDIA", "OMP_", "MKL_", "TORCH")
+SAME = 0.999
+"""Cosine from which the server's vector counts as the model's."""
+
+
+class Local(Deployer):
+    """Starts a server on this machine, in the background, and checks that it answers with the model's own vectors."""
+
+    type: Literal["local"] = "local"
+    seeded = False
+    packages: ClassVar[Mapping[str, str]] = {"starlette": "serve", "uvicorn": "serve"}
+    host: str = "127.0.0.1"
+    """Address to listen on. Any but this machine's own can be reached from outside; then set `api_key_env` too."""
+    port: int = Field(8080, ge=0, le=65535)
+    """Port to listen on; 0 takes one that is free."""
+    api_key_env: str | None = None
+    """Environment variable that holds the key which clients must send; by default none is asked for."""
+    device: Annotated[str | None, Unkeyed] = None
+    """torch device that it runs on; by default the run's."""
+    timeout: Annotated[float, Unkeyed, Field(gt=0)] = 300.0
+    """Seconds that it may take to start."""
+
+    def run(self, ctx: Context, model: Model) -> Endpoint:
+        from embedrun_plugins.deployers.process import Process
+        from embedrun_plugins.serving.listening import listen
+
+        listen(self.host, self.port).close()  # a taken port is said now and in one line, not by the server's log
+        ctx.out.mkdir(parents=True, exist_ok=True)
+        (ctx.out / "url").unlink(missing_ok=True)
+        server = Process.start(self._command(ctx, model), self._environment(), ctx.out / "server.log")
+        try:
+            url = self._wait(ctx, server)
+            worst = self._worst_cosine(url, model)
+        except BaseException:
+            server.stop()
+            raise
+        ctx.note("url", url)
+        ctx.note("worst_cosine", round(worst, 6))
+        return Endpoint(deployer=self.type, url=url, details={"pid": server.pid, "started": server.started})
+
+    def delete(self, endpoint: Endpoint) -> None:
+        """End the server's process; a process that merely has its number by now is left alone."""
+        from embedrun_plugins.deployers.process import Process
+
+        Process(int(endpoint.details["pid"]), float(endpoint.details["started"])).stop()
+
+    def _command(self, ctx: Context, model: Model) -> list[str]:
+        command = [sys.executable, "-m", "embedrun_plugins.serving", str(model.path.absolute())]
+        command += ["--host", self.host, "--port", str(self.port), "--url-file", str(ctx.out.absolute() / "url")]
+        command += ["--settings", model.settings.model_dump_json(exclude_defaults=True)]
+        return [*command, *_option("--device", self.device or ctx.device), *_option("--api-key-env", self.api_key_env)]
+
+    def _api_key(self) -> str | None:
+        if self.api_key_env is None:
+            return None
+        key = os.environ.get(self.api_key_env)
+        if not key:
+            raise UserError(f"deployer.api_key_env: the environment variable {self.api_key_env} is not set, or empty")
+        return key
+
+    def _environment(self) -> dict[str, str]:
+        """Return what the server needs of this environment, and no token of any hub or cloud."""
+        passed = {k: v for k, v in os.environ.items() if k in PASSED_ON or k.startswith(PASSED_ON_PREFIXES)}
+        key = self._api_key()
+        return passed | ({self.api_key_env: key} if self.api_key_env and key else {})
+
+    def _wait(self, ctx: Context, server: Process) -> str:
+        deadline = time.monotonic() + self.timeout
+        while not (ctx.out / "url").exists():
+            late = time.monotonic() > deadline
+            if late or not server.is_running():
+                reason = f"did not answer within {self.timeout:g} s (timeout)" if late else "ended before it answered"
+                raise StageError(f"the server {reason}; its log ends:\n{_tail(ctx.out / 'server.log')}")
+            ctx.progress("starting the server", 0, None)
+            time.sleep(0.1)
+        return (ctx.out / "url").read_text("utf-8")
+
+    def _worst_cosine(self, url: str, model: Model) -> float:
+        from embedrun_plugins.serving.parity import worst_cosine
+
+        worst, text, role = worst_cosine(url, model, self._api_key())
+        if not worst >= SAME:
+            raise StageError(
+                f"{url}: the server's vectors are not the model's: cosine {worst:.4f} for the {role} {text!r}"
+            )
+        return worst
+
+
+def _option(name: str, value: Any) -> list[str]:
+    return [] if value is None else [name, str(value)]
+
+
+def _tail(log: Path, lines: int = 12) -> str:
+    return "\n".join(log.read_text("utf-8", "replace").splitlines()[-lines:])

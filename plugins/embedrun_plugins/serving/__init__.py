@@ -1,0 +1,1 @@
+"""The server behind `embedrun serve` and the deployer `local`."""

@@ -1,0 +1,70 @@
+"""Every shipped recipe is valid, and runs: small, on a CPU, by overrides."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from embedrun import resources
+from embedrun.testing import small_set, tiny_model
+
+RECIPES = resources.recipes()
+
+
+@pytest.fixture
+def small(project):
+    """A tiny model and small data of every kind that the shipped recipes read."""
+    tiny_model(project.folder / "tiny")
+    small_set(project.folder / "beir")
+    shutil.rmtree(project.folder / "beir/negatives")
+    rows = [{"sentence1": f"where is item {n}?", "sentence2": f"Item {n} is in room {n % 7}."} for n in range(40)]
+    project.write("training.json", json.dumps(rows))
+    rows = [{"question": row["sentence1"], "context": row["sentence2"]} for row in rows]
+    project.write("pairs.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    return project
+
+
+OVERRIDES = {
+    "quickstart": ["trainer.max_steps=2"],
+    "sagemaker_faq": [
+        "source.path=training.json",
+        "trainer.max_steps=2",
+        "evaluator.0.pairs.0.min=null",
+        "deployer.port=0",
+    ],
+    "evaluate": ["source.path=beir"],
+    "financial_matryoshka": [
+        "source.type=pairs",
+        "source.path=pairs.jsonl",
+        "loss.dims=[32, 16]",
+        "evaluator.dimensions=[32, 16]",
+        "trainer.metric_for_best_model=dim_16_ndcg@10",
+        "trainer.epochs=1",
+        "trainer.bf16=false",
+        "trainer.tf32=null",
+    ],
+}
+
+
+def test_every_shipped_recipe_is_tried():
+    assert set(RECIPES) == set(OVERRIDES)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_opens_with_what_it_is_and_how_to_run_it(name):
+    head = RECIPES[name].read_text("utf-8").split("\nname:")[0]
+    assert all(line.startswith("#") for line in head.splitlines())
+    assert f"embedrun {name}" in head
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_runs_small(small, name):
+    words = [word for setting in ["model=tiny", *OVERRIDES[name]] for word in ("--set", setting)]
+    done = small.run(name, *words, "--json", "--device", "cpu")
+    try:
+        assert done.code == 0, done.err
+        assert done.json["scores"]
+    finally:
+        small.run("delete", name)
