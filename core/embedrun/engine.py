@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
 import time
 import traceback
 from collections.abc import Iterator, Mapping
@@ -239,7 +240,8 @@ class Engine:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return "the disk is full; free some space, or choose another folder with --store"
     text = str(error).strip()
+    # Libraries wrap the system's error in their own.
+    if os.strerror(errno.ENOSPC) in text:
+        return "the disk is full; free some space, or choose another folder with --store"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

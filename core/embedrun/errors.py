@@ -82,7 +82,7 @@ class RecipeError(UserError):
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?`, or the allowed words where nothing is close."""
     names = sorted(set(known))
-    close = get_close_matches(word, names, n=1, cutoff=0.6)
+    close = get_close_matches(word.lower(), [name.lower() for name in names], n=1)
     if close:
-        return f"; did you mean '{close[0]}'?"
+        return f"; did you mean '{next(name for name in names if name.lower() == close[0])}'?"
     return f"; allowed: {', '.join(names)}" if names else ""

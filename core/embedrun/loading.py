@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from embedrun.artifacts import Model, ModelSettings
@@ -17,6 +16,7 @@ def load(model: Model, device: str | None = None) -> SentenceTransformer:
 
     Raises DataError where the folder holds no model that can be loaded.
     """
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
@@ -32,7 +32,7 @@ def load(model: Model, device: str | None = None) -> SentenceTransformer:
             trust_remote_code=settings.trust_remote_code,
             model_kwargs=_weights_arguments(settings),
         )
-    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise DataError(f"{model.path}: the model cannot be loaded: {error}") from error
     _apply(loaded, settings)
     return loaded
