@@ -24,7 +24,8 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
-from embedrun.artifacts import Model, ModelSettings, Prompts
+from embedrun.artifacts import Model
+from embedrun.contract import ModelSettings, Prompts
 from embedrun_plugins.exporting import export
 
 OLD = ("sentence-transformers==3.4.1", "transformers<4.50", "torch==2.13.0")

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-from embedrun.artifacts import (
-    Comparison,
-    Document,
-    Endpoint,
-    Judgement,
-    Model,
-    ModelSettings,
-    Query,
-    RetrievalSet,
-    Scores,
-)
+from embedrun.artifacts import Comparison, Document, Endpoint, Judgement, Model, Query, RetrievalSet, Scores
+from embedrun.context import Context, InputPath, Unkeyed
+from embedrun.contract import ModelSettings
 from embedrun.errors import DataError, EmbedrunError, PluginError, RecipeError, StageError, UserError
 from embedrun.hookspecs import Command, LocalModel, hookimpl
-from embedrun.running import Result, Settings, run
-from embedrun.stages import (
-    Context,
-    Deployer,
-    Evaluator,
-    Filter,
-    Generator,
-    InputPath,
-    Loss,
-    Merger,
-    Miner,
-    Runtime,
-    Source,
-    Stage,
-    Trainer,
-    Unkeyed,
-)
+from embedrun.record import RunRecord
+from embedrun.running import Settings, run
+from embedrun.stages import Deployer, Evaluator, Filter, Generator, Loss, Merger, Miner, Runtime, Source, Stage, Trainer
 
 __all__ = [
     "Command",
@@ -56,8 +34,8 @@ __all__ = [
     "PluginError",
     "Query",
     "RecipeError",
-    "Result",
     "RetrievalSet",
+    "RunRecord",
     "Runtime",
     "Scores",
     "Settings",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from embedrun.contract import ModelSettings
 from embedrun.errors import DataError
 from embedrun.hashing import text_id
 
@@ -136,42 +137,6 @@ class RetrievalSet:
         """Documents that a split's queries search: those whose metadata names that split, else the whole corpus."""
         own = [d for d in self.documents.values() if d.metadata.get("split") == split]
         return own or list(self.documents.values())
-
-
-class Prompts(BaseModel):
-    """Text put before each input, by its role in retrieval."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    query: str = ""
-    """Before every query, for example "query: "."""
-    document: str = ""
-    """Before every document, for example "passage: "."""
-
-
-class ModelSettings(BaseModel):
-    """The embedding contract: declared once, applied in mining, training, evaluation and serving alike."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True, protected_namespaces=()
-    )
-
-    prompts: Prompts | None = None
-    """Prompts by role; by default those saved with the model."""
-    max_length: int | None = Field(None, ge=1)
-    """Tokens read of each text; by default the model's own limit."""
-    pooling: Literal["cls", "mean", "max", "lasttoken", "mean_sqrt_len_tokens", "weightedmean"] | None = None
-    """How token vectors become one vector; by default as saved with the model (mean for a plain checkpoint)."""
-    normalize: bool | None = None
-    """Whether vectors have length 1; by default as saved with the model."""
-    dimensions: int | None = Field(None, ge=1)
-    """Leading dimensions kept of every vector (for Matryoshka models); by default all."""
-    dtype: Literal["float32", "float16", "bfloat16"] | None = None
-    """Number format that the weights are loaded in; by default as saved."""
-    attention: Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3"] | None = None
-    """Attention implementation; by default what transformers chooses."""
-    trust_remote_code: bool = False
-    """Run Python code that comes with the model. Only for publishers that you trust."""
 
 
 @dataclass(frozen=True)

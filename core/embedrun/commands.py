@@ -13,24 +13,24 @@ from embedrun.cli import settings_of
 from embedrun.errors import UserError
 from embedrun.record import RunRecord, find_run
 from embedrun.registry import Registry
-from embedrun.running import Loaded, Result, carry_out
+from embedrun.running import Loaded, carry_out
 from embedrun.stages import Deployer
 from embedrun.store import Store
 
 
 def run(arguments: Namespace) -> int:
     console = consoles.console()
-    result, stopped = carry_out(_loaded(arguments), settings_of(arguments), console)
+    record, stopped = carry_out(_loaded(arguments), settings_of(arguments), console)
     if not arguments.json:
-        print(_report(result))
+        print(_report(record))
     if stopped:
         console.say(str(stopped))
-    console.say(f"run: {_short(result.folder)}")
-    if result.record.artifact(_last_model(result.record)):
-        console.say(f"serve its model: embedrun serve {_short(result.folder)}")
+    console.say(f"run: {_short(record.folder)}")
+    if record.artifact(_last_model(record)):
+        console.say(f"serve its model: embedrun serve {_short(record.folder)}")
     if arguments.json:
-        stages = [{"slot": s.slot, "key": s.key, "cached": s.cached, "seconds": s.seconds} for s in result.stages]
-        print(json.dumps({"run": str(result.folder), "stages": stages, "scores": result.scores}))
+        stages = [{"slot": s.slot, "key": s.key, "cached": s.cached, "seconds": s.seconds} for s in record.stages()]
+        print(json.dumps({"run": str(record.folder), "stages": stages, "scores": record.scores}))
     return stopped.exit_code if stopped else 0
 
 
@@ -70,7 +70,7 @@ def show(arguments: Namespace) -> int:
     data = record.data
     print(f"{record.folder}: {data['status']}{': ' + data['error'] if data.get('error') else ''}")
     print("\n".join(consoles.summary(stage) for stage in record.stages()))
-    print(_report(Result(record.folder, record)))
+    print(_report(record))
     if model := record.artifact(_last_model(record)):
         print(f"model: {_short(model)}")
     return 0
@@ -117,10 +117,10 @@ def _pair(text: str) -> tuple[str, str]:
     return key.strip(), value
 
 
-def _report(result: Result) -> str:
-    data = result.record.data
+def _report(record: RunRecord) -> str:
+    data = record.data
     parts = []
-    for name, scores in result.scores.items():
+    for name, scores in record.scores.items():
         metrics = list(next(iter(scores.values())))
         shown = [m for m in data.get("headlines", {}).get(name, metrics) if m in metrics]
         rows = data.get("comparisons", {}).get(name, [])

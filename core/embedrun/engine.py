@@ -15,12 +15,13 @@ from typing import Any
 
 from embedrun import console as consoles
 from embedrun.artifacts import Comparison, Model, RetrievalSet, Scores
+from embedrun.context import Context
 from embedrun.errors import EmbedrunError, PluginError, RequirementError, StageError, UserError
 from embedrun.memory import peak_memory
 from embedrun.models import carried, fetch
 from embedrun.plan import ROLES, Plan, Step, named
 from embedrun.record import Finished, RunRecord
-from embedrun.stages import Context, Deployer, Evaluator, Filter, Generator, Merger, Miner, Source, Trainer
+from embedrun.stages import Deployer, Evaluator, Filter, Generator, Merger, Miner, Source, Trainer
 from embedrun.store import Build, Store, Stored
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from embedrun.artifacts import Model, ModelSettings
+from embedrun.artifacts import Model
+from embedrun.contract import ModelSettings
 from embedrun.errors import DataError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedrun.artifacts import ModelSettings
+from embedrun.contract import ModelSettings
 from embedrun.errors import PluginError, UserError
 from embedrun.hashing import value_digest
 from embedrun.recipe import ModelChoice

@@ -9,12 +9,13 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from embedrun.artifacts import RetrievalSet
+from embedrun.context import Resolver, Unkeyed
 from embedrun.errors import UserError, suggest
 from embedrun.hashing import value_digest
 from embedrun.models import Base, carried
 from embedrun.recipe import Recipe
 from embedrun.registry import Registry
-from embedrun.stages import Deployer, Evaluator, Loss, Resolver, Stage, Trainer, Unkeyed
+from embedrun.stages import Deployer, Evaluator, Loss, Stage, Trainer
 from embedrun.store import FileDigests, Store, Stored
 
 KEY_SCHEMA = 1

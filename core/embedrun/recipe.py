@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
-from embedrun import yamlfile
-from embedrun.artifacts import ModelSettings
+from embedrun import rules, yamlfile
+from embedrun.contract import ModelSettings
 from embedrun.errors import Problem, suggest
 from embedrun.registry import Registry
 from embedrun.stages import (
     KINDS,
-    NEEDED,
     Deployer,
     Evaluator,
     Filter,
@@ -28,7 +26,6 @@ from embedrun.stages import (
     Stage,
     Trainer,
 )
-from embedrun.yamlfile import near
 
 
 class ModelChoice(ModelSettings):
@@ -180,7 +177,7 @@ def validate(document: yamlfile.YamlFile, registry: Registry, folder: Path | Non
         recipe = Recipe.model_validate(document.data, context=registry.validation_context(folder))
     except ValidationError as error:
         raise document.error([_problem(e, registry, document.data) for e in error.errors()]) from error
-    problems = list(_faults(recipe))
+    problems = list(rules.faults(recipe))
     if problems:
         raise document.error(problems)
     return recipe
@@ -223,90 +220,3 @@ def _nested_model(annotation: Any) -> type[BaseModel] | None:
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return candidate
     return None
-
-
-def _faults(recipe: Recipe) -> Iterator[Problem]:
-    """Check what no single stage can know: whether the stages fit together."""
-    for place, stage in recipe.stages():
-        for message in stage.faults():
-            yield Problem(place, message)
-    yield from _training_faults(recipe)
-    yield from _evaluation_faults(recipe)
-    names = [stage.type for stage in recipe.deployer]
-    for index, name in enumerate(names):
-        if names.index(name) != index and recipe.deployer[index] in recipe.deployer[:index]:
-            yield Problem(("deployer", index), f"the same '{name}' is listed twice")
-
-
-def _training_faults(recipe: Recipe) -> Iterator[Problem]:
-    loss, trainer = recipe.loss, recipe.trainer
-    if trainer and not loss:
-        yield Problem(("trainer",), "needs a loss; name one under 'loss'")
-    if loss and not trainer:
-        yield Problem(("loss",), "needs a trainer, for example: trainer: {type: sentence_transformers}")
-    for key in ("negatives", "merge"):
-        if getattr(recipe, key) and not trainer:
-            yield Problem((key,), "is of no use without a trainer; remove it or add one")
-    if loss:
-        lacking = NEEDED[loss.fed()] - _columns(recipe)
-        for column in sorted(lacking):
-            yield Problem(("loss",), f"'{loss.type}' {_LACKING[column]}")
-    if loss and trainer and (reason := trainer.refuses(loss)):
-        yield Problem(("trainer",), reason)
-
-
-_LACKING: Mapping[str, str] = {
-    "positive": "needs queries with relevant documents; the source has none, so add a generator",
-    "negative": "needs negatives; add a miner under 'negatives', or name the source's column of negatives",
-    "score": "needs graded pairs; name the source's column of scores",
-    "teacher_score": "needs a teacher's scores for positives and negatives; name the source's columns that hold them",
-}
-
-
-def _columns(recipe: Recipe) -> frozenset[str]:
-    found: set[str] = set(recipe.source.columns_given())
-    if recipe.generator:
-        found.add("positive")
-    if recipe.negatives:
-        found.add("negative")
-    return frozenset(found)
-
-
-def _evaluation_faults(recipe: Recipe) -> Iterator[Problem]:
-    splits = recipe.source.splits_given()
-    trainer, judges = recipe.trainer, recipe.evaluator
-    for index, judge in enumerate(judges):
-        needed = judge.split_needed()
-        if needed and splits is not None and needed not in splits:
-            yield Problem(("evaluator", index), f"scores the '{needed}' split, but {_only(splits)}; {_HOLD_OUT}")
-    if trainer is None:
-        if not judges and not recipe.deployer and recipe.loss is None:
-            yield Problem((), "nothing to do: add a loss and a trainer, an evaluator or a deployer")
-        return
-    watched, metric = trainer.watched_split(), trainer.watched_metric()
-    if watched and splits is not None and watched not in splits:
-        yield Problem(("trainer",), f"evaluates on the '{watched}' split, but {_only(splits)}; {_HOLD_OUT}")
-    if metric and not judges:
-        yield Problem(("trainer",), f"chooses its best model by '{metric}', but the recipe has no evaluator")
-    known = judges[0].metrics() if judges else None
-    if metric and known is not None and metric not in known:
-        yield Problem(("trainer", "metric_for_best_model"), f"no evaluator produces '{metric}'{suggest(metric, known)}")
-
-
-_HOLD_OUT = "hold queries out with source.holdout"
-
-
-def _only(splits: frozenset[str]) -> str:
-    return f"the source makes only {', '.join(sorted(splits))}"
-
-
-def missing(recipe: Recipe) -> Iterator[Problem]:
-    """Name the packages and files that are not here, before anything has run."""
-    for place, stage in recipe.stages():
-        for package, extra in stage.needs().items():
-            if importlib.util.find_spec(package) is None:
-                message = f"'{stage.type}' needs the package '{package}': pip install 'embedrun[{extra}]'"
-                yield Problem(place, message)
-        for path in stage.inputs():
-            if not path.exists():
-                yield Problem((*place, "path"), f"{path}: no such file{near(path)}")

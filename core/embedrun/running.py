@@ -11,15 +11,16 @@ from typing import Any
 from embedrun import console as consoles
 from embedrun import plan as plans
 from embedrun import recipe as recipes
+from embedrun import rules
+from embedrun.context import Resolver
 from embedrun.engine import Engine
 from embedrun.errors import EmbedrunError, Problem, StageError, UserError
 from embedrun.models import find
 from embedrun.recipe import Recipe
-from embedrun.record import Finished, RunRecord
+from embedrun.record import RunRecord
 from embedrun.registry import Registry
 from embedrun.resources import find_recipe
 from embedrun.runtimes import Job
-from embedrun.stages import Resolver
 from embedrun.store import FileDigests, Store
 from embedrun.yamlfile import YamlFile
 
@@ -37,23 +38,6 @@ class Settings:
     @property
     def store_folder(self) -> Path:
         return (self.store or Path(os.environ.get("EMBEDRUN_STORE") or self.runs / ".store")).resolve()
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a run left: its folder and its scores."""
-
-    folder: Path
-    record: RunRecord
-
-    @property
-    def scores(self) -> dict[str, dict[str, dict[str, float]]]:
-        """Metrics by evaluator and role: `scores["information_retrieval"]["tuned"]["ndcg@10"]`."""
-        return self.record.scores
-
-    @property
-    def stages(self) -> list[Finished]:
-        return list(self.record.stages())
 
 
 @dataclass(frozen=True)
@@ -77,7 +61,7 @@ class Loaded:
 
     def require(self) -> None:
         """Raise RecipeError where a package or a file that a stage needs is not here."""
-        if problems := list(recipes.missing(self.recipe)):
+        if problems := list(rules.missing(self.recipe)):
             raise self.document.error(problems)
 
     def plan(self, settings: Settings) -> plans.Plan:
@@ -97,19 +81,19 @@ def run(
     *,
     settings: Settings | None = None,
     console: consoles.Console | None = None,
-) -> Result:
-    """Run a recipe, on its runtime, and return its scores and its folder.
+) -> RunRecord:
+    """Run a recipe, on its runtime, and return its record: `.scores`, `.stages()`, `.folder`.
 
     Raises UserError where the recipe or its data must change, StageError where a stage fails.
     """
-    result, stopped = carry_out(Loaded.read(recipe, overrides), settings or Settings(), console or consoles.Console())
+    record, stopped = carry_out(Loaded.read(recipe, overrides), settings or Settings(), console or consoles.Console())
     if stopped:
         raise stopped
-    return result
+    return record
 
 
-def carry_out(loaded: Loaded, settings: Settings, console: consoles.Console) -> tuple[Result, EmbedrunError | None]:
-    """Run a recipe on its runtime; return the result, and what stopped it where something did."""
+def carry_out(loaded: Loaded, settings: Settings, console: consoles.Console) -> tuple[RunRecord, EmbedrunError | None]:
+    """Run a recipe on its runtime; return its record, and what stopped it where something did."""
     loaded.require()
     plan = loaded.plan(settings)
     owners = {stage.type: str(plan.registry.owner(stage)) for _, stage in plan.recipe.stages()}
@@ -134,4 +118,4 @@ def carry_out(loaded: Loaded, settings: Settings, console: consoles.Console) -> 
     if record.data["status"] == "running":
         stopped.append(StageError(f"runtime: ended with exit code {code} before the run did"))
         record.end("failed", 0.0, str(stopped[0]))
-    return Result(record.folder, record), stopped[0] if stopped else None
+    return record, stopped[0] if stopped else None

@@ -7,14 +7,14 @@ Heavy imports belong inside `run`: these classes are loaded whenever a recipe is
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ModelWrapValidatorHandler, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationInfo, model_validator
 
 from embedrun.artifacts import Comparison, Endpoint, Model, RetrievalSet, Scores, Split
+from embedrun.context import Context, Resolver
 from embedrun.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,93 +43,6 @@ NEEDED: Mapping[Rows, frozenset[Column]] = {
     "labelled_texts": frozenset({"positive"}),
     "distillation": frozenset({"positive", "negative", "teacher_score"}),
 }
-
-
-class Unkeyed:
-    """Marks a field that cannot change the result, such as a path or a number of workers: `Annotated[int, Unkeyed]`.
-
-    It is left out of the stage's key, so changing it does not run the stage again.
-    """
-
-
-class FromCommandLine(str):
-    """Text given by `--set`: a path in it is meant from the current folder, not from the recipe's."""
-
-    __slots__ = ()
-
-
-def _resolve_path(value: Any, info: ValidationInfo) -> Any:
-    if not isinstance(value, (str, Path)) or not str(value):
-        return value
-    path = Path(value).expanduser()
-    folder = (info.context or {}).get("folder")
-    from_recipe = folder / path if folder and not isinstance(value, FromCommandLine) else None
-    return from_recipe.resolve() if from_recipe and from_recipe.exists() else path.resolve()
-
-
-InputPath = Annotated[Path, BeforeValidator(_resolve_path), Unkeyed]
-"""A file or folder that a stage reads: from the recipe's folder if it is there, else from the current one.
-
-The path itself is not part of the stage's key; name it in `inputs()`, so that its content is.
-"""
-
-_T = TypeVar("_T")
-
-
-def _ignore(*_: object) -> None:
-    """Do nothing with what a stage reports."""
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a stage may know of the run, and how it reports."""
-
-    out: Path
-    """Empty folder for the artifact. Published, and from then on immutable, when `run` returns."""
-    state: Path
-    """Folder that survives a kill, for checkpoints: the next run of the same step finds it as it was left."""
-    seed: int = 42
-    device: str | None = None
-    """torch device asked for; None lets torch choose."""
-    offline: bool = False
-    """True where nothing may be downloaded."""
-    on_note: Callable[[str, object], None] = field(default=_ignore, repr=False)
-    on_warning: Callable[[str], None] = field(default=_ignore, repr=False)
-    on_progress: Callable[[str, float, float | None], None] = field(default=_ignore, repr=False)
-    on_event: Callable[[str, Mapping[str, Any]], None] = field(default=_ignore, repr=False)
-
-    def note(self, name: str, value: object) -> None:
-        """Report a count or a figure (JSON); it is kept with the artifact and shown again when that is reused."""
-        self.on_note(name, value)
-
-    def warn(self, message: str) -> None:
-        """Warn the user; kept and shown again like a note."""
-        self.on_warning(message)
-
-    def progress(self, label: str, done: float, total: float | None = None) -> None:
-        """Report how far the stage is."""
-        self.on_progress(label, done, total)
-
-    def event(self, name: str, **values: Any) -> None:
-        """Write an event, such as a training loss, to the run's log."""
-        self.on_event(name, values)
-
-    def track(self, items: Iterable[_T], label: str, total: int | None = None) -> Iterator[_T]:
-        """Yield the items, reporting progress."""
-        if total is None and isinstance(items, Sequence):
-            total = len(items)
-        done = 0
-        for done, item in enumerate(items):
-            self.progress(label, done, total)
-            yield item
-        self.progress(label, done + 1 if total is None else total, total)
-
-
-@dataclass(frozen=True)
-class Resolver:
-    """What `Stage.resolve` may use to fix what floats."""
-
-    offline: bool = False
 
 
 class Stage(BaseModel, ABC):

@@ -8,22 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from embedrun.artifacts import Document, Judgement, Model, Query, RetrievalSet
+from embedrun.context import Context
 from embedrun.hashing import file_digest, folder_files
 from embedrun.registry import HEAVY
-from embedrun.stages import (
-    Context,
-    Deployer,
-    Evaluator,
-    Filter,
-    Generator,
-    Loss,
-    Merger,
-    Miner,
-    Runtime,
-    Source,
-    Stage,
-    Trainer,
-)
+from embedrun.stages import Deployer, Evaluator, Filter, Generator, Loss, Merger, Miner, Runtime, Source, Stage, Trainer
 
 _WORDS = "anchor lamp river stone cloud copper garden violin harbour pepper window saddle lantern meadow timber glacier"
 

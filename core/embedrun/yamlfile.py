@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from embedrun.context import FromCommandLine
 from embedrun.errors import Problem, RecipeError, UserError
-from embedrun.stages import FromCommandLine
 
 Place = tuple[str | int, ...]
 Mark = tuple[int, int]

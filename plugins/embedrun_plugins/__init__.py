@@ -11,7 +11,7 @@ from embedrun_plugins.commands.plugins import PLUGINS
 from embedrun_plugins.commands.recipes import RECIPES
 from embedrun_plugins.commands.schema import SCHEMA
 from embedrun_plugins.commands.serve import SERVE
-from embedrun_plugins.deployers import local
+from embedrun_plugins.deployers import hub, local
 from embedrun_plugins.deployers.directory import Directory
 from embedrun_plugins.evaluators.information_retrieval import InformationRetrieval
 from embedrun_plugins.evaluators.similarity_pairs import SimilarityPairs
@@ -31,7 +31,7 @@ def embedrun_stages() -> list[type[Stage]]:
         *LOSSES,
         SentenceTransformers,
         *(InformationRetrieval, SimilarityPairs),
-        *(local.Local, Directory),
+        *(local.Local, Directory, hub.Hub),
         Local,
     ]
 

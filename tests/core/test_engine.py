@@ -211,4 +211,4 @@ def test_python_runs_a_recipe_and_returns_its_scores(recipe):
 
     result = embedrun.run("r.yaml", {"trainer.epochs": 4})
     assert result.scores["fake"]["tuned"]["ndcg@10"] == pytest.approx(0.6)
-    assert result.stages[0].slot == "source"
+    assert next(result.stages()).slot == "source"

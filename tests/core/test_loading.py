@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from embedrun import DataError, Model, ModelSettings
-from embedrun.artifacts import Prompts
+from embedrun.contract import Prompts
 from embedrun.testing import tiny_model
 
 TEXT = "where is the lamp?"

@@ -12,11 +12,12 @@ from embedrun import Command
 from embedrun import console as consoles
 from embedrun.artifacts import Scores
 from embedrun.cli import places
+from embedrun.context import Context
 from embedrun.errors import UserError
 from embedrun.plan import ROLES, named
 from embedrun.record import RunRecord, find_run
 from embedrun.running import Loaded
-from embedrun.stages import Context, Evaluator
+from embedrun.stages import Evaluator
 from embedrun_plugins.reporting.contests import Contender, Contest, judged_set, recipe_of, vector_size
 
 
@@ -42,7 +43,8 @@ def compare_runs(first: RunRecord, second: RunRecord) -> list[Contest]:
 
     Raises UserError where the two runs have no evaluator in common.
     """
-    recipe = Loaded.read(second.folder / "recipe.lock.json").recipe
+    # What deploys may want a token, which comparing does not.
+    recipe = Loaded.read(second.folder / "recipe.lock.json", {"deployer": []}).recipe
     found = [
         _contest(first, second, slot, judge)
         for slot, judge in named(recipe.evaluator)

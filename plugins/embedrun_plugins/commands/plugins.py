@@ -12,7 +12,6 @@ from embedrun.errors import suggest
 from embedrun.registry import Entry, Registry
 from embedrun.stages import KINDS
 
-
 _WIDEST = 40
 
 

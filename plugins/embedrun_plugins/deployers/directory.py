@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from embedrun.artifacts import Endpoint, Model
+from embedrun.context import Context
 from embedrun.errors import UserError
-from embedrun.stages import Context, Deployer
+from embedrun.stages import Deployer
 
 MARKER = ".embedrun-export.json"
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from embedrun.artifacts import Endpoint, Model
+from embedrun.context import Context, Unkeyed
 from embedrun.errors import StageError, UserError
-from embedrun.stages import Context, Deployer, Unkeyed
+from embedrun.stages import Deployer
 
 if TYPE_CHECKING:
     from embedrun_plugins.deployers.process import Process

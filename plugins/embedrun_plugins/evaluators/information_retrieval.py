@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from embedrun.artifacts import Comparison, Model, RetrievalSet, Scores, Split
-from embedrun.stages import Context, Evaluator, Unkeyed
+from embedrun.context import Context, Unkeyed
+from embedrun.stages import Evaluator
 from embedrun_plugins.evaluators.limits import Limit
 from embedrun_plugins.evaluators.statistics import comparison
 

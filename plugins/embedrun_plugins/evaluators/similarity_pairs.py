@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from embedrun.artifacts import Comparison, Model, RetrievalSet, Role, Scores, Split
-from embedrun.stages import Context, Evaluator, Unkeyed
+from embedrun.context import Context, Unkeyed
+from embedrun.stages import Evaluator
 from embedrun_plugins.evaluators.limits import breached, last
 from embedrun_plugins.evaluators.statistics import comparison
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from embedrun.artifacts import Comparison, Scores
-from embedrun.stages import Context
+from embedrun.context import Context
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
+from embedrun.context import FromCommandLine
 from embedrun.errors import UserError
-from embedrun.stages import FromCommandLine, Loss
+from embedrun.stages import Loss
 from embedrun_plugins.losses.cached import MiniBatches
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field
 
+from embedrun.context import Resolver
 from embedrun.errors import UserError
-from embedrun.stages import Loss, Resolver, Rows
+from embedrun.stages import Loss, Rows
 from embedrun_plugins.losses.cached import MiniBatches
 from embedrun_plugins.losses.ranking import MegaBatchMargin
 from embedrun_plugins.losses.scored import Softmax

@@ -7,7 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from embedrun.artifacts import Model, ModelSettings
+from embedrun.artifacts import Model
+from embedrun.contract import ModelSettings
 from embedrun.errors import EmbedrunError
 
 

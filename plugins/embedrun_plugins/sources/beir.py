@@ -9,8 +9,9 @@ from typing import Literal, Self
 from pydantic import Field
 
 from embedrun.artifacts import SPLITS, RetrievalSet, Split
+from embedrun.context import Context, InputPath, Resolver
 from embedrun.errors import DataError, suggest
-from embedrun.stages import Column, Context, InputPath, Resolver, Source
+from embedrun.stages import Column, Source
 from embedrun_plugins.sources.beir_folder import BeirReader, qrels_lines
 from embedrun_plugins.sources.holdout import HoldoutField
 from embedrun_plugins.sources.pairs import ANY_COLUMN, holdout_clashes

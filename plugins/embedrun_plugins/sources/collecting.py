@@ -6,8 +6,8 @@ from array import array
 from dataclasses import dataclass, field
 
 from embedrun.artifacts import Document, Query, Split
+from embedrun.context import Context
 from embedrun.errors import DataError
-from embedrun.stages import Context
 from embedrun_plugins.sources.holdout import Holdout, by_document, by_row, hold_out, near_key, text_key
 from embedrun_plugins.sources.links import Relations
 from embedrun_plugins.sources.publishing import Contents

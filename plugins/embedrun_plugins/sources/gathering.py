@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from embedrun.artifacts import Document, Query, RetrievalSet, Split
+from embedrun.context import Context
 from embedrun.errors import DataError
-from embedrun.stages import Context
 from embedrun_plugins.sources.columns import Columns, complete
 from embedrun_plugins.sources.holdout import Holdout, by_document, by_row, hold_out, near_key
 from embedrun_plugins.sources.links import Relations

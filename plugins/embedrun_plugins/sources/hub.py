@@ -9,7 +9,8 @@ from typing import Literal, Self
 from pydantic import Field
 
 from embedrun.artifacts import SPLITS, RetrievalSet, Split
-from embedrun.stages import Column, Context, Resolver, Source
+from embedrun.context import Context, Resolver
+from embedrun.stages import Column, Source
 from embedrun_plugins.sources.columns import Columns
 from embedrun_plugins.sources.gathering import make_set
 from embedrun_plugins.sources.holdout import HoldoutField

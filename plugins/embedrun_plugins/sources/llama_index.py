@@ -9,8 +9,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from embedrun.artifacts import SPLITS, Document, Query, RetrievalSet, Split
+from embedrun.context import Context, InputPath
 from embedrun.errors import DataError
-from embedrun.stages import Column, Context, InputPath, Source
+from embedrun.stages import Column, Source
 from embedrun_plugins.sources.beir_folder import checked_id
 from embedrun_plugins.sources.collecting import Collected
 from embedrun_plugins.sources.files import existing

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from embedrun.artifacts import SPLITS, RetrievalSet, Split
+from embedrun.context import Context, InputPath, Resolver, Unkeyed
 from embedrun.errors import DataError
-from embedrun.stages import Column, Context, InputPath, Resolver, Source, Unkeyed
+from embedrun.stages import Column, Source
 from embedrun_plugins.sources.columns import Columns, complete
 from embedrun_plugins.sources.gathering import make_set
 from embedrun_plugins.sources.holdout import HoldoutField

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from embedrun.artifacts import SPLITS, Document, Judgement, Query, RetrievalSet, Split
+from embedrun.context import Context
 from embedrun.errors import DataError
-from embedrun.stages import Context
 from embedrun_plugins.sources.leaks import find_leak, perfect_ndcg_unmerged
 from embedrun_plugins.sources.links import Judged, Relations
 

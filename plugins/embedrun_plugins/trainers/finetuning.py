@@ -15,7 +15,8 @@ from embedrun_plugins.trainers.material import Material
 from embedrun_plugins.trainers.options import Keeping
 
 if TYPE_CHECKING:
-    from embedrun.stages import Context, Evaluator, Loss
+    from embedrun.context import Context
+    from embedrun.stages import Evaluator, Loss
 
 _SMALLEST_GROUPED_BATCH = 4
 _MODULES = {"azure_ml": "azureml", "flyte": "flytekit"}

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from embedrun.artifacts import Split
-from embedrun.stages import Trainer, Unkeyed
+from embedrun.context import Unkeyed
+from embedrun.stages import Trainer
 from embedrun_plugins.trainers.lora import Lora
 
 Scheduler = Literal[

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from sentence_transformers.base.evaluation import BaseEvaluator
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from embedrun.context import Context
 from embedrun.errors import UserError, suggest
-from embedrun.stages import Context
 from embedrun_plugins.trainers import processes
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ import torch
 from sentence_transformers.base.modules import Router
 from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
-from embedrun.artifacts import Model, ModelSettings
+from embedrun.artifacts import Model
+from embedrun.contract import ModelSettings
 from embedrun.errors import StageError, UserError
 from embedrun_plugins.trainers import arguments, lora, messages, processes, rows
 from embedrun_plugins.trainers.checkpoints import ResumableTrainer
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from embedrun.artifacts import RetrievalSet
-    from embedrun.stages import Context, Evaluator, Loss
+    from embedrun.context import Context
+    from embedrun.stages import Evaluator, Loss
     from embedrun_plugins.trainers.options import Keeping
 
 

@@ -7,8 +7,8 @@ import pytest
 from sentence_transformers.sentence_transformer.modules import Pooling
 
 from embedrun.artifacts import Model
+from embedrun.context import Context
 from embedrun.errors import UserError
-from embedrun.stages import Context
 from embedrun_plugins.deployers.directory import Directory
 
 

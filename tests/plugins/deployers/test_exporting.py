@@ -10,7 +10,8 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Dropout, Normalize, Pooling
 
-from embedrun.artifacts import Model, ModelSettings, Prompts
+from embedrun.artifacts import Model
+from embedrun.contract import ModelSettings, Prompts
 from embedrun.errors import UserError
 from embedrun_plugins.exporting import export
 

@@ -17,9 +17,10 @@ from pydantic import ValidationError
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
 
-from embedrun.artifacts import Endpoint, Model, ModelSettings, Prompts
+from embedrun.artifacts import Endpoint, Model
+from embedrun.context import Context
+from embedrun.contract import ModelSettings, Prompts
 from embedrun.errors import StageError, UserError
-from embedrun.stages import Context
 from embedrun_plugins.deployers.hub import Hub
 
 TOKEN = "hf_" + "s3cr3t" * 6
@@ -65,9 +66,9 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.answer(*self.reply(path, body))
 
-    do_GET = do_POST = do_PUT = do_DELETE = handle_any
+    do_GET = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815  # the names that http.server asks for
 
-    def reply(self, path: str, body: bytes) -> tuple[int, object]:
+    def reply(self, path: str, body: bytes) -> tuple[int, object]:  # noqa: PLR0911  # one for each thing to ask
         hub, repositories = self.hub, self.hub.repositories
         match path.split("/")[1:]:
             case ["api", "repos", "create"]:
@@ -235,8 +236,9 @@ def test_a_push_holds_model_card_and_logs_and_leaves_the_token_with_the_hub(hub,
     own = model.load("cpu").encode_query(["a question"])
     assert (pulled.encode_query(["a question"]) - own).max() < 1e-6
 
-    sent = {(place, header) for place, _, header in hub.calls}
-    assert sent == {("hub", f"Bearer {TOKEN}"), ("storage", None)}
+    told = {(place, header) for place, _, header in hub.calls if header is not None}
+    assert told == {("hub", f"Bearer {TOKEN}")}
+    assert [place for place, _, _ in hub.calls].count("storage") == 1
     kept = b"".join(file.read_bytes() for file in tmp_path.rglob("*") if file.is_file())
     assert TOKEN.encode() not in kept + endpoint.model_dump_json().encode() + b"".join(hub.files.values())
     assert list(ctx.out.iterdir()) == []
@@ -250,7 +252,7 @@ def test_the_card_shows_scores_prompts_and_recipe_and_its_metadata_can_be_read(h
     text = hub.files["README.md"].decode()
     card = ModelCard(text)
     assert card.data.base_model is None  # the stand-in run trained nothing
-    assert card.data.datasets == ["someone/questions"] or card.data.datasets == "someone/questions"
+    assert card.data.datasets == "someone/questions"
     assert {"sentence-transformers", "embedrun"} <= set(card.data.tags)
     results = {(result.dataset_name, result.metric_type): result.metric_value for result in card.data.eval_results}
     assert results["demo (test split)", "ndcg@10"] == 0.8711

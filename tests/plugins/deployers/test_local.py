@@ -14,9 +14,10 @@ import numpy as np
 import psutil
 import pytest
 
-from embedrun.artifacts import Endpoint, Model, ModelSettings, Prompts
+from embedrun.artifacts import Endpoint, Model
+from embedrun.context import Context
+from embedrun.contract import ModelSettings, Prompts
 from embedrun.errors import StageError, UserError
-from embedrun.stages import Context
 from embedrun_plugins.deployers.local import Local
 from embedrun_plugins.deployers.process import Process
 

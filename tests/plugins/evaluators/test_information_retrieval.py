@@ -11,7 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from embedrun import Context, DataError, Document, Judgement, Query, RetrievalSet, Scores, UserError
-from embedrun.artifacts import Model, ModelSettings, Prompts
+from embedrun.artifacts import Model
+from embedrun.contract import ModelSettings, Prompts
 from embedrun.testing import check_stage, small_set, tiny_model
 from embedrun_plugins.evaluators.information_retrieval import InformationRetrieval
 

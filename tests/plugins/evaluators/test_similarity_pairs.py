@@ -8,7 +8,8 @@ import pytest
 from pydantic import ValidationError
 
 from embedrun import Scores
-from embedrun.artifacts import Model, ModelSettings, Prompts
+from embedrun.artifacts import Model
+from embedrun.contract import ModelSettings, Prompts
 from embedrun.testing import check_stage, small_set, tiny_model
 from embedrun_plugins.evaluators.similarity_pairs import SimilarityPairs
 

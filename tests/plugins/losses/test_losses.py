@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from embedrun.artifacts import ModelSettings
+from embedrun.context import Context
+from embedrun.contract import ModelSettings
 from embedrun.errors import UserError
 from embedrun.registry import Registry
-from embedrun.stages import Context, Loss
+from embedrun.stages import Loss
 from embedrun_plugins.losses import LOSSES
 from embedrun_plugins.losses.ranking import InfoNce, MultipleNegativesRanking
 from embedrun_plugins.trainers import SentenceTransformers

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from embedrun.artifacts import Model, ModelSettings, Prompts
+from embedrun.artifacts import Model
+from embedrun.contract import ModelSettings, Prompts
 from embedrun_plugins.serving.app import App
 from embedrun_plugins.serving.embedder import Embedder, Limits
 from embedrun_plugins.serving.metrics import Metrics

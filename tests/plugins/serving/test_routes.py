@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from embedrun.artifacts import Model, ModelSettings
+from embedrun.artifacts import Model
+from embedrun.contract import ModelSettings
 from embedrun_plugins.serving.app import App, rows_as_json
 from embedrun_plugins.serving.embedder import Embedder, Limits
 from embedrun_plugins.serving.metrics import Metrics

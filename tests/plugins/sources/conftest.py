@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from embedrun.artifacts import RetrievalSet
-from embedrun.stages import Context, Source
+from embedrun.context import Context
+from embedrun.stages import Source
 
 
 @dataclass

@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 
+from embedrun.context import Resolver
 from embedrun.errors import DataError
 from embedrun.hashing import folder_files
-from embedrun.stages import Resolver
 from embedrun_plugins.sources.beir import Beir
 from embedrun_plugins.sources.pairs import Pairs
 

@@ -10,8 +10,8 @@ from pyarrow import parquet
 from pydantic import ValidationError
 
 from embedrun.artifacts import RetrievalSet
+from embedrun.context import Resolver
 from embedrun.hashing import folder_files
-from embedrun.stages import Resolver
 from embedrun_plugins.sources.pairs import Pairs
 
 ROWS = [

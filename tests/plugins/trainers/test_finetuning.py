@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from embedrun.artifacts import Model, ModelSettings, Prompts, RetrievalSet
+from embedrun.artifacts import Model, RetrievalSet
+from embedrun.context import Context
+from embedrun.contract import ModelSettings, Prompts
 from embedrun.errors import MissingPackageError, StageError, UserError
 from embedrun.hashing import file_digest, folder_files
-from embedrun.stages import Context
 from embedrun.testing import check_stage, small_set
 from embedrun_plugins.losses.ranking import MultipleNegativesRanking
 from embedrun_plugins.losses.triplets import BatchHardTriplet

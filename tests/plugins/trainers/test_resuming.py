@@ -11,8 +11,8 @@ import pytest
 import safetensors.torch
 import torch
 
+from embedrun.context import Context
 from embedrun.hashing import file_digest
-from embedrun.stages import Context
 from embedrun_plugins.losses.ranking import MultipleNegativesRanking
 from embedrun_plugins.losses.scored import Softmax
 from embedrun_plugins.losses.wrapping import Matryoshka
