@@ -65,7 +65,7 @@ def _folder(name: str, recipe_folder: Path) -> Path | None:
 
 
 def _on_hub(choice: ModelChoice, *, offline: bool, copies: Iterable[str]) -> Base:
-    from huggingface_hub import HfApi, constants, errors, snapshot_download
+    from huggingface_hub import HfApi, constants, errors, hf_hub_download, snapshot_download
 
     name, reason = choice.id, "offline"
     known = _known(name, copies)
@@ -77,7 +77,11 @@ def _on_hub(choice: ModelChoice, *, offline: bool, copies: Iterable[str]) -> Bas
     }
     try:
         if not offline and not constants.HF_HUB_OFFLINE:
-            return _pinned(choice, str(HfApi().model_info(name, revision=choice.revision, timeout=20).sha))
+            found = HfApi().model_info(name, revision=choice.revision, timeout=20)
+            # Asking for a file by branch or tag is what notes its commit in the hub's cache, for when we are offline.
+            if small := [file.rfilename for file in found.siblings or () if file.rfilename.endswith(".json")]:
+                hf_hub_download(name, small[0], revision=choice.revision)
+            return _pinned(choice, str(found.sha))
     except tuple(refusals) as error:
         text = next(text for kind, text in refusals.items() if isinstance(error, kind))
         raise UserError(f"'{name}' {text}") from error

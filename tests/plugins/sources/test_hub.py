@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from embedrun_plugins.sources.hub import Hub
 
-_SPEC = importlib.util.spec_from_file_location("fake_hub", Path(__file__).with_name("fake_hub.py"))
+_SPEC = importlib.util.spec_from_file_location("fake_hub", Path(__file__).parents[2] / "fake_hub.py")
 fake_hub = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(fake_hub)
 

@@ -1,4 +1,4 @@
-"""A hub on loopback that holds one data set, speaking as much of its protocol as reading it needs."""
+"""A hub on loopback that holds one data set or one model, speaking as much of its protocol as reading it needs."""
 
 import hashlib
 import json
@@ -31,21 +31,24 @@ FILES = {"README.md": CARD.encode(), "train.jsonl": rows(40, "train"), "validati
 
 
 class _Handler(BaseHTTPRequestHandler):
+    server: "_Hub"
+
     def log_message(self, *_args: object) -> None:
         pass
 
     def do_GET(self) -> None:
         path = unquote(urlsplit(self.path).path)
-        info, files = f"/api/datasets/{NAME}", f"/datasets/{NAME}/resolve/"
+        name, contents = self.server.name, self.server.files
+        info, files = f"/api/{self.server.kind}/{name}", f"{self.server.prefix}/{name}/resolve/"
         if path in (info, f"{info}/revision/main", f"{info}/revision/{COMMIT}"):
-            siblings = [{"rfilename": name} for name in FILES]
-            self._json({"id": NAME, "sha": COMMIT, "private": False, "tags": [], "siblings": siblings})
+            siblings = [{"rfilename": file} for file in contents]
+            self._json({"id": name, "sha": COMMIT, "private": False, "tags": [], "siblings": siblings})
         elif path.startswith(f"{info}/revision/"):
             self._missing("RevisionNotFound")
         elif path.startswith(f"{info}/tree/"):
-            self._json([{"type": "file", "path": n, "size": len(c), "oid": _tag(c)} for n, c in FILES.items()])
-        elif path.startswith(files) and path.rpartition("/")[2] in FILES:
-            self._file(FILES[path.rpartition("/")[2]])
+            self._json([{"type": "file", "path": n, "size": len(c), "oid": _tag(c)} for n, c in contents.items()])
+        elif path.startswith(files) and path.removeprefix(files).partition("/")[2] in contents:
+            self._file(contents[path.removeprefix(files).partition("/")[2]])
         else:
             self._missing("EntryNotFound" if path.startswith(files) else "RepoNotFound")
 
@@ -73,10 +76,17 @@ def _tag(content: bytes) -> str:
     return hashlib.sha1(content, usedforsecurity=False).hexdigest()
 
 
+class _Hub(ThreadingHTTPServer):
+    def __init__(self, kind: str, name: str, files: dict[str, bytes]) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.kind, self.name, self.files = kind, name, files
+        self.prefix = "/datasets" if kind == "datasets" else ""
+
+
 @contextmanager
-def serving() -> Iterator[str]:
-    """Serve the data set; yields the hub's address."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+def serving(kind: str = "datasets", name: str = NAME, files: dict[str, bytes] = FILES) -> Iterator[str]:
+    """Serve a data set or a model; yields the hub's address."""
+    server = _Hub(kind, name, files)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
