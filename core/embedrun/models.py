@@ -65,7 +65,7 @@ def _folder(name: str, recipe_folder: Path) -> Path | None:
 
 
 def _on_hub(choice: ModelChoice, *, offline: bool, copies: Iterable[str]) -> Base:
-    from huggingface_hub import HfApi, constants, errors, hf_hub_download, snapshot_download
+    from huggingface_hub import HfApi, constants, errors, hf_hub_download
 
     name, reason = choice.id, "offline"
     known = _known(name, copies)
@@ -88,7 +88,7 @@ def _on_hub(choice: ModelChoice, *, offline: bool, copies: Iterable[str]) -> Bas
     except Exception as error:  # noqa: BLE001  # the hub's client does not wrap the errors of its transport
         reason = type(error).__name__
     try:
-        return _pinned(choice, Path(snapshot_download(name, revision=choice.revision, local_files_only=True)).name)
+        return _pinned(choice, _snapshot(choice, offline=True).name)
     except (errors.LocalEntryNotFoundError, errors.HFValidationError, OSError) as error:
         raise UserError(
             f"'{name}' is no folder here, and the hub cannot be asked ({reason}){known}; "
@@ -115,22 +115,27 @@ def fetch(base: Base, *, offline: bool) -> Path:
     """
     if base.path:
         return base.path
-    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    patterns = [*_WEIGHTS_AND_FILES, *(["*.py"] if base.choice.trust_remote_code else [])]
     try:
-        folder = Path(
-            snapshot_download(
-                base.choice.id,
-                revision=base.choice.revision,
-                allow_patterns=patterns,
-                ignore_patterns=list(_OTHER_FORMATS),
-                local_files_only=offline,
-            )
-        )
+        folder = _snapshot(base.choice, offline=offline)
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise UserError(f"'{base.choice.id}' cannot be downloaded: {error}") from error
+        raise UserError(f"model: '{base.choice.id}' cannot be downloaded: {error}") from error
     if not list(folder.rglob("*.safetensors")):
         raise UserError(f"'{base.choice.id}' has no safetensors weights, and pickled ones are never loaded")
     return folder
+
+
+def _snapshot(choice: ModelChoice, *, offline: bool) -> Path:
+    """Return the cached folder of a model at its revision, downloading what is missing unless offline."""
+    from huggingface_hub import snapshot_download
+
+    patterns = [*_WEIGHTS_AND_FILES, *(["*.py"] if choice.trust_remote_code else [])]
+    folder = snapshot_download(
+        choice.id,
+        revision=choice.revision,
+        allow_patterns=patterns,
+        ignore_patterns=list(_OTHER_FORMATS),
+        local_files_only=offline,
+    )
+    return Path(folder)

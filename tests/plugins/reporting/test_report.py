@@ -175,7 +175,7 @@ def test_the_data_are_described(made):
     words = shown(report.of_run(made.write()))
     assert "The test split has 12 queries on 12 passages; 3 of these passages and 0 of these queries are also" in words
     assert "could reach nDCG@10 0.900 in it, and 0.700 if equal passages were not counted as one" in words
-    assert "The model reads 6 tokens of a text; at least 12 of 12 documents (100.0%) are cut." in words
+    assert "The model reads 6 tokens of a text; at least 12 of 12 documents looked at (100.0%) are cut." in words
     assert "source: row 3 is odd" in words
 
 
