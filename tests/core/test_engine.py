@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pty
+import signal
 import subprocess
 import sys
 
@@ -212,3 +216,34 @@ def test_python_runs_a_recipe_and_returns_its_scores(recipe):
     result = embedrun.run("r.yaml", {"trainer.epochs": 4})
     assert result.scores["fake"]["tuned"]["ndcg@10"] == pytest.approx(0.6)
     assert next(result.stages()).slot == "source"
+
+
+def test_an_interrupted_run_says_how_to_go_on(recipe):
+    words = [sys.executable, "-m", "embedrun", "r.yaml", "--set", "trainer.wait=30"]
+    running = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    assert running.stderr
+    while "trainer" not in running.stderr.readline():
+        pass
+    running.send_signal(signal.SIGINT)
+    _, shown = running.communicate(timeout=20)
+    assert running.returncode == 130
+    assert "the same command goes on from here" in shown
+    assert "Traceback" not in shown
+    run = json.loads(next((recipe.folder / "runs/r").glob("*/run.json")).read_text())
+    assert run["status"] == "interrupted"
+
+
+def test_a_terminal_shows_a_bar_for_the_running_stage(recipe):
+    master, terminal = pty.openpty()
+    words = [sys.executable, "-m", "embedrun", "r.yaml", "--set", "trainer.wait=0.4"]
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"}
+    running = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=terminal, env=environment)
+    os.close(terminal)
+    shown = b""
+    with contextlib.suppress(OSError):
+        while chunk := os.read(master, 4096):
+            shown += chunk
+    assert running.wait(timeout=20) == 0
+    assert "━" in shown.decode()
+    assert "✓" in shown.decode()
+    assert "trainer: training" in shown.decode()
