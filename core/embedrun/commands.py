@@ -26,6 +26,8 @@ def run(arguments: Namespace) -> int:
     if stopped:
         console.say(str(stopped))
     console.say(f"run: {_short(record.folder)}")
+    if (record.folder / "report.html").exists():
+        console.say(f"report: {_short(record.folder)}/report.html")
     if record.artifact(_last_model(record)):
         console.say(f"serve its model: embedrun serve {_short(record.folder)}")
     if arguments.json:

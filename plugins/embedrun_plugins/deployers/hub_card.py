@@ -63,7 +63,7 @@ class Card:
         """Yield every headline of the last model, as the hub's model-index holds it."""
         for contest in self._contests():
             last = contest.contenders[-1]
-            for metric in dict.fromkeys((*contest.headlines, *(metric for _, metric in contest.sizes()))):
+            for metric in contest.shown():
                 size, name = parted(metric)
                 of = f"{self.run.data['name']} ({contest.split or 'test'} split)" if self.run else "test"
                 yield EvalResult(
@@ -106,8 +106,8 @@ class Card:
         code = (
             "from sentence_transformers import SentenceTransformer\n\n"
             f'model = SentenceTransformer("{self.repo_id}")\n{cut if sizes else ""}'
-            'queries = model.encode_query(["What does the heron do?"])\n'
-            'documents = model.encode_document(["The heron is on call this week.", "Refunds take three days."])\n'
+            'queries = model.encode_query(["How long does a refund take?"])\n'
+            'documents = model.encode_document(["Refunds take three days.", "We are closed on Sundays."])\n'
             "print(model.similarity(queries, documents))"
         )
         return f"## Use\n\n```python\n{code}\n```\n\n{self._prompts()}"
@@ -139,7 +139,7 @@ def _table(contest: Contest) -> str:
     names = [contender.name for contender in contest.contenders]
     compared = ["difference", "95% interval", "verdict"] if contest.challengers else []
     rows = [[contest.name, *names, *compared], ["---", *("---:" for _ in (*names, *compared))]]
-    for metric in dict.fromkeys((*(metric for _, metric in contest.sizes()), *contest.headlines)):
+    for metric in contest.shown():
         size, _ = parted(metric)
         row = contest.row(metric, contest.contenders[-1]) or {}
         known = [signed(row.get("difference"), 4), interval(row), str(row.get("verdict") or "")]

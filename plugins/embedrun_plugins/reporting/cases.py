@@ -45,7 +45,8 @@ def changed(contest: Contest) -> tuple[list[Case], list[Case]]:
     order = sorted(gains, key=lambda query: (-gains[query], query))
     won = [query for query in order[:SHOWN] if gains[query] > 0]
     lost = [query for query in reversed(order[-SHOWN:]) if gains[query] < 0]
-    cases = _cases(contest, {query: (before[query], after[query]) for query in (*won, *lost)})
+    chosen = {*won, *lost}
+    cases = _cases(contest, {query: (value, after[query]) for query, value in before.items() if query in chosen})
     return [cases[query] for query in won], [cases[query] for query in lost]
 
 

@@ -88,6 +88,12 @@ class Contest:
         cut = [item for item in found if item[0] is not None and not (full == {item[0]} and (None, name) in found)]
         return [item for item in found if item[0] is None] + sorted(cut, key=lambda item: -(item[0] or 0))
 
+    def shown(self) -> tuple[str, ...]:
+        """Return the headline at each size, then the other headlines; full vectors once, though they have two names."""
+        sizes = [metric for _, metric in self.sizes()]
+        name = parted(self.headline)[1]
+        return (*sizes, *(metric for metric in self.headlines if parted(metric)[1] != name))
+
     def at(self, size: int | None) -> str:
         """Say at how many dimensions something was measured; nothing where there is only one size."""
         if len(self.sizes()) == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from embedrun_plugins.reporting.markup import Content, Markup, element
 from embedrun_plugins.reporting.tables import folded, section, table
 from embedrun_plugins.reporting.wording import NOTHING, title
 
-_SAMPLE = 16 * 2**20
-"""Bytes of texts whose lengths are counted."""
+_SAMPLE = 1500
+"""Texts whose lengths are counted, evenly spaced."""
+_READ = 16 * 2**20
+"""Bytes of a file that are looked at for them."""
 _SPECIAL = 2
 """Tokens that most tokenizers add to each text."""
 _MOST_WARNINGS = 30
@@ -79,16 +82,17 @@ def _lengths(run: RunRecord, name: str) -> Markup | None:
     rows = [_spread(sort, words) for sort, words in counted.items() if words]
     if not rows:
         return None
-    shown = table(f"Lengths in words of {name}", ["", "counted", "median", "95% have up to", "longest"], rows)
+    shown = table(f"Lengths in words of {name}", ["", "looked at", "median", "95% have up to", "longest"], rows)
     return Markup(shown + _cut(run, counted["documents"]))
 
 
 def _words(file: Path) -> list[int]:
-    """Return the lengths in words of the texts in a file, sorted; of a large file, of those in its first part."""
+    """Return the lengths in words of a sample of the texts in a file, sorted; of a large file, of its first part."""
     if not file.is_file():
         return []
     with file.open("rb") as stream:
-        rows = [json.loads(line) for line in stream.readlines(_SAMPLE)]
+        lines = stream.readlines(_READ)
+    rows = [json.loads(line) for line in lines[:: math.ceil(len(lines) / _SAMPLE) or 1]]
     return sorted(len(f"{row.get('title') or ''} {row['text']}".split()) for row in rows)
 
 
@@ -103,9 +107,10 @@ def _cut(run: RunRecord, words: Sequence[int]) -> Markup:
     if limit is None or not words:
         return Markup()
     cut = sum(count > limit - _SPECIAL for count in words)
-    said = f"at least {cut:,} of {len(words):,} documents ({cut / len(words):.1%}) are cut"
-    said = f"The model reads {limit:,} tokens of a text; {said if cut else 'no document has more words than that'}."
-    return element("p", said)
+    said = "none of the documents looked at has more words than that"
+    if cut:
+        said = f"at least {cut:,} of {len(words):,} documents looked at ({cut / len(words):.1%}) are cut"
+    return element("p", f"The model reads {limit:,} tokens of a text; {said}.")
 
 
 def _limit(run: RunRecord) -> int | None:

@@ -9,7 +9,7 @@ from embedrun_plugins.reporting.axes import Scale, labels
 from embedrun_plugins.reporting.markup import Content, Markup, element
 
 _HEIGHT = 220
-_LEFT, _RIGHT = 11.0, 98.0
+_LEFT, _RIGHT = 14.0, 98.0
 _TOP, _BOTTOM = 12.0, 190.0
 _ROW = 46
 _MOST_MARKS = 12

@@ -64,17 +64,21 @@ def judgements(scores: Path, queries: Iterable[str]) -> dict[str, frozenset[str]
 
 
 def _lines(file: Path, queries: Iterable[str]) -> dict[str, list[str]]:
-    """Return each query's lines, which stand together."""
+    """Return each query's lines, which stand together; quickest where queries come in the file's order."""
     if not file.is_file():
         return {}
     content = "\n" + file.read_text("utf-8")
     found: dict[str, list[str]] = {}
+    end = 0
     for query in queries:
-        start = content.find(f"\n{word(query)} ")
-        end = start + 1
-        while start >= 0 and content.startswith(f"{word(query)} ", end):
-            end = content.find("\n", end) + 1 or len(content)
+        name = f"{word(query)} "
+        start = content.find(f"\n{name}", max(0, end - 1))
+        if start < 0:
+            start = content.find(f"\n{name}")
         if start >= 0:
+            end = start + 1
+            while content.startswith(name, end):
+                end = content.find("\n", end) + 1 or len(content)
             found[query] = content[start + 1 : end].splitlines()
     return found
 

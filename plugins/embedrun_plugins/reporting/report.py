@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
 
 from embedrun.record import RunRecord
 from embedrun_plugins.reporting import cases, contests, health, page, provenance, scores, storage, timing, training
@@ -41,9 +43,15 @@ def of_run(run: RunRecord) -> str:
         element("p", "embedrun report", class_="kicker"),
         element("h1", name),
         element("p", described) if described else None,
-        element("p", f"{(recipe.get('model') or {}).get('id')}, {', '.join(facts)}", class_="facts"),
+        element("p", f"{_model_name(recipe)}, {', '.join(facts)}", class_="facts"),
     ]
     return _document(name, heading, contests.of_run(run), [(name, run)], [training.history(run, "tuned")])
+
+
+def _model_name(recipe: Mapping[str, Any]) -> str:
+    """Return the hub's id, or the last part of a path."""
+    name = str((recipe.get("model") or {}).get("id"))
+    return PurePath(name).name if PurePath(name).is_absolute() else name
 
 
 def of_two(first: RunRecord, second: RunRecord, compared: Sequence[Contest]) -> str:

@@ -22,19 +22,12 @@ def scores(contests: Sequence[Contest]) -> Markup:
         rows = list(_ranges(contest))[:_MOST_ROWS]
         if rows:
             found.append(_plot(contest, rows, f"scores-{number}"))
-        found.append(_table(contest, _chosen(contest), f"Scores of {contest.name}"))
-        others = [metric for metric in contest.base.metrics if metric not in _chosen(contest)]
+        found.append(_table(contest, contest.shown(), f"Scores of {contest.name}"))
+        others = [metric for metric in contest.base.metrics if metric not in contest.shown()]
         if others:
             count = f"All {len(contest.base.metrics)} metrics of {contest.name}"
             found.append(folded(count, _table(contest, tuple(contest.base.metrics), count)))
     return section("scores", "Scores", *found)
-
-
-def _chosen(contest: Contest) -> tuple[str, ...]:
-    """Return the headline at each size, then the other headlines; full vectors once, though they have two names."""
-    sizes = [metric for _, metric in contest.sizes()]
-    name = parted(contest.headline)[1]
-    return (*sizes, *(metric for metric in contest.headlines if parted(metric)[1] != name))
 
 
 def _plotted(contest: Contest) -> list[str]:

@@ -53,9 +53,9 @@ def _plot(contest: Contest, sizes: Sequence[tuple[int, str]], name: str) -> Mark
         for contender, colour in zip(contest.contenders, SERIES, strict=False)
     ]
     told = "The figures are in the table below."
-    what = f"{spoken(contest.headline)} by bytes of a vector"
+    what = f"{spoken(contest.headline)} by bytes per vector"
     places = [f"{size * _BYTES:,}" for size, _ in rising]
-    return steps(name, what, told, series, places, "bytes of a vector (float32)")
+    return steps(name, what, told, series, places, "bytes per vector (float32)")
 
 
 def _points(contender: Contender, sizes: Sequence[tuple[int, str]]) -> Iterator[tuple[float, float]]:
@@ -65,7 +65,7 @@ def _points(contender: Contender, sizes: Sequence[tuple[int, str]]) -> Iterator[
 
 
 def _table(contest: Contest, sizes: Sequence[tuple[int, str]], full: str) -> Markup:
-    header: list[str] = ["dimensions", "bytes a vector", "GB a million"]
+    header: list[str] = ["dimensions", "bytes per vector", "GB per million"]
     for contender in contest.contenders:
         header += [contender.name, f"{contender.name}, kept"]
     rows = []

@@ -15,6 +15,7 @@ from embedrun_plugins.reporting.palette import SERIES
 from embedrun_plugins.reporting.plots import Series, lines
 from embedrun_plugins.reporting.tables import folded, section, table
 from embedrun_plugins.reporting.wording import figure
+from embedrun_plugins.reporting.wording import title as title_of
 
 Points = list[tuple[float, float]]
 
@@ -85,7 +86,7 @@ def training(histories: Sequence[History]) -> Markup:
         title = f"{spoken(last.metric)} on the {last.split} split"
         if last.metric != spoken(last.metric):
             title += f" ({last.metric})"
-        kept = [f"{one.name}: the checkpoint of step {one.best:,} was kept." for one in histories if one.best]
+        kept = [f"{title_of(one.name)} is the checkpoint of step {one.best:,}." for one in histories if one.best]
         content += [element("h3", title), [element("p", said) for said in kept], *_curve("dev", title, watched)]
     return section("training", "Training", *content)
 

@@ -17,7 +17,7 @@ def figure(value: float | None, digits: int = 3) -> str:
 
 
 def signed(value: float | None, digits: int = 3) -> str:
-    return NOTHING if value is None else f"{value:+.{digits}f}".replace("-", MINUS)
+    return NOTHING if value is None else f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", MINUS)
 
 
 def interval(row: Row) -> str:
@@ -74,7 +74,7 @@ def verdict(contest: Contest, size: int | None, metric: str, contender: Contende
 
 def _sureness(contest: Contest, row: Row) -> str:
     held_out = "held-out " if contest.split in ("dev", "test") else ""
-    queries = f"on {row.get('queries', 0):,} {held_out}queries"
+    queries = f"on {row.get('queries') or 0:,} {held_out}queries"
     return f"95% interval {interval(row)}, {queries}" if interval(row) else queries
 
 

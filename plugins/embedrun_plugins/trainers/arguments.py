@@ -27,6 +27,7 @@ _OWN = frozenset(
         "dropout",
         "lora",
         "eval_split",
+        "grouping",
         "early_stopping_patience",
         "early_stopping_threshold",
         "gradient_checkpointing",

@@ -15,6 +15,7 @@ from transformers import EarlyStoppingCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
 from embedrun_plugins.trainers import processes
+from embedrun_plugins.trainers.fast import Fast
 
 _WEIGHTS = "trained.safetensors"
 _COMPLETE = "complete.json"
@@ -26,9 +27,10 @@ class ResumableTrainer(SentenceTransformerTrainer):
     A checkpoint counts only when its last file, `complete.json`, is there; it is written by rename, after all others.
     """
 
-    def __init__(self, *, keep: int, **arguments: Any) -> None:
+    def __init__(self, *, keep: int, fast: Fast | None = None, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.keep = keep
+        self.fast = fast
 
     @property
     def folder(self) -> Path:
@@ -52,6 +54,18 @@ class ResumableTrainer(SentenceTransformerTrainer):
         self.args.eval_on_start = False
         self._restore_patience()
         self.train(resume_from_checkpoint=str(last))
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *rest: Any, **given: Any) -> Any:
+        """Compute a batch's loss; its columns are embedded together before it, where that can be."""
+        if self.fast is None or not self.model.training:
+            return super().compute_loss(model, inputs, *rest, **given)
+        embedded = self.fast.embed(model, self._columns(inputs))
+        # The vectors are there, so the loss needs no model that other processes know of.
+        return super().compute_loss(self.model if embedded else model, {**inputs, **embedded}, *rest, **given)
+
+    def _columns(self, inputs: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        prefixes = [name.removesuffix("input_ids") for name in inputs if name.endswith("_input_ids")]
+        return dict(zip(prefixes, self.collect_features(inputs)[0], strict=True))
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Leave the model card out: it samples texts, asks the hub and names the time."""

@@ -145,6 +145,10 @@ class Optimisation(Data, ABC):
 class Hardware(Optimisation, ABC):
     """Precision, memory and several devices."""
 
+    grouping: Literal["auto", "off"] = "auto"
+    """Whether a batch is embedded in parts of like length, or without padding where that can be, and joined again
+    before the loss: several times as fast where lengths differ. The loss is the same but for rounding; what dropout
+    draws differs, so results do, too. `off` pads every batch to its longest text, as sentence-transformers does."""
     bf16: bool = False
     """Mixed precision with bfloat16. Faster on GPUs since Ampere, with about half the memory."""
     fp16: bool = False

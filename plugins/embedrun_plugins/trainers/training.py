@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +17,9 @@ from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 from embedrun.artifacts import Model
 from embedrun.contract import ModelSettings
 from embedrun.errors import StageError, UserError
-from embedrun_plugins.trainers import arguments, lora, messages, processes, rows
+from embedrun_plugins.trainers import arguments, joining, lora, messages, processes, rows, tokens
 from embedrun_plugins.trainers.checkpoints import ResumableTrainer
+from embedrun_plugins.trainers.fast import Fast, choose
 from embedrun_plugins.trainers.material import Material, Table
 from embedrun_plugins.trainers.reporting import DevScores, Pacing, Reporter, write_history
 
@@ -58,7 +59,8 @@ class Training:
             self._note(table)
             attached = self._prepare(tuned, table, args)
             trainer = self._trainer(tuned, table, args)
-            _fit(trainer)
+            with joining.joined(tuned, trainer.fast.way) if trainer.fast else nullcontext():
+                _fit(trainer)
             if attached is not None:
                 lora.merge(attached)
             self._publish(trainer, tuned)
@@ -124,18 +126,40 @@ class Training:
 
     def _trainer(self, tuned: SentenceTransformer, table: Table, args: Any) -> ResumableTrainer:
         judge = self.options.eval_strategy != "no"
+        loss = self.loss.build(tuned)
+        judged = self._judged() if judge and self._by_loss() else None
         trainer = ResumableTrainer(
             keep=self.options.save_total_limit,
+            fast=self._fast(tuned, loss, args),
             model=tuned,
             args=args,
             train_dataset=_dataset(table),
-            eval_dataset=_dataset(self._judged()) if judge and self._by_loss() else None,
-            loss=self.loss.build(tuned),
+            eval_dataset=_dataset(judged) if judged else None,
+            loss=loss,
             evaluator=self._evaluator() if judge else None,
             callbacks=self._callbacks(),
         )
         trainer.remove_callback(PrinterCallback)
+        if not args.router_mapping:
+            self._tokenize(trainer, tuned, [table, judged] if judged else [table])
         return trainer
+
+    def _fast(self, tuned: SentenceTransformer, loss: torch.nn.Module, args: Any) -> Fast | None:
+        if self.options.grouping == "off":
+            return None
+        chosen = choose(tuned, loss, compiled=args.torch_compile)
+        if isinstance(chosen, str):
+            self.ctx.note("batches are padded", chosen)
+            return None
+        return chosen
+
+    def _tokenize(self, trainer: ResumableTrainer, tuned: SentenceTransformer, tables: list[Table]) -> None:
+        """Tokenize all texts now, once; without this, every batch is tokenized when it is drawn."""
+        given = tokens.Tokens.of(tuned, tokens.texts_by_prompt(tables, trainer.args.prompts or {}))
+        if given is None:
+            self.ctx.note("texts are tokenized", "in every epoch, since the model's input is not plain tokens")
+        else:
+            trainer.data_collator.preprocess_fn = given
 
     def _evaluator(self) -> DevScores | None:
         watched = self.options.watched_metric()
