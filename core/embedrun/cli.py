@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -59,9 +60,6 @@ def _own() -> Iterator[Command]:
     yield Command("run", "Run a recipe.", _run, _lazily("run"))
     yield Command("plan", "Show what a recipe would run, and what it would reuse.", _plan, _lazily("plan"))
     yield Command("check", "Check a recipe without running it.", _recipe, _lazily("check"))
-    yield Command("show", "Show a run: its stages, its scores, its model.", _show, _lazily("show"))
-    yield Command("delete", "Delete what a run deployed.", _of_run, _lazily("delete"))
-    yield Command("gc", "Free what no run refers to; remove a run's folder to let go of it.", _gc, _lazily("gc"))
 
 
 def _lazily(name: str) -> Callable[[Namespace], int]:
@@ -74,11 +72,23 @@ def _lazily(name: str) -> Callable[[Namespace], int]:
     return run
 
 
+def runs(parser: ArgumentParser) -> None:
+    """Add the option that says where runs are."""
+    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="FOLDER", help="run records (./runs)")
+
+
 def places(parser: ArgumentParser) -> None:
     """Add the options that say where runs and results are."""
-    parser.add_argument("--runs", type=Path, default=Path("runs"), metavar="FOLDER", help="run records (./runs)")
+    runs(parser)
     help_store = "results to reuse ($EMBEDRUN_STORE, else RUNS/.store)"
     parser.add_argument("--store", type=Path, metavar="FOLDER", help=help_store)
+
+
+def device(text: str) -> str:
+    """Refuse what cannot be a torch device."""
+    if not re.fullmatch(r"(cpu|cuda|mps|xpu|npu|hpu)(:\d+)?", text):
+        raise ArgumentTypeError(f"'{text}' is no torch device; name cpu, cuda, cuda:1, mps …")
+    return text
 
 
 def settings_of(arguments: Namespace) -> running.Settings:
@@ -103,20 +113,5 @@ def _plan(parser: ArgumentParser) -> None:
 
 def _run(parser: ArgumentParser) -> None:
     _plan(parser)
-    parser.add_argument("--device", metavar="DEVICE", help="torch device, such as cpu or cuda:1")
+    parser.add_argument("--device", type=device, metavar="DEVICE", help="torch device, such as cpu or cuda:1")
     parser.add_argument("--on", metavar="RUNTIME", help="where to run; short for --set runtime.type=RUNTIME")
-
-
-def _of_run(parser: ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a run's folder, or a recipe's name for its latest run")
-    places(parser)
-
-
-def _show(parser: ArgumentParser) -> None:
-    _of_run(parser)
-    parser.add_argument("--json", action="store_true", help="print run.json")
-
-
-def _gc(parser: ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be freed")
-    places(parser)

@@ -8,31 +8,30 @@ from pathlib import Path
 from typing import Any
 
 from embedrun import console as consoles
-from embedrun.artifacts import Endpoint, RetrievalSet
+from embedrun.artifacts import RetrievalSet
 from embedrun.cli import settings_of
 from embedrun.errors import UserError
-from embedrun.record import RunRecord, find_run
-from embedrun.registry import Registry
+from embedrun.record import RunRecord
 from embedrun.running import Loaded, carry_out
-from embedrun.stages import Deployer
 from embedrun.store import Store
 
 
 def run(arguments: Namespace) -> int:
     console = consoles.console()
     record, stopped = carry_out(_loaded(arguments), settings_of(arguments), console)
-    if not arguments.json:
-        print(_report(record))
+    if not arguments.json and record.scores:
+        print(report(record))
     if stopped:
         console.say(str(stopped))
-    console.say(f"run: {_short(record.folder)}")
+    console.say(f"run: {short(record.folder)}")
     if (record.folder / "report.html").exists():
-        console.say(f"report: {_short(record.folder)}/report.html")
-    if record.artifact(_last_model(record)):
-        console.say(f"serve its model: embedrun serve {_short(record.folder)}")
+        console.say(f"report: {short(record.folder)}/report.html")
+    if record.artifact(last_model(record)):
+        console.say(f"serve its model: embedrun serve {short(record.folder)}")
     if arguments.json:
         stages = [{"slot": s.slot, "key": s.key, "cached": s.cached, "seconds": s.seconds} for s in record.stages()]
-        print(json.dumps({"run": str(record.folder), "stages": stages, "scores": record.scores}))
+        done = {"run": str(record.folder), "status": record.data["status"], "error": record.data.get("error")}
+        print(json.dumps({**done, "stages": stages, "scores": record.scores}))
     return stopped.exit_code if stopped else 0
 
 
@@ -64,47 +63,6 @@ def check(arguments: Namespace) -> int:
     return 0
 
 
-def show(arguments: Namespace) -> int:
-    record = RunRecord.read(find_run(arguments.run, arguments.runs))
-    if arguments.json:
-        print(json.dumps(record.data, indent=1))
-        return 0
-    data = record.data
-    print(f"{record.folder}: {data['status']}{': ' + data['error'] if data.get('error') else ''}")
-    print("\n".join(consoles.summary(stage) for stage in record.stages()))
-    print(_report(record))
-    if model := record.artifact(_last_model(record)):
-        print(f"model: {_short(model)}")
-    return 0
-
-
-def delete(arguments: Namespace) -> int:
-    record = RunRecord.read(find_run(arguments.run, arguments.runs))
-    files = sorted((record.folder / "deployments").glob("*/endpoint.json"))
-    if not files:
-        print(f"{record.folder}: nothing deployed")
-    context = Registry(sorted((record.folder / "plugins").glob("*.py"))).validation_context()
-    for file in files:
-        written = json.loads(file.read_text("utf-8"))
-        endpoint = Endpoint.model_validate(written["endpoint"])
-        Deployer.model_validate(written["deployer"], context=context).delete(endpoint)
-        file.rename(file.with_name("deleted.json"))
-        print(f"deleted {endpoint.deployer} {endpoint.url or endpoint.path or ''}")
-    return 0
-
-
-def gc(arguments: Namespace) -> int:
-    store = Store(settings_of(arguments).store_folder)
-    live = {stage.key for run in store.referring() for stage in RunRecord.read(run).stages() if stage.key}
-    if arguments.dry_run:
-        doomed = set(store.keys()) - live
-        print(f"would free {len(doomed)} results that no run refers to")
-        return 0
-    removed, size = store.remove_except(live)
-    print(f"freed {removed} results, {size / 1e6:,.1f} MB")
-    return 0
-
-
 def _loaded(arguments: Namespace) -> Loaded:
     overrides = dict(_pair(text) for text in arguments.settings)
     if getattr(arguments, "on", None):
@@ -119,7 +77,8 @@ def _pair(text: str) -> tuple[str, str]:
     return key.strip(), value
 
 
-def _report(record: RunRecord) -> str:
+def report(record: RunRecord) -> str:
+    """Return the tables of a run's scores."""
     data = record.data
     parts = []
     for name, scores in record.scores.items():
@@ -130,10 +89,12 @@ def _report(record: RunRecord) -> str:
     return "".join(parts).strip("\n")
 
 
-def _last_model(record: RunRecord) -> str:
+def last_model(record: RunRecord) -> str:
+    """Return the slot of the last model that a run made, or nothing."""
     made = [stage.slot for stage in record.stages() if stage.slot in ("trainer", "merge") and not stage.error]
     return made[-1] if made else ""
 
 
-def _short(path: Path) -> Path:
+def short(path: Path) -> Path:
+    """Return a path from here, where it is below here."""
     return path.resolve().relative_to(Path.cwd()) if path.resolve().is_relative_to(Path.cwd()) else path

@@ -123,6 +123,8 @@ def console() -> Console:
 
 def summary(stage: Finished) -> str:
     """Put a finished stage into one line."""
+    if stage.error and stage.error.startswith("KeyboardInterrupt"):
+        return f"{stage.slot} interrupted after {stage.seconds:.1f} s"
     if stage.error:
         return f"{stage.slot} failed after {stage.seconds:.1f} s"
     how = "cached" if stage.cached else f"{stage.seconds:.1f} s"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, ValidationInfo
+
+from embedrun.errors import PluginError
 
 
 class Unkeyed:
@@ -65,6 +68,10 @@ class Context:
 
     def note(self, name: str, value: object) -> None:
         """Report a count or a figure (JSON); it is kept with the artifact and shown again when that is reused."""
+        try:
+            json.dumps(value)
+        except (TypeError, ValueError) as error:
+            raise PluginError(f"the note '{name}' is no JSON: {error}") from error
         self.on_note(name, value)
 
     def warn(self, message: str) -> None:

@@ -22,7 +22,12 @@ class ModelSettings(BaseModel):
     """The embedding contract: declared once, applied in mining, training, evaluation and serving alike."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True, protected_namespaces=()
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        defer_build=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
     )
 
     prompts: Prompts | None = None

@@ -56,12 +56,11 @@ class Engine:
 
         Raises StageError where a stage fails, RequirementError where a limit of the recipe does not hold.
         """
-        hooks = self.plan.registry.hooks.hook
         started = time.monotonic()
         status, error = "failed", None
         self.store.refer(self.record.folder)
         try:
-            hooks.embedrun_run_started(run=self.record)
+            self._observe("embedrun_run_started")
             for step in self.plan.steps:
                 if isinstance(step.stage, Deployer):
                     self._require()
@@ -78,7 +77,7 @@ class Engine:
             self.console.close()
             self.plan.files.save()
             self.record.end(status, time.monotonic() - started, error)
-            hooks.embedrun_run_finished(run=self.record)
+            self._observe("embedrun_run_finished")
 
     def _step(self, step: Step) -> None:
         key = self.plan.key(step, self.digests)
@@ -109,6 +108,8 @@ class Engine:
         if stored:
             return stored, True
         self.console.started(step.slot, step.stage.type)
+        self.record.data["making"] = key
+        self.record.save()
         if isinstance(step.stage, Deployer):
             self._deploy(step, step.stage, reports)
             return None, False
@@ -119,7 +120,15 @@ class Engine:
         self.console.finished(finished)
         for warning in finished.warnings if finished.cached else ():
             self.console.warning(finished.slot, warning)
-        self.plan.registry.hooks.hook.embedrun_stage_finished(run=self.record, stage=finished)
+        self._observe("embedrun_stage_finished", stage=finished)
+
+    def _observe(self, hook: str, **arguments: Any) -> None:
+        """Call an observer; what goes wrong there is told, but fails no run."""
+        try:
+            getattr(self.plan.registry.hooks.hook, hook)(run=self.record, **arguments)
+        except Exception as error:  # noqa: BLE001  # an observer may raise anything
+            self.record.log("traceback", stage=hook, text=traceback.format_exc())
+            self.console.say(f"warning: a plugin's {hook} failed: {_reason(error)}")
 
     def _build(self, step: Step, key: str, reports: _Reports) -> tuple[Stored, bool]:
         def waiting() -> None:

@@ -170,26 +170,34 @@ def _steps(recipe: Recipe) -> Iterator[Step]:
         slot = f"filters.{index}.{stage.type}"
         yield Step(slot, stage, {"data": data})
         data = slot
-    models = {"base": "model"}
     judged = data
     if recipe.negatives:
         yield Step("negatives", recipe.negatives, {"data": data, "model": "model"})
         data = "negatives"
+    judges = list(named(recipe.evaluator))
+    # Before training, so that what is wrong with the evaluation is not learned hours later.
+    for name, judge in judges:
+        yield Step(f"{name}.base", judge, {"data": judged, "model": "model"})
+    models = {"base": "model"}
+    for role, step in zip(ROLES[1:], _making(recipe, data), strict=False):
+        yield step
+        models[role] = step.slot
+    for name, judge in judges if len(models) > 1 else ():
+        for role in list(models)[1:]:
+            yield Step(f"{name}.{role}", judge, {"data": judged, "model": models[role]})
+        yield Step(f"{name}.comparison", judge, {role: f"{name}.{role}" for role in models})
+    for name, deployer in named(recipe.deployer):
+        yield Step(name, deployer, {"model": list(models.values())[-1]})
+
+
+def _making(recipe: Recipe, data: str) -> Iterator[Step]:
+    """Yield the steps that make a model: the tuned one, then the merged one."""
     if recipe.trainer and recipe.loss:
         dev = _dev(recipe, recipe.trainer)
         yield Step("trainer", recipe.trainer, {"data": data, "model": "model"}, recipe.loss, dev)
-        models["tuned"] = "trainer"
     if recipe.merge:
         merging = {"data": data, "base": "model", "tuned": "trainer"}
         yield Step("merge", recipe.merge, merging, dev=recipe.evaluator[0] if recipe.evaluator else None)
-        models["merged"] = "merge"
-    for name, judge in named(recipe.evaluator):
-        for role, slot in models.items():
-            yield Step(f"{name}.{role}", judge, {"data": judged, "model": slot})
-        if len(models) > 1:
-            yield Step(f"{name}.comparison", judge, {role: f"{name}.{role}" for role in models})
-    for name, deployer in named(recipe.deployer):
-        yield Step(name, deployer, {"model": list(models.values())[-1]})
 
 
 def _dev(recipe: Recipe, trainer: Trainer) -> Evaluator | None:

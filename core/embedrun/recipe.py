@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args
@@ -56,7 +57,7 @@ class Recipe(BaseModel):
         frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True, protected_namespaces=()
     )
 
-    name: str = Field(min_length=1, pattern=r"^[A-Za-z0-9][\w.-]*$")
+    name: str = Field(min_length=1, pattern=r"^\w[\w.-]*$")
     """Name of the run's folder; by default the recipe file's name."""
     description: str = ""
     """What the recipe is for."""
@@ -124,15 +125,25 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[Recipe
     """
     document = yamlfile.read(path)
     if "lock" in document.data:
-        document = yamlfile.YamlFile(document.name, document.data["lock"].get("recipe"))
-    document.data.setdefault("name", path.name.split(".")[0])
+        document = yamlfile.YamlFile(document.name, _locked(document))
+    document.data.setdefault("name", re.sub(r"[^\w.-]+", "-", path.name.split(".")[0]).strip("-.") or "recipe")
+    overrides = dict(overrides or {})
+    first = {key: overrides.pop(key) for key in list(overrides) if key.split(".")[0] == "plugins"}
+    yamlfile.override(document, first)
     registry = Registry(_plugin_files(document, path))
 
     def keep(place: tuple[str | int, ...], name: Any) -> frozenset[str] | None:
         return _fields_of(registry, place, name)
 
-    yamlfile.override(document, overrides or {}, keep)
+    yamlfile.override(document, overrides, keep)
     return validate(document, registry, path.parent), registry, document
+
+
+def _locked(document: yamlfile.YamlFile) -> dict[str, Any]:
+    lock = document.data["lock"]
+    if not isinstance(lock, dict) or not isinstance(lock.get("recipe"), dict):
+        raise document.error([Problem(("lock",), "is no lock that embedrun wrote: it holds no recipe")])
+    return dict(lock["recipe"])
 
 
 def _plugin_files(document: yamlfile.YamlFile, path: Path) -> list[Path]:
@@ -145,6 +156,8 @@ def _plugin_files(document: yamlfile.YamlFile, path: Path) -> list[Path]:
     for index, file in enumerate(files):
         if not file.is_file():
             raise document.error([Problem(("plugins", index), f"no such file: {file}")])
+        if file in files[:index]:
+            raise document.error([Problem(("plugins", index), f"listed twice: {file}")])
     return files
 
 

@@ -65,7 +65,7 @@ class RunRecord:
             "name": recipe.name,
             "started": started.isoformat(timespec="seconds"),
             "status": "running",
-            "store": os.path.relpath(store, folder),
+            "store": os.path.relpath(store.resolve(), folder.resolve()),
             "seed": recipe.seed,
             "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
             "environment": environment(),
@@ -76,7 +76,7 @@ class RunRecord:
         record = cls(folder, data)
         (folder / "recipe.yaml").write_text(written, "utf-8")
         locked = recipe.dump()
-        locked["plugins"] = [_keep(file, folder) for file in plugin_files]
+        locked["plugins"] = [_keep(file, folder / "plugins" / str(n)) for n, file in enumerate(plugin_files)]
         lock = {"lock": {"schema": 1, "recipe": locked}}
         (folder / "recipe.lock.json").write_text(json.dumps(lock, indent=1, ensure_ascii=False) + "\n", "utf-8")
         record.save()
@@ -86,11 +86,12 @@ class RunRecord:
     def read(cls, folder: Path) -> RunRecord:
         """Read a run's folder. Raises UserError where there is no run."""
         try:
-            return cls(folder, json.loads((folder / "run.json").read_text("utf-8")))
+            data = json.loads((folder / "run.json").read_text("utf-8"))
+            return cls(folder, {"stages": data["stages"], "store": data["store"], **data})
         except FileNotFoundError as error:
             raise UserError(f"{folder}: no run here (no run.json){near(folder)}") from error
-        except (OSError, ValueError) as error:
-            raise UserError(f"{folder}/run.json: cannot be read: {error}") from error
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{folder}/run.json: is damaged ({error}); remove this run's folder") from error
 
     @property
     def store(self) -> Path:
@@ -100,6 +101,10 @@ class RunRecord:
     def scores(self) -> dict[str, dict[str, dict[str, float]]]:
         """Metrics by evaluator and role: `scores["information_retrieval"]["tuned"]["ndcg@10"]`."""
         return dict(self.data["scores"])
+
+    def results(self) -> set[str]:
+        """Return the keys of all results that the run made, reused or was making when it was killed."""
+        return {stage.key for stage in self.stages() if stage.key} | {self.data.get("making") or ""}
 
     def artifact(self, slot: str) -> Path | None:
         """Return the folder of what a stage made, if the run has such a stage and the store still holds it."""
@@ -136,10 +141,9 @@ class RunRecord:
 
 
 def _keep(file: Path, folder: Path) -> str:
-    kept = folder / "plugins" / file.name
-    kept.parent.mkdir(exist_ok=True)
-    shutil.copy(file, kept)
-    return kept.relative_to(folder).as_posix()
+    folder.mkdir(parents=True)
+    shutil.copy(file, folder / file.name)
+    return (folder / file.name).relative_to(folder.parents[1]).as_posix()
 
 
 def _new_folder(parent: Path, name: str) -> Path:

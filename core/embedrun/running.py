@@ -56,7 +56,9 @@ class Loaded:
         recipe, registry, document = recipes.load(path, overrides)
         written = path.read_text("utf-8-sig")
         if overrides:
-            written += "".join(f"\n# --set {key}={value}" for key, value in overrides.items()) + "\n"
+            written += (
+                "".join(f"\n# --set {key}={' '.join(str(v).splitlines())}" for key, v in overrides.items()) + "\n"
+            )
         return cls(path, recipe, registry, document, written)
 
     def require(self) -> None:

@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from embedrun.errors import StoreError
-from embedrun.hashing import file_digest, folder_digest, folder_files
+from embedrun.hashing import file_digest, folder_digest, folder_files, text_id
+
+_QUICKLY_READ = 2**20
+"""Bytes."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +69,14 @@ class Store:
         return self.root / key[:2] / key
 
     def get(self, key: str) -> Stored | None:
-        """Return what is published under a key, if anything is."""
+        """Return what is published under a key, if anything is; what was damaged since then is made again."""
         path = self.folder(key)
         try:
             manifest = json.loads((path / "manifest.json").read_text("utf-8"))
-        except FileNotFoundError:
+            whole = all(_is_whole(path / "out" / name, listed) for name, listed in manifest["files"].items())
+        except (OSError, ValueError, TypeError, KeyError):
             return None
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{path}: cannot be read: {error}; delete this folder and run again") from error
-        return Stored(path, manifest)
+        return Stored(path, manifest) if whole else None
 
     @contextlib.contextmanager
     def building(self, key: str, waiting: Any = None) -> Iterator[Build | Stored]:
@@ -101,6 +103,8 @@ class Store:
                 return
             build = Build(scratch)
             with _explained(self.root):
+                if self.folder(key).exists():
+                    self._remove(self.folder(key))
                 shutil.rmtree(build.out, ignore_errors=True)
                 build.out.mkdir(parents=True)
                 build.state.mkdir(exist_ok=True)
@@ -140,35 +144,53 @@ class Store:
         with _explained(self.root):
             folder = self.root / "runs"
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{run.parent.name}-{run.name}").write_text(str(run.resolve()), "utf-8")
+            place = os.path.relpath(run.resolve(), self.root.resolve())
+            (folder / text_id(str(run.resolve()))).write_text(place, "utf-8")
 
     def referring(self) -> Iterator[Path]:
-        """Yield the folders of the runs that use this store and still exist."""
+        """Yield the folders of the runs that use this store and still exist; they may have moved together with it."""
         for reference in sorted((self.root / "runs").glob("*")):
-            run = Path(reference.read_text("utf-8"))
-            if run.is_dir():
+            run = (self.root.resolve() / reference.read_text("utf-8")).resolve()
+            if (run / "run.json").exists():
                 yield run
-            else:
-                reference.unlink(missing_ok=True)
 
-    def remove_except(self, live: Iterable[str]) -> tuple[int, int]:
-        """Remove every artifact and broken-off build that is not live; return how many, and their bytes."""
+    def dead(self, live: Iterable[str]) -> list[Path]:
+        """Return the folders of artifacts and broken-off builds that are not live."""
+        kept = set(live)
+        folders = [path.parent for path in self.root.glob("??/*/manifest.json")]
+        folders += [path for path in (self.root / "tmp").glob("*") if path.is_dir()]
+        return sorted(folder for folder in folders if folder.name not in kept)
+
+    def remove(self, folders: Iterable[Path]) -> tuple[int, int]:
+        """Remove folders of the store, except what is being built; return how many, and their bytes."""
         from filelock import FileLock, Timeout
 
-        kept = set(live)
-        folders = [self.folder(key) for key in self.keys() if key not in kept]
-        folders += [path for path in (self.root / "tmp").glob("*") if path.is_dir()]
         removed = size = 0
         (self.root / "tmp").mkdir(parents=True, exist_ok=True)
         for folder in folders:
             lock = FileLock(self.root / "tmp" / f"{folder.name}.lock")
             with contextlib.suppress(Timeout), lock.acquire(timeout=0):
-                size += sum(path.stat().st_size for path in folder_files(folder).values())
+                size += size_of(folder)
                 removed += 1
-                doomed = self.root / "tmp" / f"{folder.name}.removed"
-                folder.rename(doomed)
-                shutil.rmtree(doomed, ignore_errors=True)
+                self._remove(folder)
         return removed, size
+
+    def _remove(self, folder: Path) -> None:
+        doomed = self.root / "tmp" / f"{folder.name}.removed"
+        shutil.rmtree(doomed, ignore_errors=True)
+        folder.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def size_of(folder: Path) -> int:
+    """Return the bytes of a folder's files."""
+    return sum(path.stat().st_size for path in folder_files(folder).values())
+
+
+def _is_whole(file: Path, listed: Mapping[str, Any]) -> bool:
+    """Compare a published file with its manifest: its size, and its digest too where that takes no time."""
+    size = file.stat().st_size
+    return bool(size == listed["size"] and (size > _QUICKLY_READ or file_digest(file) == listed["sha256"]))
 
 
 def _flush(path: Path) -> None:

@@ -14,6 +14,7 @@ Place = tuple[str | int, ...]
 Mark = tuple[int, int]
 
 _MAX_NODES = 100_000
+_MAX_DEPTH = 50
 
 
 @dataclass
@@ -96,6 +97,8 @@ def parse(text: str, name: str) -> YamlFile:
     yaml = YAML(typ="rt")
     try:
         node = yaml.compose(text)
+    except RecursionError as error:
+        raise RecipeError([f"{name}: nested too deeply"]) from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
@@ -129,6 +132,8 @@ class _Reader:
 
     def read(self, node: Any, place: Place) -> Any:
         self.nodes += 1
+        if len(place) > _MAX_DEPTH:
+            raise self._error(node, place[:4], "nested too deeply")
         if self.nodes > _MAX_NODES:
             raise self._error(node, place, "the recipe has more than 100,000 values; put data into a file")
         self.document.values.setdefault(place, _mark_of(node))
@@ -190,7 +195,7 @@ def override(document: YamlFile, settings: Mapping[str, Any], keep: Any = None) 
     """
     for dotted, raw in settings.items():
         value = _value(dotted, raw)
-        parts = tuple(int(p) if p.isdigit() else p for p in dotted.split("."))
+        parts = tuple(int(p) if p.isascii() and p.isdecimal() else p for p in dotted.split("."))
         text = f"{dotted}={raw}"
         parent = _descend(document.data, parts[:-1], text)
         if parts[-1] == "type" and keep is not None and isinstance(parent, dict) and parent.get("type") != value:
@@ -221,6 +226,8 @@ def _value(dotted: str, raw: Any) -> Any:
 
 def _descend(data: Any, parts: Place, text: str) -> Any:
     for depth, part in enumerate(parts):
+        if isinstance(data, dict) and part == 0:
+            continue  # a single stage stands where a list of one is meant
         if isinstance(data, dict):
             child = data.setdefault(str(part), {})
             # `loss: triplet` is short for `loss: {type: triplet}`, and so is a missing stage.

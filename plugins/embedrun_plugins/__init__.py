@@ -6,11 +6,14 @@ from embedrun import Command, LocalModel, Stage, hookimpl
 from embedrun.record import RunRecord
 from embedrun_plugins import offline
 from embedrun_plugins.commands.compare import COMPARE
+from embedrun_plugins.commands.delete import DELETE
+from embedrun_plugins.commands.gc import GC
 from embedrun_plugins.commands.init import INIT
 from embedrun_plugins.commands.plugins import PLUGINS
 from embedrun_plugins.commands.recipes import RECIPES
 from embedrun_plugins.commands.schema import SCHEMA
 from embedrun_plugins.commands.serve import SERVE
+from embedrun_plugins.commands.show import SHOW
 from embedrun_plugins.deployers import hub, local
 from embedrun_plugins.deployers.directory import Directory
 from embedrun_plugins.evaluators.information_retrieval import InformationRetrieval
@@ -50,4 +53,4 @@ def embedrun_models() -> list[LocalModel]:
 
 @hookimpl
 def embedrun_commands() -> list[Command]:
-    return [INIT, RECIPES, PLUGINS, SCHEMA, COMPARE, SERVE]
+    return [SHOW, COMPARE, SERVE, DELETE, GC, RECIPES, INIT, PLUGINS, SCHEMA]

@@ -127,7 +127,7 @@ def test_two_runs_at_once_share_the_work(recipe):
 
 def test_until_stops_after_a_stage(recipe):
     done = recipe.run("r.yaml", "--json", "--until", "trainer")
-    assert list(stages(done)) == ["source", "filters.0.copy", "trainer"]
+    assert list(stages(done)) == ["source", "filters.0.copy", "evaluator.fake.base", "trainer"]
     wrong = recipe.run("r.yaml", "--until", "trainr")
     assert wrong.code == 2
     assert "did you mean 'trainer'?" in wrong.err
@@ -220,7 +220,11 @@ def test_python_runs_a_recipe_and_returns_its_scores(recipe):
 
 def test_an_interrupted_run_says_how_to_go_on(recipe):
     words = [sys.executable, "-m", "embedrun", "r.yaml", "--set", "trainer.wait=30"]
-    running = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+
+    def listen() -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+
+    running = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=listen)  # noqa: PLW1509  # no threads
     assert running.stderr
     while "trainer" not in running.stderr.readline():
         pass
@@ -247,3 +251,60 @@ def test_a_terminal_shows_a_bar_for_the_running_stage(recipe):
     assert "━" in shown.decode()
     assert "✓" in shown.decode()
     assert "trainer: training" in shown.decode()
+
+
+def test_gc_keeps_what_a_killed_run_will_go_on_with(recipe):
+    words = [sys.executable, "-m", "embedrun", "r.yaml", "--set", "trainer.kill_at=2"]
+    subprocess.run(words, capture_output=True, check=False)
+    assert "freed 0 results" in recipe.run("gc").out
+    done = recipe.run("r.yaml", "--json")
+    assert done.code == 0
+
+
+def test_gc_finds_the_runs_of_a_project_that_moved(recipe):
+    recipe.run("r.yaml", "--store", "elsewhere")
+    (recipe.folder / "runs").rename(recipe.folder / "moved")
+    assert "freed 0 results" in recipe.run("gc", "--store", "elsewhere", "--runs", "moved").out
+
+
+def test_a_runs_folder_that_is_a_link_keeps_its_results(recipe):
+    (recipe.folder / "far/away/runs").mkdir(parents=True)
+    (recipe.folder / "runs").symlink_to("far/away/runs")
+    assert "serve its model" in recipe.run("r.yaml").err
+    assert "model: " in recipe.run("show", "r").out
+
+
+def test_a_damaged_result_is_made_again(recipe):
+    recipe.run("r.yaml")
+    for scores in recipe.folder.glob("runs/.store/??/*/out/metrics.json"):
+        scores.write_text(scores.read_text().replace("0.", "1."))
+    again = stages(recipe.run("r.yaml", "--json"))
+    assert not again["evaluator.fake.base"]["cached"]
+    assert again["trainer"]["cached"]
+
+
+def test_the_base_is_scored_before_training(recipe):
+    order = list(stages(recipe.run("r.yaml", "--json")))
+    assert order.index("evaluator.fake.base") < order.index("trainer")
+
+
+def test_an_observer_that_fails_does_not_fail_the_run(recipe):
+    hook = "@hookimpl\ndef embedrun_stage_finished(run, stage):\n    raise ValueError('oh')\n"
+    recipe.write("watch.py", f"from embedrun import hookimpl\n\n{hook}")
+    recipe.write("r.yaml", RECIPE.replace("[fakes.py]", "[fakes.py, watch.py]"))
+    done = recipe.run("r.yaml")
+    assert done.code == 0
+    assert "embedrun_stage_finished failed: ValueError: oh" in done.err
+
+
+def test_a_file_name_that_is_no_name_for_a_folder_is_no_hindrance(recipe):
+    recipe.write("my récipe.yaml", RECIPE)
+    assert recipe.run("my récipe.yaml").code == 0
+    assert (recipe.folder / "runs/my-récipe").is_dir()
+
+
+def test_delete_by_name_finds_what_earlier_runs_deployed(recipe):
+    recipe.run("r.yaml", "--set", "deployer.type=fake", "--set", "deployer.at=out.txt")
+    recipe.run("r.yaml")
+    assert "deleted fake" in recipe.run("delete", "r").out
+    assert not (recipe.folder / "out.txt").exists()

@@ -59,12 +59,28 @@ def test_a_build_of_what_is_there_already_yields_it(tmp_path):
         assert isinstance(build, Stored)
 
 
-def test_a_damaged_manifest_says_which_folder_to_delete(tmp_path):
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("manifest.json", "{"),
+        ("manifest.json", "null"),
+        ("manifest.json", "{}"),
+        ("manifest.json", None),
+        ("out/file.txt", "hell"),
+        ("out/file.txt", "hallo"),
+        ("out/file.txt", None),
+    ],
+)
+def test_what_is_damaged_is_not_found_and_made_again(tmp_path, file, content):
     store = Store(tmp_path)
     stored = publish(store)
-    (stored.path / "manifest.json").write_text("{")
-    with pytest.raises(StoreError, match="delete this folder"):
-        store.get(KEY)
+    (stored.path / file).unlink()
+    if content is not None:
+        (stored.path / file).write_text(content)
+    assert store.get(KEY) is None
+    again = publish(store)
+    assert again.digest == stored.digest
+    assert (again.out / "file.txt").read_text() == "hello"
 
 
 def test_a_store_in_a_place_that_cannot_be_written_says_so(tmp_path):
@@ -79,17 +95,44 @@ def test_garbage_collection_removes_what_is_not_live_and_broken_builds(tmp_path)
     publish(store, "cd" * 32)
     with pytest.raises(RuntimeError), store.building("ef" * 32):
         raise RuntimeError
-    removed, size = store.remove_except(["ab" * 32])
+    removed, size = store.remove(store.dead(["ab" * 32]))
     assert removed == 2
     assert size > 0
-    assert store.keys() == ["ab" * 32]
+    assert store.get("ab" * 32)
+    assert store.dead([]) == [store.folder("ab" * 32)]
+
+
+def test_garbage_collection_keeps_a_broken_build_that_a_run_will_go_on_with(tmp_path):
+    store = Store(tmp_path)
+    with pytest.raises(RuntimeError), store.building(KEY):
+        raise RuntimeError
+    assert store.dead([KEY]) == []
+
+
+def test_runs_are_found_after_they_moved_together_with_their_store(tmp_path):
+    run = tmp_path / "before/runs/r/1"
+    run.mkdir(parents=True)
+    (run / "run.json").write_text("{}")
+    Store(tmp_path / "before/runs/.store").refer(run)
+    (tmp_path / "before").rename(tmp_path / "after")
+    assert list(Store(tmp_path / "after/runs/.store").referring()) == [(tmp_path / "after/runs/r/1").resolve()]
+
+
+def test_runs_of_equal_names_do_not_hide_each_other(tmp_path):
+    store = Store(tmp_path / "store")
+    for project in ("one", "two"):
+        run = tmp_path / project / "runs/r/1"
+        run.mkdir(parents=True)
+        (run / "run.json").write_text("{}")
+        store.refer(run)
+    assert len(list(store.referring())) == 2
 
 
 def test_garbage_collection_leaves_a_build_in_progress(tmp_path):
     store = Store(tmp_path)
     with store.building(KEY) as build:
         assert isinstance(build, Build)
-        assert store.remove_except([])[0] == 0
+        assert store.remove(store.dead([]))[0] == 0
         assert build.out.is_dir()
 
 

@@ -66,7 +66,7 @@ class Fast:
         vectors: Tensor = model(batch)["sentence_embedding"]
         sizes = [len(column["input_ids"]) for column in given]
         names = [f"{prefix}{joining.EMBEDDED}" for prefix in columns]
-        return dict(zip(names, vectors.split(sizes), strict=True))
+        return dict(zip(names, torch.split(vectors, sizes), strict=True))
 
 
 def choose(model: SentenceTransformer, loss: nn.Module, *, compiled: bool) -> Fast | str:

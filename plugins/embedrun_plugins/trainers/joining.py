@@ -27,7 +27,7 @@ EMBEDDED = "joined_embedding"
 _TOKENS = ("input_ids", "attention_mask", "token_type_ids")
 _KNOWN = {*_TOKENS, "modality", "prompt_length"}
 _OVERHEAD = {"cpu": 16.0, "cuda": 4096.0}
-"""What a further group costs, in tokens, forward and backward."""
+"""What a further group costs, in tokens, forward and backward: measured on a CPU, an estimate on a GPU."""
 _TOKENS_AT_A_TIME = 3072
 """On a CPU more do not fit its caches, and fewer multiply slower."""
 
@@ -71,18 +71,22 @@ def joined(model: SentenceTransformer, how: Way) -> Iterator[None]:
 def pooled(columns: Sequence[Features]) -> Features | None:
     """Return the columns' texts as one batch, or None where they must be embedded apart."""
     first = columns[0]
-    if any(set(column) != set(first) or not set(column) <= _KNOWN for column in columns):
+    if not _plain(first) or any(set(column) != set(first) for column in columns):
         return None
     if any(int(column.get("prompt_length", 0)) != int(first.get("prompt_length", 0)) for column in columns):
         return None
     width = max(column["input_ids"].shape[1] for column in columns)
     # Where texts are padded does not matter to `_Forward`, which reads the mask.
     merged = {
-        key: torch.cat([functional.pad(column[key], (0, width - column[key].shape[1])) for column in columns])
-        for key in _TOKENS
-        if key in first
+        key: torch.cat([functional.pad(ids, (0, width - ids.shape[1])) for ids in (column[key] for column in columns)])
+        for key in first.keys() & set(_TOKENS)
     }
     return {**first, **merged}
+
+
+def _plain(features: Features) -> bool:
+    """Say whether these are padded tokens and nothing else."""
+    return {"input_ids", "attention_mask"} <= set(features) <= _KNOWN
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class _Forward:
     def __call__(self, features: Features, **given: Any) -> Features:
         if EMBEDDED in features:
             return {**features, "sentence_embedding": features[EMBEDDED]}
-        if given or not self.model.training or not set(features) <= _KNOWN:
+        if given or not self.model.training or not _plain(features):
             return self.plain(features, **given)
         return {**features, "sentence_embedding": self._embed(features)}
 
@@ -107,7 +111,7 @@ class _Forward:
         made = []
         for part in places:
             rows = torch.tensor(part, device=device)
-            taken = {key: features[key][rows] if key in _TOKENS else value for key, value in features.items()}
+            taken = {key: value[rows] if key in _TOKENS else value for key, value in features.items()}
             made.append(self.plain(self._without_padding(taken, [counts[place] for place in part])))
         order = torch.tensor([place for part in places for place in part], device=device)
         vectors: Tensor = torch.cat([output["sentence_embedding"] for output in made])

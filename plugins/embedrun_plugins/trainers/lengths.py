@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 _STEP = 8
 """Tokens between the lengths at which a group may end; more would cost more to choose than it saves."""
@@ -29,7 +29,7 @@ def groups(lengths: Sequence[int], overhead: float) -> list[list[int]]:
         last = starts[last]
         bounds.append(last)
     cuts = [0 if bound == 0 else ends[bound - 1] for bound in reversed(bounds)]
-    return [order[begin:end] for begin, end in zip(cuts, cuts[1:], strict=False)]
+    return [order[begin:end] for begin, end in pairwise(cuts)]
 
 
 def _ends(ordered: Sequence[int]) -> list[int]:

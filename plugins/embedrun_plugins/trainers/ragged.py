@@ -44,12 +44,12 @@ def attend(
     if ends is None:
         return sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **given
-        )  # type: ignore[no-any-return, no-untyped-call]
+        )
     blocks = list(_blocks(ends.diff().tolist()))
     sizes = [count * length for count, length in blocks]
     heads, size = query.shape[1], query.shape[3]
     # split, unlike slices, has a backward pass that joins the parts once.
-    parts = zip(*(given_.squeeze(0).transpose(0, 1).split(sizes) for given_ in (query, key, value)), strict=True)
+    parts = zip(*(torch.split(all_.squeeze(0).transpose(0, 1), sizes) for all_ in (query, key, value)), strict=True)
     joined = []
     for (count, length), part in zip(blocks, parts, strict=True):
         q, k, v = (flat.reshape(count, length, heads, size).transpose(1, 2) for flat in part)

@@ -36,7 +36,7 @@ class _Column:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Stands in for a model's `preprocess`: gives the same features for texts that were seen, and asks it for others."""
+    """Stands in for a model's `preprocess`: gives the same features for texts seen before, and asks it for others."""
 
     model: SentenceTransformer
     columns: Mapping[str, _Column]
@@ -87,14 +87,18 @@ class Tokens:
         return own.keys() == mine.keys() and all(_same(own[name], mine[name]) for name in own)
 
 
-def texts_by_prompt(tables: Iterable[Table], prompts: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return the texts that go with each prompt; `prompts` are by column, and none is ''."""
-    found: dict[str, list[str]] = {}
+def tokenize(collator: Any, model: SentenceTransformer, tables: Iterable[Table]) -> bool:
+    """Have a collator take texts from tokens made now; False where it must tokenize each batch as it is drawn."""
+    if collator.router_mapping:
+        return False
+    texts: dict[str, list[str]] = {}
     for table in tables:
         for name, cells in table.columns.items():
-            if cells and isinstance(cells[0], str):
-                found.setdefault(prompts.get(name, ""), []).extend(cells)
-    return found
+            if isinstance(cells[0], str):
+                texts.setdefault((collator.prompts or {}).get(name, ""), []).extend(cells)
+    made = Tokens.of(model, texts)
+    collator.preprocess_fn = made or collator.preprocess_fn
+    return made is not None
 
 
 def _column(model: SentenceTransformer, prompt: str, texts: Sequence[str]) -> _Column | None:

