@@ -226,10 +226,13 @@ def test_an_interrupted_run_says_how_to_go_on(recipe):
 
     running = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, preexec_fn=listen)  # noqa: PLW1509  # no threads
     assert running.stderr
-    while "trainer" not in running.stderr.readline():
-        pass
-    running.send_signal(signal.SIGINT)
-    _, shown = running.communicate(timeout=20)
+    try:
+        while "trainer" not in running.stderr.readline():
+            pass
+        running.send_signal(signal.SIGINT)
+        _, shown = running.communicate(timeout=20)
+    finally:
+        running.kill()
     assert running.returncode == 130
     assert "the same command goes on from here" in shown
     assert "Traceback" not in shown
