@@ -196,8 +196,7 @@ def override(document: YamlFile, settings: Mapping[str, Any], keep: Any = None) 
     for dotted, raw in settings.items():
         value = _value(dotted, raw)
         parts = tuple(int(p) if p.isascii() and p.isdecimal() else p for p in dotted.split("."))
-        text = f"{dotted}={raw}"
-        parent = _descend(document.data, parts[:-1], text)
+        parent = _descend(document.data, parts[:-1], dotted)
         if parts[-1] == "type" and keep is not None and isinstance(parent, dict) and parent.get("type") != value:
             kept = keep(parts[:-1], value)
             for key in [k for k in parent if kept is not None and k not in kept]:
@@ -205,8 +204,8 @@ def override(document: YamlFile, settings: Mapping[str, Any], keep: Any = None) 
         try:
             parent[parts[-1]] = value
         except (IndexError, TypeError) as error:
-            raise UserError(f"--set {text}: there is no '{dotted}' in this recipe") from error
-        document.overridden[parts] = text
+            raise UserError(f"--set {dotted}: there is no '{dotted}' in this recipe") from error
+        document.overridden[parts] = dotted
 
 
 def _value(dotted: str, raw: Any) -> Any:
@@ -217,7 +216,7 @@ def _value(dotted: str, raw: Any) -> Any:
         value = parse(f"value: {raw}", "--set").data["value"]
     except RecipeError as error:
         if raw[:1] in ("[", "{", "'", '"'):
-            raise UserError(f"--set {dotted}={raw}: {str(error).split(': ', 1)[-1]}") from error
+            raise UserError(f"--set {dotted}: {str(error).split(': ', 1)[-1]}") from error
         value = raw
     if isinstance(value, str):
         return FromCommandLine(value if raw[:1] in ("'", '"') else raw)

@@ -58,6 +58,15 @@ def export(model: Model, folder: Path, target: Target = "portable") -> None:
     for name in _KEPT:
         if (model.path / name).is_file():
             shutil.copyfile(model.path / name, folder / name)
+    _open_up(folder)
+
+
+def _open_up(folder: Path) -> None:
+    """Give every file the mode of those written here: safetensors makes its own readable by nobody else."""
+    mode = (folder / "modules.json").stat().st_mode
+    for file in folder.rglob("*"):
+        if file.is_file():
+            file.chmod(mode & 0o777)
 
 
 def _faults(loaded: SentenceTransformer) -> Iterator[str]:

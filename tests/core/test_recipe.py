@@ -132,15 +132,15 @@ WRONG_WORDS = {
     "set without value": (["run", "r.yaml", "--set", "epochs"], "must be KEY=VALUE"),
     "set unknown key": (
         ["run", "r.yaml", "--set", "trainer.epochz=1"],
-        "--set trainer.epochz=1: trainer.epochz: unknown key",
+        "--set trainer.epochz: trainer.epochz: unknown key",
     ),
-    "set wrong type": (["run", "r.yaml", "--set", "trainer.epochs=x"], "--set trainer.epochs=x: trainer.epochs: "),
-    "set into a value": (["run", "r.yaml", "--set", "seed.x.y=1"], "--set seed.x.y=1"),
+    "set wrong type": (["run", "r.yaml", "--set", "trainer.epochs=x"], "--set trainer.epochs: trainer.epochs: "),
+    "set into a value": (["run", "r.yaml", "--set", "seed.x.y=1"], "--set seed.x.y: seed"),
     "set beyond a list": (["run", "r.yaml", "--set", "plugins.7=a.py"], "there is no 'plugins.7'"),
     "set a strange digit": (["run", "r.yaml", "--set", "trainer.²=1"], "unknown key"),
     "set a missing plugin": (["check", "r.yaml", "--set", "plugins=[nothere.py]"], "no such file"),
     "no torch device": (["run", "r.yaml", "--device", "foo"], "is no torch device"),
-    "set bad yaml": (["run", "r.yaml", "--set", "trainer.epochs=[1"], "--set trainer.epochs=[1: "),
+    "set bad yaml": (["run", "r.yaml", "--set", "trainer.epochs=[1"], "--set trainer.epochs: "),
     "no such run": (["show", "nothing"], "no run here"),
     "no such stage": (["plugins", "tripletz"], "no such stage"),
     "no such recipe to copy": (["recipes", "quickstrat"], "did you mean 'quickstart'?"),
@@ -148,10 +148,7 @@ WRONG_WORDS = {
     "unwritable runs": (["run", "r.yaml", "--runs", "fakes.py/x"], "choose another folder with --runs"),
     "unwritable store": (["run", "r.yaml", "--store", "fakes.py/x"], "choose another folder with --store"),
     "unknown option": (["run", "r.yaml", "--frobnicate"], "unrecognized arguments"),
-    "unknown runtime": (
-        ["run", "r.yaml", "--on", "moon"],
-        "--set runtime.type=moon: runtime: there is no runtime 'moon'",
-    ),
+    "unknown runtime": (["run", "r.yaml", "--on", "moon"], "--set runtime.type: runtime: there is no runtime 'moon'"),
 }
 
 

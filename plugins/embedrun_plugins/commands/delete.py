@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from embedrun import Command, Deployer, Endpoint
+from embedrun import Command, Deployer, Endpoint, UserError
 from embedrun.cli import runs as add_runs
 from embedrun.record import find_run
 from embedrun.registry import Registry
@@ -25,14 +26,24 @@ def run(arguments: Namespace) -> int:
     files = [file for run in runs for file in sorted((run / "deployments").glob("*/endpoint.json"))]
     if not files:
         print(f"{folder if one else arguments.run}: nothing deployed")
-    for file in files:
-        written = json.loads(file.read_text("utf-8"))
-        endpoint = Endpoint.model_validate(written["endpoint"])
-        registry = Registry(sorted((file.parents[2] / "plugins").glob("*/*.py")))
+    kept = [error for file in files if (error := _delete(file))]
+    for error in kept:
+        print(error, file=sys.stderr)
+    return UserError.exit_code if kept else 0
+
+
+def _delete(file: Path) -> UserError | None:
+    """Delete what an endpoint file describes; return why not, where it must stay."""
+    written = json.loads(file.read_text("utf-8"))
+    endpoint = Endpoint.model_validate(written["endpoint"])
+    registry = Registry(sorted((file.parents[2] / "plugins").glob("*/*.py")))
+    try:
         Deployer.model_validate(written["deployer"], context=registry.validation_context()).delete(endpoint)
-        file.rename(file.with_name("deleted.json"))
-        print(f"deleted {endpoint.deployer} {endpoint.url or endpoint.path or ''}")
-    return 0
+    except UserError as error:
+        return error
+    file.rename(file.with_name("deleted.json"))
+    print(f"deleted {endpoint.deployer} {endpoint.url or endpoint.path or ''}")
+    return None
 
 
 DELETE = Command("delete", "Delete what a run, or all runs of a recipe, deployed.", configure, run)

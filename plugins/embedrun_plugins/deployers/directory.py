@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +14,9 @@ from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context
 from embedrun.errors import UserError
 from embedrun.stages import Deployer
+from embedrun_plugins.deployers.runs import run_id
 
+log = logging.getLogger(__name__)
 MARKER = ".embedrun-export.json"
 
 
@@ -33,26 +37,37 @@ class Directory(Deployer):
 
         folder = Path.cwd() / self.path
         _refuse_others(folder)
+        marker = {"made_by": "embedrun", "target": self.target, "run": run_id(ctx)}
         scratch = folder.with_name(f".{folder.name}.{os.getpid()}.part")
         old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
         try:
             _prepare(scratch)
             export(model, scratch, self.target)
-            (scratch / MARKER).write_text(json.dumps({"made_by": "embedrun", "target": self.target}) + "\n", "utf-8")
+            (scratch / MARKER).write_text(json.dumps(marker) + "\n", "utf-8")
             if folder.exists():
                 folder.rename(old)
             scratch.rename(folder)
         finally:
             for left in (scratch, old):
                 shutil.rmtree(left, ignore_errors=True)
-        ctx.note("folder", str(self.path))
-        return Endpoint(deployer=self.type, path=str(folder))
+        return Endpoint(deployer=self.type, path=str(folder), details={"run": marker["run"]})
+
+    def faults(self) -> Iterable[str]:
+        if fault := _fault(Path.cwd() / self.path):
+            yield f"path: {fault}"
 
     def delete(self, endpoint: Endpoint) -> None:
+        """Delete the export; where another run has replaced it since, say so and leave that one alone."""
         folder = Path(endpoint.path or "")
         if not endpoint.path or not folder.exists():
             return
         _refuse_others(folder)
+        made_by = _made_by(folder)
+        if made_by != endpoint.details.get("run"):
+            log.warning(
+                "%s is the export of another run by now (%s), so it is left alone", folder, made_by or "unknown"
+            )
+            return
         shutil.rmtree(folder)
 
 
@@ -65,9 +80,25 @@ def _prepare(scratch: Path) -> None:
 
 def _refuse_others(folder: Path) -> None:
     """Replace and delete only what this deployer made."""
-    if folder.is_dir() and not any(folder.iterdir()):
-        return
+    if fault := _fault(folder):
+        raise UserError(f"deployer.path: {fault}")
+
+
+def _fault(folder: Path) -> str | None:
+    if Path.cwd().is_relative_to(folder.resolve()):
+        return f"{folder} is the current folder, or holds it; name a folder of its own for the model"
+    if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+        return None
     if folder.is_symlink() or (folder.exists() and not (folder / MARKER).is_file()):
-        raise UserError(
-            f"deployer.path: {folder} exists and was not made by this deployer; choose another path, or move it away"
-        )
+        return f"{folder} exists and was not made by this deployer; choose another path, or move it away"
+    return None
+
+
+def _made_by(folder: Path) -> str | None:
+    """Return the id of the run that an export is of; None for one that was made outside any."""
+    marker = folder / MARKER
+    try:
+        run = json.loads(marker.read_text("utf-8")).get("run") if marker.is_file() else None
+    except (ValueError, AttributeError):
+        return None
+    return str(run) if run else None

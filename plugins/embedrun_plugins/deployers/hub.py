@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context
 from embedrun.errors import UserError
 from embedrun.record import RunRecord
 from embedrun.stages import Deployer
+from embedrun_plugins.deployers.runs import run_folder
+from embedrun_plugins.deployers.variables import VariableName
 
 if TYPE_CHECKING:
     from embedrun_plugins.deployers.hub_repository import Repository
@@ -24,7 +25,6 @@ DEFAULT_TOKEN_ENV = "HF_TOKEN"  # noqa: S105  # a variable's name
 LOGS = "embedrun"
 """Folder of the repository that the recipe and the logs are put in."""
 _LOGGED = ("recipe.yaml", "log.jsonl")
-_TOKEN = re.compile(r"hf_[A-Za-z0-9]{20,}")
 
 
 class Hub(Deployer):
@@ -45,20 +45,13 @@ class Hub(Deployer):
     """The commit's message; by default it names the run."""
     card: bool = True
     """Whether to write a model card: what it is, its scores, how to use it, the recipe."""
-    token_env: str = Field(DEFAULT_TOKEN_ENV, pattern=r"^[A-Za-z_]\w*$")
+    token_env: VariableName = DEFAULT_TOKEN_ENV
     """Environment variable that holds a token with the right to write. For HF_TOKEN, what `hf auth login` saved is
     taken, too."""
     license: str | None = None
     """License that the card names, such as apache-2.0."""
     language: str | tuple[str, ...] = ()
     """Languages that the card names, such as en."""
-
-    @field_validator("token_env")
-    @classmethod
-    def _no_token(cls, name: str) -> str:
-        if _TOKEN.fullmatch(name):
-            raise ValueError("must be the name of an environment variable, not the token itself; revoke that token")
-        return name
 
     def faults(self) -> Iterable[str]:
         """Miss the token now, not when everything is trained."""
@@ -89,9 +82,12 @@ class Hub(Deployer):
         return Endpoint(deployer=self.type, url=pushed.url, details=details)
 
     def delete(self, endpoint: Endpoint) -> None:
-        """Delete the repository if the run made it; one that was there before is left as it is."""
+        """Delete the repository if the run made it; one that was there before is left as it is.
+
+        Raises UserError where it was pushed to since.
+        """
         if endpoint.details.get("created"):
-            self._repository().delete()
+            self._repository().delete(endpoint.details.get("commit"))
 
     def _repository(self) -> Repository:
         from embedrun_plugins.deployers.hub_repository import Repository
@@ -122,9 +118,8 @@ class Hub(Deployer):
 
 
 def _run_of(ctx: Context) -> RunRecord | None:
-    """Return the run that this deployment belongs to: `ctx.out` is RUN/deployments/NAME/out."""
-    folder = ctx.out.absolute().parents[2]
-    return RunRecord.read(folder) if (folder / "run.json").is_file() else None
+    folder = run_folder(ctx)
+    return RunRecord.read(folder) if folder else None
 
 
 def _saved_token() -> str | None:

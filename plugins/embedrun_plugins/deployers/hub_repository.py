@@ -67,10 +67,24 @@ class Repository:
             warnings.filterwarnings("ignore", "Use 'content=", DeprecationWarning)
             return self._api.create_commit(self.repo_id, added, commit_message=message, revision=revision)
 
-    def delete(self) -> None:
-        """Delete the repository; nothing happens where there is none."""
+    def delete(self, commit: str | None) -> None:
+        """Delete the repository; nothing happens where there is none.
+
+        Raises UserError where a branch of it holds what did not lead to `commit`, such as a later run's push.
+        """
         with self._explained():
+            if not self._api.repo_exists(self.repo_id):
+                return
+            if commit and not self._ends_with(commit):
+                raise UserError(
+                    f"deployer.repo_id: '{self.repo_id}' was pushed to after this run, so it is left alone; if it may "
+                    "go, delete it on the hub"
+                )
             self._api.delete_repo(self.repo_id, missing_ok=True)
+
+    def _ends_with(self, commit: str) -> bool:
+        heads = {branch.target_commit for branch in self._api.list_repo_refs(self.repo_id).branches}
+        return heads <= {found.commit_id for found in self._api.list_repo_commits(self.repo_id, revision=commit)}
 
     def _create(self, *, private: bool) -> bool:
         """Make the repository and return True; or find it there already, as private as it should be."""

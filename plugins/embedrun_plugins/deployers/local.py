@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -15,6 +16,8 @@ from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context, Unkeyed
 from embedrun.errors import StageError, UserError
 from embedrun.stages import Deployer
+from embedrun_plugins.deployers.runs import earlier_endpoints, run_id
+from embedrun_plugins.deployers.variables import VariableName
 
 if TYPE_CHECKING:
     from embedrun_plugins.deployers.process import Process
@@ -35,7 +38,7 @@ class Local(Deployer):
     """Address to listen on. Any but this machine's own can be reached from outside; then set `api_key_env` too."""
     port: int = Field(8080, ge=0, le=65535)
     """Port to listen on; 0 takes one that is free."""
-    api_key_env: str | None = None
+    api_key_env: VariableName | None = None
     """Environment variable that holds the key which clients must send; by default none is asked for."""
     device: Annotated[str | None, Unkeyed] = None
     """torch device that it runs on; by default the run's."""
@@ -44,9 +47,11 @@ class Local(Deployer):
 
     def run(self, ctx: Context, model: Model) -> Endpoint:
         from embedrun_plugins.deployers.process import Process
-        from embedrun_plugins.serving.listening import listen
+        from embedrun_plugins.serving.listening import is_loopback
 
-        listen(self.host, self.port).close()  # a taken port is said now and in one line, not by the server's log
+        self._free_port(ctx)  # a taken port is said now and in one line, not by the server's log
+        if self.api_key_env is None and not is_loopback(self.host):
+            ctx.warn(f"{self.host} can be reached from other machines, and no API key is asked for (api_key_env)")
         ctx.out.mkdir(parents=True, exist_ok=True)
         (ctx.out / "url").unlink(missing_ok=True)
         server = Process.start(self._command(ctx, model), self._environment(), ctx.out / "server.log")
@@ -56,9 +61,21 @@ class Local(Deployer):
         except BaseException:
             server.stop()
             raise
-        ctx.note("url", url)
         ctx.note("worst_cosine", round(worst, 6))
         return Endpoint(deployer=self.type, url=url, details={"pid": server.pid, "started": server.started})
+
+    def faults(self) -> Iterable[str]:
+        """Miss the key and the port now, not when everything is trained."""
+        from embedrun_plugins.deployers.process import serving_on
+        from embedrun_plugins.serving.listening import listen
+
+        if self.api_key_env and not os.environ.get(self.api_key_env):
+            yield f"api_key_env: the environment variable {self.api_key_env} is not set, or empty"
+        try:
+            listen(self.host, self.port).close()
+        except UserError as error:
+            if not serving_on(self.port):  # an earlier run's server makes room
+                yield str(error)
 
     def delete(self, endpoint: Endpoint) -> None:
         """End the server's process; a process that merely has its number by now is left alone."""
@@ -66,10 +83,27 @@ class Local(Deployer):
 
         Process(int(endpoint.details["pid"]), float(endpoint.details["started"])).stop()
 
+    def _free_port(self, ctx: Context) -> None:
+        """End the server of an earlier run of the same recipe, if that is what holds the port.
+
+        Raises UserError where anything else does.
+        """
+        from embedrun_plugins.serving.listening import listen
+
+        try:
+            listen(self.host, self.port).close()
+        except UserError:
+            for run, endpoint in earlier_endpoints(ctx, self.type):
+                if urlsplit(endpoint.url or "").port == self.port:
+                    self.delete(endpoint)
+                    ctx.note("replaced", f"the server of {run}")
+            listen(self.host, self.port).close()
+
     def _command(self, ctx: Context, model: Model) -> list[str]:
         command = [sys.executable, "-m", "embedrun_plugins.serving", str(model.path.absolute())]
         command += ["--host", self.host, "--port", str(self.port), "--url-file", str(ctx.out.absolute() / "url")]
         command += ["--settings", model.settings.model_dump_json(exclude_defaults=True)]
+        command += _option("--name", run_id(ctx))
         return [*command, *_option("--device", self.device or ctx.device), *_option("--api-key-env", self.api_key_env)]
 
     def _api_key(self) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped] # its stubs are a package of their own
@@ -65,3 +66,13 @@ class Process:
         except (psutil.NoSuchProcess, ChildProcessError):
             return None
         return None
+
+
+def serving_on(port: int) -> bool:
+    """Say whether a server that this deployer started was given a port."""
+    wanted = ("-m", "embedrun_plugins.serving"), ("--port", str(port))
+    for process in psutil.process_iter(["cmdline"]):
+        words = process.info["cmdline"] or []
+        if all(pair in pairwise(words) for pair in wanted):
+            return True
+    return False

@@ -10,10 +10,9 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from embedrun.artifacts import Comparison, Scores
 from embedrun.errors import suggest
+from embedrun.plan import ROLES
 from embedrun_plugins.evaluators.statistics import Interval, paired
 
-ROLES = ("base", "tuned", "merged")
-"""The models of a run, in the order in which they come to be."""
 SEED = 42
 """Of comparisons that the run's own table does not hold, such as one between two metrics."""
 

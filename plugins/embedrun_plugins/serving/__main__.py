@@ -25,6 +25,7 @@ def main() -> int:
             api_key_env=arguments.api_key_env,
             device=arguments.device,
             limits=Limits.model_validate_json(arguments.limits),
+            name=arguments.name,
             on_ready=lambda url: _tell(url, arguments.url_file),
         )
     except EmbedrunError as error:
@@ -42,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--api-key-env", metavar="NAME", help="environment variable that holds the API key")
     parser.add_argument("--settings", default="{}", metavar="JSON", help="the model's settings")
     parser.add_argument("--limits", default="{}", metavar="JSON", help="the server's limits")
+    parser.add_argument("--name", help="what the server calls the model; by default its folder's name")
     parser.add_argument("--url-file", type=Path, help="file that the URL is written to when the server answers")
     return parser
 

@@ -45,9 +45,11 @@ class Limits(BaseModel):
 class Embedder:
     """Embeds texts for many requests at once."""
 
-    def __init__(self, model: Model, limits: Limits, metrics: Metrics, device: str | None = None) -> None:
+    def __init__(
+        self, model: Model, limits: Limits, metrics: Metrics, device: str | None = None, name: str | None = None
+    ) -> None:
         loaded = model.load(device)
-        self.name = Path(model.path).name
+        self.name = name or Path(model.path).name
         self.limits = limits
         self.dimensions = loaded.get_embedding_dimension()
         self.prompts = {name: prompt or "" for name, prompt in loaded.prompts.items()}

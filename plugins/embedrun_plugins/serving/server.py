@@ -30,12 +30,14 @@ def serve(
     api_key_env: str | None = None,
     device: str | None = None,
     limits: Limits | None = None,
+    name: str | None = None,
     on_ready: Callable[[str], None] = print,
 ) -> None:
     """Serve a model until SIGTERM or SIGINT, then answer what was asked and return.
 
     `port=0` takes a free one. `on_ready` is given the server's URL as soon as it answers. `api_key_env` names the
     environment variable that holds the key which clients must send as `Authorization: Bearer KEY`.
+    `name` is what the server calls the model; by default its folder's name.
 
     Raises UserError where the port is taken or the key's variable is empty, DataError where the model cannot be loaded.
     """
@@ -44,7 +46,7 @@ def serve(
         log.warning("%s can be reached from other machines, and no API key is asked for (--api-key-env)", host)
     with listen(host, port) as listener:
         metrics = Metrics()
-        app = App(Embedder(model, limits or Limits(), metrics, device), metrics, api_key).starlette()
+        app = App(Embedder(model, limits or Limits(), metrics, device, name), metrics, api_key).starlette()
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=GRACE_SECONDS
         )

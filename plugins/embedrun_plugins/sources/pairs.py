@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -50,8 +51,8 @@ class Pairs(Source):
     """Split that the rows belong to before a holdout takes its part; a list has one for each file.
 
     Filled in where `path` gives files by split."""
-    format: Format | None = None
-    """Format of all files; by default what each file's name ends in."""
+    format: Format | tuple[Format, ...] | None = None
+    """Format of all files, or a list with one for each; by default what each file's name ends in."""
     delimiter: str | None = Field(None, pattern=r'^[^"\r\n]$')
     """Character between fields of CSV and TSV files; by default a comma, and a tab for TSV."""
     columns: Columns = Columns()
@@ -92,16 +93,28 @@ class Pairs(Source):
         return list(zip(splits, paths, strict=True))
 
     def inputs(self) -> Iterable[Path]:
-        return [path for _, path in self.files()]
+        if isinstance(self.path, dict):
+            return [path for _, path in _in_order(self.path)]
+        return self.path if isinstance(self.path, tuple) else (self.path,)
 
     def resolve(self, resolver: Resolver) -> Self:  # noqa: ARG002  # the contract gives it
-        """Fix the format, which otherwise depends on the files' names."""
-        formats = {format_of(path) for path in self.inputs()}
-        return self.model_copy(update={"format": formats.pop()}) if len(formats) == 1 and not self.format else self
+        """Fix the formats, which otherwise depend on the files' names."""
+        formats = [format_of(path) for path in self.inputs()]
+        if self.format or None in formats:
+            return self
+        return self.model_copy(update={"format": formats[0] if len(set(formats)) == 1 else tuple(formats)})
+
+    def _formats(self) -> list[Format | None]:
+        """Return what is declared of each file's format."""
+        return list(self.format) if isinstance(self.format, tuple) else [self.format] * len(list(self.inputs()))
 
     def faults(self) -> Iterable[str]:
         yield from self.columns.faults()
-        count = 1 if isinstance(self.path, Path) else len(self.path)
+        if isinstance(self._columns_seen, DataError):
+            yield str(self._columns_seen)
+        count = len(list(self.inputs()))
+        if len(self._formats()) != count:
+            yield f"format: names {len(self._formats())} formats for {count} files"
         if isinstance(self.split, tuple) and not isinstance(self.path, dict) and len(self.split) != count:
             yield f"split: names {len(self.split)} splits for {count} files"
         if self.holdout:
@@ -112,18 +125,27 @@ class Pairs(Source):
         return frozenset(self.split if isinstance(self.split, tuple) else (self.split,))
 
     def columns_given(self) -> frozenset[Column]:
-        """Look at the first file's head where columns are not named, if that is cheap."""
+        return self._columns_seen.given() if isinstance(self._columns_seen, Columns) else ANY_COLUMN
+
+    @cached_property
+    def _columns_seen(self) -> Columns | DataError | None:
+        """Look at the first file's head where columns are not named; None where that is not cheap.
+
+        An error is what `run` would raise, too.
+        """
         if self.columns.anchor and self.columns.positive:
-            return self.columns.given()
+            return self.columns
         path = next(iter(self.inputs()))
-        kind = self.format or format_of(path)
+        kind = self._formats()[0] or format_of(path)
         if kind == "parquet" or not path.is_file() or (kind == "json" and path.stat().st_size > _HEAD_LIMIT):
-            return ANY_COLUMN
+            return None
         try:
             table = open_table(path, kind, self.delimiter)
-            return complete(self.columns, table.columns, table.name).given()
-        except DataError:
-            return ANY_COLUMN  # told when it runs, or when the plan looks for the file
+            if not table.columns:
+                return DataError(f"{table.name}: holds no rows")
+            return complete(self.columns, table.columns, table.name)
+        except DataError as error:
+            return error
 
     def splits_given(self) -> frozenset[Split]:
         return self._file_splits() | (self.holdout.splits() if self.holdout else frozenset())
@@ -132,8 +154,8 @@ class Pairs(Source):
         return make_set(ctx, self._tables(), self.columns, self.holdout)
 
     def _tables(self) -> Iterator[tuple[Split, Table]]:
-        for split, path in self.files():
-            yield split, open_table(path, self.format, self.delimiter)
+        for (split, path), kind in zip(self.files(), self._formats(), strict=True):
+            yield split, open_table(path, kind, self.delimiter)
 
 
 def holdout_clashes(held_out: Iterable[Split], given: frozenset[Split]) -> Iterator[str]:

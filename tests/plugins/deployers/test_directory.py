@@ -1,5 +1,6 @@
 """The deployer `directory` writes a folder, and touches none that it did not make."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,3 +67,38 @@ def test_a_model_that_the_target_cannot_serve_leaves_nothing_behind(ctx: Context
     with pytest.raises(UserError, match="cannot be exported for tei"):
         Directory(path=Path("model"), target="tei").run(ctx, Model(small(Pooling(32, "max"))))
     assert list(Path.cwd().iterdir()) == []
+
+
+def of_run(ctx: Context, name: str) -> Context:
+    """Return a context in a run's folder."""
+    folder = ctx.out.parent / "runs" / "demo" / name
+    out = folder / "deployments" / "directory" / "out"
+    out.mkdir(parents=True)
+    (folder / "run.json").write_text("{}")
+    return dataclasses.replace(ctx, out=out)
+
+
+def test_an_export_that_a_later_run_replaced_is_that_runs(
+    ctx: Context, model: Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    deployer = Directory(path=Path("model"))
+    old = deployer.run(of_run(ctx, "1"), model)
+    new = deployer.run(of_run(ctx, "2"), model)
+    deployer.delete(old)
+    assert "is the export of another run by now (demo/2)" in caplog.text
+    assert Path("model/model.safetensors").exists()
+    deployer.delete(new)
+    assert not Path("model").exists()
+
+
+def test_a_path_that_cannot_be_written_is_a_fault_before_training(ctx: Context) -> None:
+    assert ctx.out.parent == Path.cwd().parent
+    for path in (".", "..", str(Path.cwd())):
+        (fault,) = Directory(path=Path(path)).faults()
+        assert "is the current folder, or holds it" in fault
+    Path("mine").mkdir()
+    assert list(Directory(path=Path("mine")).faults()) == []
+    Path("mine/file").touch()
+    (fault,) = Directory(path=Path("mine")).faults()
+    assert "was not made by this deployer" in fault
+    assert list(Directory(path=Path("new")).faults()) == []

@@ -136,3 +136,10 @@ def test_what_tei_cannot_serve_is_refused_for_tei_and_kept_otherwise(
     assert not (tmp_path / "tei").exists()
     export(model, tmp_path / "portable")
     np.testing.assert_allclose(encoded(tmp_path / "portable"), model.load("cpu").encode(TEXTS), atol=1e-6)
+
+
+def test_every_file_of_an_export_can_be_read_by_whom_the_umask_lets(small: Small, tmp_path: Path) -> None:
+    export(Model(small(Pooling(32, "mean"), Dense(32, 16))), tmp_path / "out")
+    (tmp_path / "any").touch()
+    modes = {file.stat().st_mode for file in (tmp_path / "out").rglob("*") if file.is_file()}
+    assert modes == {(tmp_path / "any").stat().st_mode}

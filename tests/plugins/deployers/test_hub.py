@@ -25,6 +25,7 @@ from embedrun_plugins.deployers.hub import Hub
 
 TOKEN = "hf_" + "s3cr3t" * 6
 COMMIT = "c0ffee" * 6 + "c0ff"
+FIRST = "0" * 40
 REPO = "someone/tuned"
 
 
@@ -39,6 +40,8 @@ class FakeHub:
     """Private or not, by id."""
     files: dict[str, bytes] = field(default_factory=dict)
     stored: dict[str, bytes] = field(default_factory=dict)
+    heads: dict[str, str] = field(default_factory=lambda: {"main": FIRST, "v1": COMMIT})
+    """Branches' last commits."""
     branches: list[str] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     calls: list[tuple[str, str, str | None]] = field(default_factory=list)
@@ -68,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815  # the names that http.server asks for
 
-    def reply(self, path: str, body: bytes) -> tuple[int, object]:  # noqa: PLR0911  # one for each thing to ask
+    def reply(self, path: str, body: bytes) -> tuple[int, object]:  # noqa: C901, PLR0911  # one for each thing to ask
         hub, repositories = self.hub, self.hub.repositories
         match path.split("/")[1:]:
             case ["api", "repos", "create"]:
@@ -81,8 +84,14 @@ class Handler(BaseHTTPRequestHandler):
             case ["api", "repos", "delete"]:
                 asked = json.loads(body)
                 return 200, repositories.pop(f"{asked['organization']}/{asked['name']}")
-            case ["api", "models", owner, name]:
+            case ["api", "models", owner, name] if f"{owner}/{name}" in repositories:
                 return 200, {"id": f"{owner}/{name}", "private": repositories[f"{owner}/{name}"], "sha": COMMIT}
+            case ["api", "models", _, _, "refs"]:
+                heads = [{"name": b, "ref": f"refs/heads/{b}", "targetCommit": c} for b, c in hub.heads.items()]
+                return 200, {"branches": heads, "converts": [], "tags": []}
+            case ["api", "models", _, _, "commits", _]:
+                commit = {"id": COMMIT, "title": "", "message": "", "date": "2026-01-01T00:00:00Z", "authors": []}
+                return 200, [commit, {**commit, "id": FIRST}]
             case ["api", "validate-yaml"]:
                 return 200, {"errors": [], "warnings": []}
             case ["api", "models", _, _, "branch", branch]:
@@ -121,6 +130,8 @@ class Handler(BaseHTTPRequestHandler):
         content = json.dumps(value).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
+        if status == 404:
+            self.send_header("X-Error-Code", "RepoNotFound")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
@@ -291,6 +302,18 @@ def test_a_refused_token_is_told_without_showing_it(hub, model, ctx):
     with pytest.raises(UserError, match="the hub refuses the token") as told:
         Hub(repo_id=REPO).run(ctx, model)
     assert TOKEN not in str(told.value)
+
+
+@pytest.mark.parametrize("branch", ["main", "v1", "other"])
+def test_a_repository_that_was_pushed_to_since_is_left_alone(hub, branch):
+    hub.repositories[REPO] = True
+    made = Endpoint(deployer="hub", details={"repo_id": REPO, "commit": COMMIT, "created": True})
+    hub.heads[branch] = "b" * 40
+    with pytest.raises(UserError, match="was pushed to after this run, so it is left alone"):
+        Hub(repo_id=REPO).delete(made)
+    assert hub.repositories == {REPO: True}
+    hub.repositories.clear()
+    Hub(repo_id=REPO).delete(made)
 
 
 def test_deleting_asks_nothing_of_the_hub_where_the_run_made_nothing(hub):

@@ -1,5 +1,6 @@
 """The deployer `local` starts a server that outlives the run, and ends that one and no other."""
 
+import dataclasses
 import http.client
 import json
 import os
@@ -13,13 +14,14 @@ from urllib.parse import urlsplit
 import numpy as np
 import psutil
 import pytest
+from pydantic import ValidationError
 
 from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context
 from embedrun.contract import ModelSettings, Prompts
 from embedrun.errors import StageError, UserError
 from embedrun_plugins.deployers.local import Local
-from embedrun_plugins.deployers.process import Process
+from embedrun_plugins.deployers.process import Process, serving_on
 
 
 @pytest.fixture
@@ -93,3 +95,86 @@ def test_deleting_what_was_killed_in_between_is_quiet() -> None:
         process.send_signal(signal.SIGKILL)
         process.wait()
     Local().delete(endpoint)
+
+
+def of_run(ctx: Context, name: str) -> Context:
+    """Return a context in a run's folder."""
+    folder = ctx.out.parent / "runs" / "demo" / name
+    out = folder / "deployments" / "local" / "out"
+    out.mkdir(parents=True)
+    (folder / "run.json").write_text("{}")
+    return dataclasses.replace(ctx, out=out)
+
+
+def keep(ctx: Context, endpoint: Endpoint) -> None:
+    """Write what the engine writes beside a deployment."""
+    written = {"endpoint": endpoint.model_dump(mode="json"), "deployer": {"type": "local"}}
+    (ctx.out.parent / "endpoint.json").write_text(json.dumps(written))
+
+
+def test_a_run_takes_over_the_port_of_its_recipes_earlier_run(ctx: Context, minilm: Path) -> None:
+    first, second = of_run(ctx, "1"), of_run(ctx, "2")
+    old = Local(port=0).run(first, Model(minilm))
+    new = None
+    try:
+        keep(first, old)
+        deployer = Local(port=urlsplit(old.url or "").port or 0)
+        other = dataclasses.replace(ctx, out=ctx.out.parent / "elsewhere/demo/3/deployments/local/out")
+        with pytest.raises(UserError, match="choose another port"):
+            deployer.run(other, Model(minilm))
+        assert not serving_on(deployer.port)  # it was asked for port 0
+        notes: dict[str, object] = {}
+        new = deployer.run(dataclasses.replace(second, on_note=notes.__setitem__), Model(minilm))
+        assert (new.url, notes["replaced"]) == (old.url, "the server of demo/1")
+        assert not psutil.pid_exists(old.details["pid"])
+        assert list(deployer.faults()) == []
+        assert _info(new.url)["model_id"] == "demo/2"
+    finally:
+        for endpoint in (old, new):
+            if endpoint:
+                Local().delete(endpoint)
+
+
+def _info(url: str | None) -> dict[str, object]:
+    connection = http.client.HTTPConnection(urlsplit(url or "").netloc, timeout=60)
+    connection.request("GET", "/info")
+    answer = json.loads(connection.getresponse().read())
+    connection.close()
+    return answer
+
+
+def test_what_is_missing_is_a_fault_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_SUCH_KEY", raising=False)
+    (fault,) = Local(port=0, api_key_env="NO_SUCH_KEY").faults()
+    assert "NO_SUCH_KEY is not set" in fault
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        (fault,) = Local(port=taken.getsockname()[1]).faults()
+    assert "Address already in use; choose another port" in fault
+    assert list(Local(port=0).faults()) == []
+
+
+@pytest.mark.parametrize("key", ["sk-secret", "sk_live_0123456789abcdef", "hf_0123456789abcdefghij", ""])
+def test_a_key_in_place_of_a_variables_name_is_refused(key: str) -> None:
+    with pytest.raises(ValidationError, match="must be the name of an environment variable"):
+        Local(api_key_env=key)
+
+
+def test_a_server_open_to_other_machines_without_a_key_is_warned_of(ctx: Context, tmp_path: Path) -> None:
+    (tmp_path / "broken").mkdir()
+    warnings: list[str] = []
+    asked = dataclasses.replace(ctx, on_warning=warnings.append)
+    with pytest.raises(StageError):
+        Local(host="0.0.0.0", port=0).run(asked, Model(tmp_path / "broken"))
+    assert "no API key is asked for" in warnings[0]
+
+
+@pytest.mark.parametrize("fields", ["{type: local, api_key_env: KEY}", "{type: hub, repo_id: a/b, token_env: KEY}"])
+def test_a_key_in_a_recipe_is_not_repeated(project, fields: str) -> None:
+    key = "sk-" + "s3cr3t"
+    project.run("recipes", "quickstart", "mine.yaml")
+    recipe = project.folder / "mine.yaml"
+    recipe.write_text(f"{recipe.read_text()}deployer: {fields.replace('KEY', key)}\n")
+    outcome = project.run("check", "mine.yaml")
+    assert outcome.code == 2
+    assert "must be the name of an environment variable" in outcome.err
+    assert key not in outcome.err + outcome.out

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from embedrun.artifacts import RetrievalSet
 from embedrun.context import Resolver
 from embedrun.hashing import folder_files
+from embedrun_plugins.sources import tables
 from embedrun_plugins.sources.pairs import Pairs
 
 ROWS = [
@@ -234,6 +235,36 @@ def test_a_whole_file_can_be_a_test(read, jsonl):
 
 def test_the_format_is_fixed_when_resolved(jsonl):
     assert pairs(path=jsonl(ROWS)).resolve(Resolver()).format == "jsonl"
+
+
+def test_formats_that_differ_are_told_apart_when_resolved(tmp_path, read):
+    files = [written(tmp_path, name) for name in ("a.csv", "b.tsv", "c.jsonl")]
+    assert pairs(path=[files[0], files[2]]).resolve(Resolver()).format == ("csv", "jsonl")
+    assert pairs(path=[files[1], files[2]]).resolve(Resolver()).format == ("tsv", "jsonl")
+    by_split = pairs(path={"test": files[0], "train": files[2]}).resolve(Resolver())
+    assert by_split.format == ("jsonl", "csv")
+    assert read(by_split).texts("test") == read(by_split).texts("train") == EXPECTED
+    (fault,) = pairs(path=files[:2], format=["csv"]).faults()
+    assert fault == "format: names 1 formats for 2 files"
+
+
+def test_columns_that_cannot_be_decided_are_a_fault_before_anything_runs(tmp_path, jsonl):
+    (fault,) = pairs(path=jsonl([{"one": "a", "two": "b"}])).faults()
+    assert "which column is the anchor" in fault
+    (fault,) = pairs(path=written(tmp_path, "c.jsonl"), columns={"anchor": "absent"}).faults()
+    assert "no column 'absent'" in fault
+    assert list(pairs(path=tmp_path / "missing.jsonl").faults()) == []
+
+
+def test_a_file_is_looked_at_once(jsonl, monkeypatch):
+    opened = []
+    real = tables.open_table
+    monkeypatch.setattr("embedrun_plugins.sources.pairs.open_table", lambda *a: opened.append(a) or real(*a))
+    source = pairs(path=jsonl(ROWS))
+    assert list(source.faults()) == []
+    assert source.columns_given() == {"positive"}
+    assert source.resolve(Resolver()).columns_given() == {"positive"}
+    assert len(opened) == 1
 
 
 def test_columns_are_looked_at_before_anything_is_loaded(jsonl, tmp_path):
