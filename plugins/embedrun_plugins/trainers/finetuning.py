@@ -39,13 +39,16 @@ class SentenceTransformers(Keeping):
 
         return Training(self, ctx, data, model, loss, dev).run()
 
+    def needs(self) -> Mapping[str, str]:
+        tracked = {"tensorboard": "tracking"} if "tensorboard" in self.report_to else {}
+        return tracked | ({"peft": "lora"} if self.lora else {})
+
     def _require_packages(self) -> None:
-        if self.lora and find_spec("peft") is None:
-            raise MissingPackageError("trainer.lora", "peft", "lora")
+        for package, extra in self.needs().items():
+            if find_spec(package) is None:
+                raise MissingPackageError("trainer", package, extra)
         for tracker in self.report_to:
             package = _MODULES.get(tracker, tracker)
-            if find_spec(package) is None and tracker == "tensorboard":
-                raise MissingPackageError("trainer.report_to", package, "tracking")
             if find_spec(package) is None:
                 raise UserError(f"trainer.report_to: '{tracker}' needs the package '{package}', which is not installed")
 
