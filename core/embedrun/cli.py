@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -57,19 +57,12 @@ def _of_plugins() -> Iterator[Command]:
 
 
 def _own() -> Iterator[Command]:
-    yield Command("run", "Run a recipe.", _run, _lazily("run"))
-    yield Command("plan", "Show what a recipe would run, and what it would reuse.", _plan, _lazily("plan"))
-    yield Command("check", "Check a recipe without running it.", _recipe, _lazily("check"))
-
-
-def _lazily(name: str) -> Callable[[Namespace], int]:
     def run(arguments: Namespace) -> int:
         from embedrun import commands
 
-        command: Callable[[Namespace], int] = getattr(commands, name)
-        return command(arguments)
+        return commands.run(arguments)
 
-    return run
+    yield Command("run", "Run a recipe.", _run, run)
 
 
 def runs(parser: ArgumentParser) -> None:
@@ -97,14 +90,16 @@ def settings_of(arguments: Namespace) -> running.Settings:
     return running.Settings(**{name: value for name, value in vars(arguments).items() if name in names})
 
 
-def _recipe(parser: ArgumentParser) -> None:
+def recipe(parser: ArgumentParser) -> None:
+    """Add the recipe, and what changes it."""
     parser.add_argument("recipe", metavar="RECIPE", help="a recipe file, or a shipped recipe's name")
     help_set = "change a value of the recipe"
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help=help_set)
 
 
-def _plan(parser: ArgumentParser) -> None:
-    _recipe(parser)
+def planned(parser: ArgumentParser) -> None:
+    """Add what planning a recipe takes."""
+    recipe(parser)
     parser.add_argument("--until", metavar="STAGE", help="stop after this stage")
     parser.add_argument("--offline", action="store_true", help="download nothing")
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
@@ -112,6 +107,6 @@ def _plan(parser: ArgumentParser) -> None:
 
 
 def _run(parser: ArgumentParser) -> None:
-    _plan(parser)
+    planned(parser)
     parser.add_argument("--device", type=device, metavar="DEVICE", help="torch device, such as cpu or cuda:1")
     parser.add_argument("--on", metavar="RUNTIME", help="where to run; short for --set runtime.type=RUNTIME")

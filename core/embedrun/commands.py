@@ -1,24 +1,21 @@
-"""What each command of the command line does; loaded only when one runs."""
+"""`embedrun run`, and what commands share; loaded only when one runs."""
 
 from __future__ import annotations
 
 import json
 from argparse import Namespace
 from pathlib import Path
-from typing import Any
 
 from embedrun import console as consoles
-from embedrun.artifacts import RetrievalSet
 from embedrun.cli import settings_of
 from embedrun.errors import UserError
 from embedrun.record import RunRecord
 from embedrun.running import Loaded, carry_out
-from embedrun.store import Store
 
 
 def run(arguments: Namespace) -> int:
     console = consoles.console()
-    record, stopped = carry_out(_loaded(arguments), settings_of(arguments), console)
+    record, stopped = carry_out(loaded(arguments), settings_of(arguments), console)
     if not arguments.json and record.scores:
         print(report(record))
     if stopped:
@@ -35,35 +32,8 @@ def run(arguments: Namespace) -> int:
     return stopped.exit_code if stopped else 0
 
 
-def plan(arguments: Namespace) -> int:
-    settings = settings_of(arguments)
-    loaded = _loaded(arguments)
-    loaded.require()
-    made = loaded.plan(settings)
-    data: RetrievalSet | None = None
-    rows: list[dict[str, Any]] = []
-    for step, key, stored in made.forecast(Store(settings.store_folder)):
-        if stored and (stored.out / "corpus.jsonl").exists():
-            data = RetrievalSet(stored.out)
-        status = "cached" if stored else "to run"
-        takes = {} if stored or step.compares else step.forecast(data)
-        rows.append({"slot": step.slot, "type": step.stage.type, "key": key, "status": status, "forecast": takes})
-    if arguments.json:
-        print(json.dumps({"model": made.base.choice.model_dump(mode="json"), "stages": rows}))
-        return 0
-    shown = [[r["slot"], r["type"], r["status"], ", ".join(f"{k} {v}" for k, v in r["forecast"].items())] for r in rows]
-    print(consoles.table(["stage", "type", "status", ""], shown, left=True))
-    return 0
-
-
-def check(arguments: Namespace) -> int:
-    loaded = _loaded(arguments)
-    loaded.require()
-    print(f"{loaded.path}: ok: {', '.join(f'{stage.kind} {stage.type}' for _, stage in loaded.recipe.stages())}")
-    return 0
-
-
-def _loaded(arguments: Namespace) -> Loaded:
+def loaded(arguments: Namespace) -> Loaded:
+    """Read the recipe that a command line names, with its changes."""
     overrides = dict(_pair(text) for text in arguments.settings)
     if getattr(arguments, "on", None):
         overrides["runtime.type"] = arguments.on

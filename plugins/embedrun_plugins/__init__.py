@@ -5,10 +5,12 @@ from __future__ import annotations
 from embedrun import Command, LocalModel, Stage, hookimpl
 from embedrun.record import RunRecord
 from embedrun_plugins import offline
+from embedrun_plugins.commands.check import CHECK
 from embedrun_plugins.commands.compare import COMPARE
 from embedrun_plugins.commands.delete import DELETE
 from embedrun_plugins.commands.gc import GC
 from embedrun_plugins.commands.init import INIT
+from embedrun_plugins.commands.plan import PLAN
 from embedrun_plugins.commands.plugins import PLUGINS
 from embedrun_plugins.commands.recipes import RECIPES
 from embedrun_plugins.commands.schema import SCHEMA
@@ -53,4 +55,4 @@ def embedrun_models() -> list[LocalModel]:
 
 @hookimpl
 def embedrun_commands() -> list[Command]:
-    return [SHOW, COMPARE, SERVE, DELETE, GC, RECIPES, INIT, PLUGINS, SCHEMA]
+    return [PLAN, CHECK, SHOW, COMPARE, SERVE, DELETE, GC, RECIPES, INIT, PLUGINS, SCHEMA]
