@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from embedrun.artifacts import Comparison, Document, Endpoint, Judgement, Model, Query, RetrievalSet, Scores
+from embedrun.artifacts import Comparison, Document, Encoder, Endpoint, Judgement, Model, Query, RetrievalSet, Scores
 from embedrun.context import Context, InputPath, Unkeyed
 from embedrun.contract import ModelSettings
 from embedrun.errors import DataError, EmbedrunError, PluginError, RecipeError, StageError, UserError
 from embedrun.hookspecs import Command, LocalModel, hookimpl
 from embedrun.record import RunRecord
 from embedrun.running import Settings, run
-from embedrun.stages import Deployer, Evaluator, Filter, Generator, Loss, Merger, Miner, Runtime, Source, Stage, Trainer
+from embedrun.stages import (
+    Deployer,
+    Embedder,
+    Evaluator,
+    Filter,
+    Generator,
+    Loss,
+    Merger,
+    Miner,
+    Runtime,
+    Source,
+    Stage,
+    Trainer,
+)
 
 __all__ = [
     "Command",
@@ -18,7 +31,9 @@ __all__ = [
     "DataError",
     "Deployer",
     "Document",
+    "Embedder",
     "EmbedrunError",
+    "Encoder",
     "Endpoint",
     "Evaluator",
     "Filter",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +17,8 @@ from embedrun.errors import DataError
 from embedrun.hashing import text_id
 
 if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
 Split = Literal["train", "dev", "test"]
@@ -156,6 +158,34 @@ class Model:
         return load(self, device)
 
 
+class Encoder(Protocol):
+    """What scoring uses of a model, be it loaded here or behind an API; a SentenceTransformer is one."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where similarities are computed."""
+
+    @property
+    def similarity_fn_name(self) -> Any:
+        """How vectors are compared: cosine, dot, euclidean or manhattan."""
+
+    def encode_query(self, inputs: list[str], *, batch_size: int, show_progress_bar: bool) -> NDArray[Any]:
+        """Return (texts, dimensions), each text read as a query."""
+
+    def encode_document(self, inputs: list[str], *, batch_size: int, show_progress_bar: bool) -> NDArray[Any]:
+        """Return (texts, dimensions), each text read as a document."""
+
+
+@dataclass(frozen=True)
+class Remote(Model):
+    """A model behind an API, for evaluators that only encode with it: it has no files."""
+
+    connect: Callable[[], Encoder] = field(kw_only=True)
+
+    def load(self, device: str | None = None) -> SentenceTransformer:  # noqa: ARG002  # it is not here
+        return cast("SentenceTransformer", self.connect())
+
+
 @dataclass(frozen=True)
 class Scores:
     """What an evaluator found for one model.
@@ -200,7 +230,10 @@ class Comparison:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """{metric, base, model, role, difference, low, high, verdict, queries}; intervals may be None."""
+        """{metric, against, base, model, role, difference, low, high, verdict, queries}; intervals may be None.
+
+        `against` names what is compared with: "base", or a model of `compare_with`, whose value is under `base`.
+        """
         return list(json.loads((self.path / "comparison.json").read_text("utf-8")))
 
 

@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 done, 1 a stage failed, 2 the user's mistake, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        commands = {command.name: command for command in (*_own(), *_of_plugins())}
+        commands = {command.name: command for command in _commands()}
         if words and not words[0].startswith("-") and words[0] not in commands:
             words.insert(0, "run")
         arguments = _parser(commands.values()).parse_args(words or ["--help"])
@@ -51,18 +51,9 @@ def _parser(commands: Iterable[Command]) -> ArgumentParser:
     return parser
 
 
-def _of_plugins() -> Iterator[Command]:
+def _commands() -> Iterator[Command]:
     for commands in Registry().hooks.hook.embedrun_commands():
         yield from commands
-
-
-def _own() -> Iterator[Command]:
-    def run(arguments: Namespace) -> int:
-        from embedrun import commands
-
-        return commands.run(arguments)
-
-    yield Command("run", "Run a recipe.", _run, run)
 
 
 def runs(parser: ArgumentParser) -> None:
@@ -104,9 +95,3 @@ def planned(parser: ArgumentParser) -> None:
     parser.add_argument("--offline", action="store_true", help="download nothing")
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
     places(parser)
-
-
-def _run(parser: ArgumentParser) -> None:
-    planned(parser)
-    parser.add_argument("--device", type=device, metavar="DEVICE", help="torch device, such as cpu or cuda:1")
-    parser.add_argument("--on", metavar="RUNTIME", help="where to run; short for --set runtime.type=RUNTIME")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 from embedrun.record import Finished
@@ -158,27 +158,3 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, left: bool = 
         ).rstrip()
         for line in lines
     )
-
-
-def comparison_table(
-    scores: Mapping[str, Mapping[str, float]], rows: Sequence[Mapping[str, Any]], shown: Sequence[str]
-) -> str:
-    """Show base, tuned and difference with its interval and verdict, one line a metric."""
-    roles = list(scores)
-    if len(roles) == 1:
-        return table(["", roles[0]], [[metric, _figure(scores[roles[0]].get(metric))] for metric in shown])
-    header = ["", *roles, "difference", "95% interval", "verdict"]
-    last = roles[-1]
-    by_metric = {row["metric"]: row for row in rows if row["role"] == last}
-    lines = []
-    for metric in shown:
-        row = by_metric.get(metric, {})
-        interval = f"{row['low']:+.4f} to {row['high']:+.4f}" if row.get("low") is not None else ""
-        difference = f"{row['difference']:+.4f}" if row.get("difference") is not None else ""
-        figures = [_figure(scores[role].get(metric)) for role in roles]
-        lines.append([metric, *figures, difference, interval, str(row.get("verdict") or "")])
-    return table(header, lines)
-
-
-def _figure(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

@@ -6,11 +6,14 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BeforeValidator, ValidationInfo
 
 from embedrun.errors import PluginError
+
+if TYPE_CHECKING:
+    from embedrun.artifacts import Model
 
 
 class Unkeyed:
@@ -56,6 +59,10 @@ class Context:
     """Empty folder for the artifact. Published, and from then on immutable, when `run` returns."""
     state: Path
     """Folder that survives a kill, for checkpoints: the next run of the same step finds it as it was left."""
+    answers: Path | None = None
+    """Folder that all runs of the store share, for what outside services answered, by the hash of the request."""
+    model: Model | None = None
+    """The model that the recipe starts from, for a stage whose `uses_model()` says that it wants it."""
     seed: int = 42
     device: str | None = None
     """torch device asked for; None lets torch choose."""

@@ -10,18 +10,19 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from embedrun import console as consoles
-from embedrun.artifacts import Comparison, Model, RetrievalSet, Scores
+from embedrun.artifacts import Comparison, Model, Remote, RetrievalSet, Scores
 from embedrun.context import Context
 from embedrun.errors import EmbedrunError, PluginError, RequirementError, StageError, UserError
 from embedrun.memory import peak_memory
 from embedrun.models import carried, fetch
-from embedrun.plan import ROLES, Plan, Step, named
+from embedrun.plan import Plan, Step, named
 from embedrun.record import Finished, RunRecord
-from embedrun.stages import Deployer, Evaluator, Filter, Generator, Merger, Miner, Source, Trainer
+from embedrun.stages import ROLES, Deployer, Evaluator, Filter, Generator, Merger, Miner, Source, Trainer
 from embedrun.store import Build, Store, Stored
 
 
@@ -156,6 +157,8 @@ class Engine:
         return Context(
             out=build.out,
             state=build.state,
+            answers=self.store.answers,
+            model=self._model(step, "model") if step.stage.uses_model() else None,
             seed=self.plan.recipe.seed,
             device=self.device,
             offline=self.offline,
@@ -195,6 +198,8 @@ class Engine:
                 stage.run(ctx, self._data(step), self._model(step, "base"), self._model(step, "tuned"), step.dev)
             case Evaluator() as stage if step.compares:
                 stage.compare(ctx, {role: Scores(self.folders[slot]) for role, slot in step.needs.items()})
+            case Evaluator() as stage if step.rival:
+                stage.run(ctx, self._data(step), Remote(ctx.state, connect=partial(step.rival.connect, ctx)))
             case Evaluator() as stage:
                 stage.run(ctx, self._data(step), self._model(step, "model"))
             case stage:
@@ -237,7 +242,8 @@ class Engine:
         """Judge the recipe's limits, which are not part of what is stored."""
         unmet: list[str] = []
         for slot, judge in named(self.plan.recipe.evaluator):
-            roles = {role: f"{slot}.{role}" for role in ROLES if f"{slot}.{role}" in self.folders}
+            known = (*ROLES, *(rival.role for rival in self.plan.recipe.compare_with))
+            roles = {role: f"{slot}.{role}" for role in known if f"{slot}.{role}" in self.folders}
             if not roles:
                 continue
             scores = {role: Scores(self.folders[place]) for role, place in roles.items()}

@@ -15,14 +15,11 @@ from embedrun.hashing import value_digest
 from embedrun.models import Base, carried
 from embedrun.recipe import Recipe
 from embedrun.registry import Registry
-from embedrun.stages import Deployer, Evaluator, Loss, Stage, Trainer
+from embedrun.stages import ROLES, Deployer, Embedder, Evaluator, Loss, Merger, Stage, Trainer
 from embedrun.store import FileDigests, Store, Stored
 
 KEY_SCHEMA = 1
 """Raise it when the meaning of keys or the layout of artifacts changes: everything then runs again."""
-
-ROLES = ("base", "tuned", "merged")
-"""The models of a run, in the order in which they come to be."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +31,8 @@ class Step:
     needs: Mapping[str, str] = field(default_factory=dict)
     loss: Loss | None = None
     dev: Evaluator | None = None
+    rival: Embedder | None = None
+    """What is scored, where it is no model of the run."""
 
     @property
     def cached(self) -> bool:
@@ -83,9 +82,12 @@ class Plan:
             described["seed"] = self.recipe.seed
         if step.loss:
             described["loss"] = self._identity(step.loss)
+        if step.rival:
+            described["rival"] = self._identity(step.rival)
         if step.dev:
             described["dev"] = self._identity(step.dev)
-        if files := [*stage.inputs(), *(step.loss.inputs() if step.loss else ())]:
+        given = [part for part in (stage, step.loss, step.rival) if part]
+        if files := [path for part in given for path in part.inputs()]:
             described["files"] = [self.files.of(path) for path in files]
         return described
 
@@ -161,16 +163,9 @@ def _until(steps: list[Step], until: str | None) -> Iterable[Step]:
 
 
 def _steps(recipe: Recipe) -> Iterator[Step]:
-    yield Step("source", recipe.source)
-    data = "source"
-    if recipe.generator:
-        yield Step("generator", recipe.generator, {"data": data})
-        data = "generator"
-    for index, stage in enumerate(recipe.filters):
-        slot = f"filters.{index}.{stage.type}"
-        yield Step(slot, stage, {"data": data})
-        data = slot
-    judged = data
+    for step in _gathering(recipe):
+        yield step
+        data = judged = step.slot
     if recipe.negatives:
         yield Step("negatives", recipe.negatives, {"data": data, "model": "model"})
         data = "negatives"
@@ -178,16 +173,39 @@ def _steps(recipe: Recipe) -> Iterator[Step]:
     # Before training, so that what is wrong with the evaluation is not learned hours later.
     for name, judge in judges:
         yield Step(f"{name}.base", judge, {"data": judged, "model": "model"})
+        for rival in _rivals(recipe, judge):
+            yield Step(f"{name}.{rival.role}", judge, {"data": judged}, rival=rival)
     models = {"base": "model"}
     for role, step in zip(ROLES[1:], _making(recipe, data), strict=False):
         yield step
         models[role] = step.slot
-    for name, judge in judges if len(models) > 1 else ():
+    for name, judge in judges:
         for role in list(models)[1:]:
             yield Step(f"{name}.{role}", judge, {"data": judged, "model": models[role]})
-        yield Step(f"{name}.comparison", judge, {role: f"{name}.{role}" for role in models})
+        roles = [*models, *(rival.role for rival in _rivals(recipe, judge))]
+        if len(roles) > 1:
+            yield Step(f"{name}.comparison", judge, {role: f"{name}.{role}" for role in roles})
     for name, deployer in named(recipe.deployer):
         yield Step(name, deployer, {"model": list(models.values())[-1]})
+
+
+def _gathering(recipe: Recipe) -> Iterator[Step]:
+    """Yield the steps that make the set that models are judged by."""
+    yield Step("source", recipe.source, _model_for(recipe.source))
+    data = "source"
+    stages: list[tuple[str, Stage]] = [("generator", recipe.generator)] if recipe.generator else []
+    stages += [(f"filters.{index}.{stage.type}", stage) for index, stage in enumerate(recipe.filters)]
+    for slot, stage in stages:
+        yield Step(slot, stage, {"data": data, **_model_for(stage)})
+        data = slot
+
+
+def _model_for(stage: Stage) -> dict[str, str]:
+    return {"model": "model"} if stage.uses_model() else {}
+
+
+def _rivals(recipe: Recipe, judge: Evaluator) -> tuple[Embedder, ...]:
+    return recipe.compare_with if judge.only_encodes else ()
 
 
 def _making(recipe: Recipe, data: str) -> Iterator[Step]:
@@ -197,11 +215,11 @@ def _making(recipe: Recipe, data: str) -> Iterator[Step]:
         yield Step("trainer", recipe.trainer, {"data": data, "model": "model"}, recipe.loss, dev)
     if recipe.merge:
         merging = {"data": data, "base": "model", "tuned": "trainer"}
-        yield Step("merge", recipe.merge, merging, dev=recipe.evaluator[0] if recipe.evaluator else None)
+        yield Step("merge", recipe.merge, merging, dev=_dev(recipe, recipe.merge))
 
 
-def _dev(recipe: Recipe, trainer: Trainer) -> Evaluator | None:
-    return recipe.evaluator[0] if recipe.evaluator and trainer.watched_split() else None
+def _dev(recipe: Recipe, stage: Trainer | Merger) -> Evaluator | None:
+    return recipe.evaluator[0] if recipe.evaluator and stage.watched_split() else None
 
 
 def named(stages: Iterable[Stage]) -> Iterator[tuple[str, Any]]:

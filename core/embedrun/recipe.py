@@ -16,6 +16,7 @@ from embedrun.registry import Registry
 from embedrun.stages import (
     KINDS,
     Deployer,
+    Embedder,
     Evaluator,
     Filter,
     Generator,
@@ -83,6 +84,8 @@ class Recipe(BaseModel):
     """Mixes the tuned model with the one it started from."""
     evaluator: Annotated[tuple[Evaluator, ...], BeforeValidator(_listed)] = ()
     """Score the model before and after. One, or a list."""
+    compare_with: Annotated[tuple[Embedder, ...], BeforeValidator(_listed)] = ()
+    """Other models to score on the same queries, such as those behind an API. One, or a list."""
     deployer: Annotated[tuple[Deployer, ...], BeforeValidator(_listed)] = ()
     """Make the result available. One, or a list."""
     runtime: Runtime | None = None

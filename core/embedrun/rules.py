@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from embedrun.errors import Problem, suggest
-from embedrun.stages import NEEDED
+from embedrun.stages import NEEDED, ROLES
 from embedrun.yamlfile import near
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def faults(recipe: Recipe) -> Iterator[Problem]:
             yield Problem(place, message)
     yield from _training_faults(recipe)
     yield from _evaluation_faults(recipe)
+    yield from _rival_faults(recipe)
     names = [stage.type for stage in recipe.deployer]
     for index, name in enumerate(names):
         if names.index(name) != index and recipe.deployer[index] in recipe.deployer[:index]:
@@ -64,22 +65,42 @@ def _columns(recipe: Recipe) -> frozenset[str]:
 def _evaluation_faults(recipe: Recipe) -> Iterator[Problem]:
     splits = recipe.source.splits_given()
     trainer, judges = recipe.trainer, recipe.evaluator
-    for index, judge in enumerate(judges):
-        needed = judge.split_needed()
-        if needed and splits is not None and needed not in splits:
-            yield Problem(("evaluator", index), f"scores the '{needed}' split, but {_only(splits)}; {_HOLD_OUT}")
+    yield from _judging_faults(recipe, splits)
     if trainer is None:
         if not judges and not recipe.deployer and recipe.loss is None:
             yield Problem((), "nothing to do: add a loss and a trainer, an evaluator or a deployer")
         return
-    watched, metric = trainer.watched_split(), trainer.watched_metric()
-    if watched and splits is not None and watched not in splits:
-        yield Problem(("trainer",), f"evaluates on the '{watched}' split, but {_only(splits)}; {_HOLD_OUT}")
+    for stage in (trainer, recipe.merge):
+        watched = stage.watched_split() if stage else None
+        if stage and watched and splits is not None and watched not in splits:
+            yield Problem((stage.kind,), f"evaluates on the '{watched}' split, but {_only(splits)}; {_HOLD_OUT}")
+    if recipe.merge and recipe.merge.watched_split() and not judges:
+        yield Problem(("merge",), f"'{recipe.merge.type}' chooses by an evaluator, but the recipe has none")
+    metric = trainer.watched_metric()
     if metric and not judges:
         yield Problem(("trainer",), f"chooses its best model by '{metric}', but the recipe has no evaluator")
     known = judges[0].metrics() if judges else None
     if metric and known is not None and metric not in known:
         yield Problem(("trainer", "metric_for_best_model"), f"no evaluator produces '{metric}'{suggest(metric, known)}")
+
+
+def _judging_faults(recipe: Recipe, splits: frozenset[str] | None) -> Iterator[Problem]:
+    for index, judge in enumerate(recipe.evaluator):
+        needed = judge.split_needed()
+        if needed and "positive" not in _columns(recipe):
+            yield Problem(("evaluator", index), f"'{judge.type}' {_LACKING['positive']}")
+        elif needed and splits is not None and needed not in splits:
+            yield Problem(("evaluator", index), f"scores the '{needed}' split, but {_only(splits)}; {_HOLD_OUT}")
+
+
+def _rival_faults(recipe: Recipe) -> Iterator[Problem]:
+    roles = [*ROLES, *(stage.role for stage in recipe.compare_with)]
+    for index, stage in enumerate(recipe.compare_with):
+        place = ("compare_with", index)
+        if stage.role in roles[: len(ROLES) + index]:
+            yield Problem(place, f"another model is called '{stage.role}' already; give this one a 'name' of its own")
+        if not any(judge.only_encodes for judge in recipe.evaluator):
+            yield Problem(place, "is scored by none of the recipe's evaluators; add information_retrieval or another")
 
 
 _HOLD_OUT = "hold queries out with source.holdout"

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationInfo, model_validator
 
-from embedrun.artifacts import Comparison, Endpoint, Model, RetrievalSet, Scores, Split
+from embedrun.artifacts import Comparison, Encoder, Endpoint, Model, RetrievalSet, Scores, Split
 from embedrun.context import Context, Resolver
 from embedrun.errors import UserError
 
@@ -43,6 +43,10 @@ NEEDED: Mapping[Rows, frozenset[Column]] = {
     "labelled_texts": frozenset({"positive"}),
     "distillation": frozenset({"positive", "negative", "teacher_score"}),
 }
+
+
+ROLES = ("base", "tuned", "merged")
+"""The models of a run, in the order in which they come to be."""
 
 
 class Stage(BaseModel, ABC):
@@ -80,6 +84,10 @@ class Stage(BaseModel, ABC):
     def needs(self) -> Mapping[str, str]:
         """Name the optional modules that this configuration imports, and the extra that installs each."""
         return self.packages
+
+    def uses_model(self) -> bool:
+        """Say whether a source, generator or filter wants the model, as `ctx.model`; its key then depends on it."""
+        return False
 
     def inputs(self) -> Iterable[Path]:
         """Return outside files and folders whose content the result depends on; they are hashed into the key."""
@@ -204,7 +212,15 @@ class Merger(Stage):
     kind = "merge"
 
     @abstractmethod
-    def run(self, ctx: Context, data: RetrievalSet, base: Model, tuned: Model, dev: Evaluator | None) -> Model: ...
+    def run(self, ctx: Context, data: RetrievalSet, base: Model, tuned: Model, dev: Evaluator | None) -> Model:
+        """Mix and return the merged model, saved below `ctx.out`.
+
+        `dev` is the recipe's first evaluator, where `watched_split` names a split.
+        """
+
+    def watched_split(self) -> Split | None:
+        """Name the split that the mix is chosen on, if it is chosen."""
+        return None
 
 
 class Evaluator(Stage):
@@ -212,6 +228,8 @@ class Evaluator(Stage):
 
     kind = "evaluator"
     seeded = False
+    only_encodes: ClassVar[bool] = False
+    """Whether `run` uses nothing of a model but the methods of an Encoder, so that it can score `compare_with`."""
 
     @abstractmethod
     def run(self, ctx: Context, data: RetrievalSet, model: Model) -> Scores: ...
@@ -234,7 +252,7 @@ class Evaluator(Stage):
 
     @abstractmethod
     def compare(self, ctx: Context, scores: Mapping[str, Scores]) -> Comparison:
-        """Compare the scores of the models by role: "base" first, then "tuned", "merged".
+        """Compare the scores of the models by role: "base" first, then "tuned", "merged", then those of `compare_with`.
 
         `embedrun_plugins.evaluators.statistics.comparison` does so by a paired bootstrap over queries.
         """
@@ -242,6 +260,23 @@ class Evaluator(Stage):
     def unmet(self, scores: Mapping[str, Scores], comparison: Comparison | None) -> Iterable[str]:
         """Say which of the recipe's limits do not hold; the run fails if any is named."""
         return ()
+
+
+class Embedder(Stage):
+    """Another model to compare with, wherever it runs; scored on the same queries, with its own prompts."""
+
+    kind = "compare_with"
+    seeded = False
+    name: str | None = Field(None, pattern=r"^[\w-]+$")
+    """What it is called in tables; by default its type."""
+
+    @abstractmethod
+    def connect(self, ctx: Context) -> Encoder:
+        """Return what encodes; answers that cost money are kept in `ctx.answers`."""
+
+    @property
+    def role(self) -> str:
+        return self.name or self.type
 
 
 class Deployer(Stage):
@@ -268,4 +303,6 @@ class Runtime(Stage):
         """Run the job and return its exit code."""
 
 
-KINDS: tuple[type[Stage], ...] = (Source, Generator, Filter, Miner, Loss, Trainer, Merger, Evaluator, Deployer, Runtime)
+KINDS: tuple[type[Stage], ...] = (
+    *(Source, Generator, Filter, Miner, Loss, Trainer, Merger, Evaluator, Embedder, Deployer, Runtime),
+)

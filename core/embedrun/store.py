@@ -68,6 +68,11 @@ class Store:
     def folder(self, key: str) -> Path:
         return self.root / key[:2] / key
 
+    @property
+    def answers(self) -> Path:
+        """Folder of what outside services answered; garbage collection leaves it, since it was paid for."""
+        return self.root / "answers"
+
     def get(self, key: str) -> Stored | None:
         """Return what is published under a key, if anything is; what was damaged since then is made again."""
         path = self.folder(key)

@@ -71,7 +71,7 @@ def check_stage(stage: Stage, folder: Path, *, data: RetrievalSet | None = None,
     _check_import(type(stage))
     _check_configuration(stage)
     data = data or small_set(folder / "data")
-    if model is None and isinstance(stage, (Miner, Loss, Trainer, Merger, Evaluator, Deployer)):
+    if model is None and (stage.uses_model() or isinstance(stage, (Miner, Loss, Trainer, Merger, Evaluator, Deployer))):
         model = tiny_model(folder / "model")
     before = _digests(folder)
     made = [_run(stage, folder / f"run-{attempt}", data, model) for attempt in (1, 2)]
@@ -111,7 +111,7 @@ def _digests(folder: Path) -> dict[str, str]:
 def _run(stage: Stage, folder: Path, data: RetrievalSet, model: Model | None) -> Any:
     for name in ("out", "state"):
         (folder / name).mkdir(parents=True)
-    ctx = Context(out=folder / "out", state=folder / "state", offline=True, device="cpu")
+    ctx = Context(out=folder / "out", state=folder / "state", model=model, offline=True, device="cpu")
     given = {"data": data, "model": model, "base": model, "tuned": model, "loss": _PairsLoss(), "dev": None}
     for kind, names in _GIVEN.items():
         if isinstance(stage, kind):

@@ -13,6 +13,7 @@ from embedrun_plugins.commands.init import INIT
 from embedrun_plugins.commands.plan import PLAN
 from embedrun_plugins.commands.plugins import PLUGINS
 from embedrun_plugins.commands.recipes import RECIPES
+from embedrun_plugins.commands.run import RUN
 from embedrun_plugins.commands.schema import SCHEMA
 from embedrun_plugins.commands.serve import SERVE
 from embedrun_plugins.commands.show import SHOW
@@ -55,4 +56,4 @@ def embedrun_models() -> list[LocalModel]:
 
 @hookimpl
 def embedrun_commands() -> list[Command]:
-    return [PLAN, CHECK, SHOW, COMPARE, SERVE, DELETE, GC, RECIPES, INIT, PLUGINS, SCHEMA]
+    return [RUN, PLAN, CHECK, SHOW, COMPARE, SERVE, DELETE, GC, RECIPES, INIT, PLUGINS, SCHEMA]

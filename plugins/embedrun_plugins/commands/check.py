@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from embedrun import Command
 from embedrun.cli import recipe
-from embedrun.commands import loaded
+from embedrun_plugins.commands.reading import loaded
 
 
 def run(arguments: Namespace) -> int:

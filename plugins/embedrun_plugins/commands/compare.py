@@ -9,15 +9,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from embedrun import Command
-from embedrun import console as consoles
 from embedrun.artifacts import Scores
 from embedrun.cli import places
 from embedrun.context import Context
 from embedrun.errors import UserError
-from embedrun.plan import ROLES, named
+from embedrun.plan import named
 from embedrun.record import RunRecord, find_run
 from embedrun.running import Loaded
-from embedrun.stages import Evaluator
+from embedrun.stages import ROLES, Evaluator
+from embedrun_plugins.commands.showing import comparison_table
 from embedrun_plugins.reporting.contests import Contender, Contest, judged_set, recipe_of, vector_size
 
 
@@ -81,7 +81,7 @@ def _rows(judge: Evaluator, one: Contender, other: Contender) -> Iterator[dict[s
 
 def _shown(contest: Contest) -> str:
     first, second = contest.contenders
-    table = consoles.comparison_table(
+    table = comparison_table(
         {contender.name: contender.metrics for contender in contest.contenders}, contest.rows, contest.headlines
     )
     return f"{contest.name} (first: {first.role}, second: {second.role})\n{table}"

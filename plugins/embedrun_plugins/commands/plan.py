@@ -9,8 +9,8 @@ from typing import Any
 from embedrun import Command, RetrievalSet
 from embedrun import console as consoles
 from embedrun.cli import planned, settings_of
-from embedrun.commands import loaded
 from embedrun.store import Store
+from embedrun_plugins.commands.reading import loaded
 
 
 def run(arguments: Namespace) -> int:

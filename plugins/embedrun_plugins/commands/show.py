@@ -8,8 +8,8 @@ from argparse import ArgumentParser, Namespace
 from embedrun import Command, RunRecord
 from embedrun import console as consoles
 from embedrun.cli import runs
-from embedrun.commands import last_model, report, short
 from embedrun.record import find_run
+from embedrun_plugins.commands.showing import last_model, report, short
 
 
 def configure(parser: ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from embedrun.artifacts import Comparison, Scores
 from embedrun.errors import suggest
-from embedrun.plan import ROLES
+from embedrun.stages import ROLES
 from embedrun_plugins.evaluators.statistics import Interval, paired
 
 SEED = 42

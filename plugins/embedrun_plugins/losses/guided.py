@@ -5,35 +5,25 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo
+from pydantic import Field
 
-from embedrun.context import FromCommandLine
 from embedrun.errors import UserError
 from embedrun.stages import Loss
 from embedrun_plugins.losses.cached import MiniBatches
+from embedrun_plugins.other_models import ModelName, files_of, missing_folder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import nn
 
 
-def _folder_or_id(value: Any, info: ValidationInfo) -> Any:
-    """Return a folder's full path, sought beside the recipe and then here; anything else is a hub id."""
-    if not isinstance(value, str) or not value:
-        return value
-    path = Path(value).expanduser()
-    beside = (info.context or {}).get("folder")
-    places = [path] if beside is None or isinstance(value, FromCommandLine) else [beside / path, path]
-    return next((str(place.resolve()) for place in places if place.is_dir()), value)
-
-
 class Guided(Loss, ABC):
     """What the guided losses share. Takes one negative of each row at most."""
 
     most_negatives: ClassVar[int | None] = 1
-    guide: Annotated[str, BeforeValidator(_folder_or_id)] = Field(min_length=1)
+    guide: ModelName
     """Model that judges: a folder (from the recipe's, or the current one), or a hub id. The stronger, the better."""
     guide_revision: str | None = None
     """Commit, tag or branch of a guide on the hub; name a commit so that the result can be made again."""
@@ -52,12 +42,11 @@ class Guided(Loss, ABC):
     """Whether the batches of all processes are compared with each other, when several train together."""
 
     def inputs(self) -> Iterable[Path]:
-        folder = Path(self.guide)
-        return [folder] if folder.is_dir() else []
+        return files_of(self.guide)
 
     def faults(self) -> Iterable[str]:
-        if self.guide.startswith((".", "/", "~")) and not Path(self.guide).is_dir():
-            yield f"guide: no such folder: {self.guide}"
+        if missing := missing_folder(self.guide):
+            yield f"guide: {missing}"
 
     def arguments(self, model: SentenceTransformer) -> dict[str, Any]:
         """Return the fields as sentence-transformers' class takes them, the guide loaded beside the model."""

@@ -1,0 +1,41 @@
+"""`embedrun run`: carry out a recipe."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+
+from embedrun import Command
+from embedrun import console as consoles
+from embedrun.cli import device, planned, settings_of
+from embedrun.running import carry_out
+from embedrun_plugins.commands.reading import loaded
+from embedrun_plugins.commands.showing import last_model, report, short
+
+
+def configure(parser: ArgumentParser) -> None:
+    planned(parser)
+    parser.add_argument("--device", type=device, metavar="DEVICE", help="torch device, such as cpu or cuda:1")
+    parser.add_argument("--on", metavar="RUNTIME", help="where to run; short for --set runtime.type=RUNTIME")
+
+
+def run(arguments: Namespace) -> int:
+    console = consoles.console()
+    record, stopped = carry_out(loaded(arguments), settings_of(arguments), console)
+    if not arguments.json and record.scores:
+        print(report(record))
+    if stopped:
+        console.say(str(stopped))
+    console.say(f"run: {short(record.folder)}")
+    if (record.folder / "report.html").exists():
+        console.say(f"report: {short(record.folder)}/report.html")
+    if record.artifact(last_model(record)):
+        console.say(f"serve its model: embedrun serve {short(record.folder)}")
+    if arguments.json:
+        stages = [{"slot": s.slot, "key": s.key, "cached": s.cached, "seconds": s.seconds} for s in record.stages()]
+        done = {"run": str(record.folder), "status": record.data["status"], "error": record.data.get("error")}
+        print(json.dumps({**done, "stages": stages, "scores": record.scores}))
+    return stopped.exit_code if stopped else 0
+
+
+RUN = Command("run", "Run a recipe.", configure, run)

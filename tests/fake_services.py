@@ -1,0 +1,90 @@
+"""A loopback server that stands in for outside services; routes are added by fake_llm.py and fake_embedders.py."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote
+
+Reply = tuple[int, dict[str, str], bytes]
+"""Status, headers and body."""
+Route = Callable[[re.Match[str], dict[str, Any]], Reply | None]
+"""Answers a request, given the match of its path and its JSON body; None breaks the connection off."""
+
+
+@dataclass
+class Services:
+    """Where the server answers, and what it was asked."""
+
+    url: str = ""
+    routes: list[tuple[re.Pattern[str], Route]] = field(default_factory=list)
+    asked: list[tuple[str, dict[str, Any], dict[str, str]]] = field(default_factory=list)
+    """Path, JSON body and headers of every request, in order of arrival."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count(self, path: str) -> int:
+        """Return how many requests had a path that matches a regular expression."""
+        return sum(bool(re.search(path, asked)) for asked, _, _ in self.asked)
+
+
+def reply(body: Any, status: int = 200, **headers: str) -> Reply:
+    """Return JSON."""
+    return status, {"content-type": "application/json", **headers}, json.dumps(body).encode()
+
+
+@contextmanager
+def serving(*routes: tuple[str, Route]) -> Iterator[Services]:
+    """Serve on a free port of 127.0.0.1; a route is a regular expression for the whole unquoted path, and a function."""
+    services = Services(routes=[(re.compile(path), route) for path, route in routes])
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            self._answer(json.loads(body or b"{}"))
+
+        def do_GET(self) -> None:
+            self._answer({})
+
+        def _answer(self, body: dict[str, Any]) -> None:
+            path = unquote(self.path)
+            with services.lock:
+                services.asked.append((path, body, dict(self.headers)))
+            for pattern, route in services.routes:
+                if match := pattern.fullmatch(path):
+                    self._send(route(match, body))
+                    return
+            self._send(reply({"message": f"no route for {path}"}, 404))
+
+        def _send(self, given: Reply | None) -> None:
+            if given is None:
+                self.close_connection = True
+                self.connection.close()
+                return
+            status, headers, content = given
+            self.send_response(status)
+            for name, value in {**headers, "content-length": str(len(content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    services.url = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        yield services
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
