@@ -40,7 +40,7 @@ def reply(body: Any, status: int = 200, **headers: str) -> Reply:
 
 @contextmanager
 def serving(*routes: tuple[str, Route]) -> Iterator[Services]:
-    """Serve on a free port of 127.0.0.1; a route is a regular expression for the whole unquoted path, and a function."""
+    """Serve on a free port of 127.0.0.1; a route is a regular expression for the whole path, and a function."""
     services = Services(routes=[(re.compile(path), route) for path, route in routes])
 
     class Handler(BaseHTTPRequestHandler):
