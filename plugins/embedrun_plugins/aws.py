@@ -1,0 +1,185 @@
+"""Clients of AWS, and what its errors mean."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from embedrun.errors import EmbedrunError, StageError, UserError, suggest
+
+TRIES = 6
+"""How often one request is sent, the first time included, before its failure counts."""
+_CONNECT_SECONDS = 10.0
+_READ_SECONDS = 300.0
+_BEARER_TOKEN = "AWS_BEARER_TOKEN_BEDROCK"  # noqa: S105  # a variable's name
+_GIVE_CREDENTIALS = (
+    "give some by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, by a profile (AWS_PROFILE or the key 'profile'), by "
+    "`aws sso login`, or by the role of the machine"
+)
+
+
+def client(
+    service: str,
+    *,
+    region: str | None = None,
+    endpoint_url: str | None = None,
+    profile: str | None = None,
+    connections: int = 10,
+    read_seconds: float = _READ_SECONDS,
+) -> Any:
+    """Return a boto3 client that retries adaptively and that threads may share.
+
+    What is not given is taken as boto3 does: from its environment variables (AWS_ENDPOINT_URL_BEDROCK_RUNTIME and the
+    like for the endpoint; AWS_REGION, too, for the region), then its files. `connections` is how many threads ask at
+    once. Raises UserError where there is no such profile, no region or no credentials.
+    """
+    from botocore.config import Config
+
+    session = _session(profile)
+    region = region or session.region_name or os.environ.get("AWS_REGION")
+    if not region:
+        raise UserError(
+            f"{service}: no AWS region; give one by the key 'region', by AWS_DEFAULT_REGION, or in the profile"
+        )
+    config = Config(
+        retries={"total_max_attempts": TRIES, "mode": "adaptive"},
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=read_seconds,
+        max_pool_connections=max(connections, 1),
+    )
+    with explained(service):
+        if session.get_credentials() is None and not (service.startswith("bedrock") and os.environ.get(_BEARER_TOKEN)):
+            raise UserError(f"{service}: there are no AWS credentials; {_GIVE_CREDENTIALS}")
+        try:
+            return session.client(service, region_name=region, endpoint_url=endpoint_url, config=config)
+        except ValueError as error:
+            if "endpoint" not in str(error):
+                raise
+            raise UserError(f"{service}: {error}; an address starts with https:// or http://") from error
+
+
+def _session(profile: str | None) -> Any:
+    import boto3
+    from botocore.exceptions import ProfileNotFound
+
+    try:
+        return boto3.Session(profile_name=profile)
+    except ProfileNotFound as error:
+        wanted = profile or os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE") or ""
+        raise UserError(f"there is no AWS profile '{wanted}'{suggest(wanted, _profiles())}") from error
+
+
+def _profiles() -> Iterable[str]:
+    import botocore.session
+
+    return tuple(botocore.session.Session().full_config.get("profiles", {}))
+
+
+@contextmanager
+def explained(service: str, *, model: str | None = None) -> Iterator[None]:
+    """Turn what boto3 raises into an error for the user, saying what to do.
+
+    Raises UserError where the same request can never succeed: credentials, rights, the model's id, the address.
+    Raises StageError where it may: throttled, timed out, broken off, a failure of the service. `error_code` tells the
+    code of the cause.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        yield
+    except ClientError as error:
+        raise _answered(service, model, error) from error
+    except BotoCoreError as error:
+        raise _unanswered(service, error) from error
+
+
+def error_code(error: BaseException) -> str:
+    """Return the code that AWS answered with, such as ValidationException; empty where it did not answer."""
+    cause: Any = error if hasattr(error, "response") else error.__cause__
+    return str(getattr(cause, "response", {}).get("Error", {}).get("Code") or "")
+
+
+_ANSWERS: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"),
+        "the AWS session has expired ({said}); log in again and run again: what was answered is kept",
+    ),
+    **dict.fromkeys(
+        (
+            *("UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId", "InvalidToken"),
+            *("SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature"),
+            *("MissingAuthenticationToken", "MissingAuthenticationTokenException"),
+        ),
+        f"AWS does not accept these credentials ({{said}}); {_GIVE_CREDENTIALS}",
+    ),
+    **dict.fromkeys(
+        ("AccessDeniedException", "AccessDenied", "UnauthorizedOperation"), "access denied: {said}; {allow}"
+    ),
+    **dict.fromkeys(
+        ("NoSuchBucket", "PermanentRedirect", "InvalidBucketName"),
+        "{said}; is the bucket's name right, and is it in this region?",
+    ),
+}
+"""What can only succeed once something is changed, by the code of the answer."""
+_THROTTLED = (
+    *("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"),
+    *("ProvisionedThroughputExceededException", "ServiceQuotaExceededException"),
+)
+_ABOUT_THE_MODEL = re.compile(
+    r"model identifier|model id\b|model not found|on-demand throughput|resolve the foundation"
+)
+
+
+def _answered(service: str, model: str | None, error: Any) -> EmbedrunError:
+    """Explain an error that AWS answered with."""
+    code = error_code(error)
+    said = str(error.response.get("Error", {}).get("Message") or code).strip().rstrip(".")
+    allow = "this user or role lacks the right to do it"
+    if model:
+        allow = (
+            f"request access to '{model}' under 'Model access' in the Bedrock console of this region, and allow "
+            "bedrock:InvokeModel for it"
+        )
+    if text := _ANSWERS.get(code):
+        return UserError(f"{service}: {text.format(said=said, allow=allow)}")
+    wrong_model = code == "ResourceNotFoundException" or _ABOUT_THE_MODEL.search(said.lower().replace("\u2019", "'"))
+    if model and wrong_model and code in ("ResourceNotFoundException", "ValidationException"):
+        return UserError(
+            f"{service}: cannot ask the model '{model}': {said}; take an id that this region's model catalog lists; "
+            "newer models are asked through an inference profile, whose id starts with us., eu., apac. or global."
+        )
+    if code in _THROTTLED:
+        return StageError(
+            f"{service}: throttled, in spite of {TRIES} tries with growing pauses ({said}); lower 'concurrency' or "
+            "have the quota raised; what was answered is kept"
+        )
+    return StageError(f"{service}: {code}: {said}")
+
+
+def _unanswered(service: str, error: Exception) -> EmbedrunError:
+    """Explain an error that boto3 met before AWS answered."""
+    from botocore import exceptions as known
+
+    said = str(error).strip().rstrip(".")
+    if isinstance(error, (known.ConnectTimeoutError, known.ReadTimeoutError)):
+        return StageError(f"{service}: no answer in time: {said}")
+    match error:
+        case known.NoCredentialsError() | known.NoAuthTokenError():
+            text = f"there are no AWS credentials; {_GIVE_CREDENTIALS}"
+        case known.PartialCredentialsError():
+            text = f"the AWS credentials are incomplete: {said}; {_GIVE_CREDENTIALS}"
+        case known.SSOError() | known.TokenRetrievalError():
+            text = f"the AWS login has expired ({said}); run `aws sso login`, then run again"
+        case known.EndpointConnectionError() | known.ProxyConnectionError() | known.SSLError():
+            text = (
+                f"nothing answers there: {said}; is the region right, does it have this service, and do "
+                "'endpoint_url', AWS_ENDPOINT_URL and the proxy's variables hold what they should?"
+            )
+        case known.HTTPClientError():
+            return StageError(f"{service}: the connection broke: {said}")
+        case _:
+            text = said
+    return UserError(f"{service}: {text}")
