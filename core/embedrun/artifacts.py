@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 Role = Literal["query", "document"]
+CUT_FROM = "cut_from"
+"""In a document's metadata: the id of the one that it is a part of; it is trained on, but never searched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +138,9 @@ class RetrievalSet:
         return found
 
     def searched(self, split: Split) -> list[Document]:
-        """Documents that a split's queries search: those whose metadata names that split, else the whole corpus."""
-        own = [d for d in self.documents.values() if d.metadata.get("split") == split]
-        return own or list(self.documents.values())
+        """Documents that a split's queries search: those whose metadata names that split, else all that are whole."""
+        whole = [d for d in self.documents.values() if CUT_FROM not in d.metadata]
+        return [d for d in whole if d.metadata.get("split") == split] or whole
 
 
 @dataclass(frozen=True)

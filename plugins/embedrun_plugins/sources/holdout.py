@@ -9,13 +9,17 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from embedrun.artifacts import SPLITS, Split
 from embedrun.errors import DataError
 from embedrun_plugins.sources.links import Relations
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _INSIGNIFICANT = re.compile(r"[\s!-/:-@\[-`{-~\u2000-\u206f\u3000-\u303f]+")
 
@@ -69,7 +73,7 @@ HoldoutField = Annotated[Holdout | None, BeforeValidator(_test_of, json_schema_i
 """A share or a number of queries held out as the test split, or a mapping with `test`, `dev` and `by`."""
 
 
-class _Forest:
+class Forest:
     """A union-find forest over numbered things."""
 
     def __init__(self, size: int) -> None:
@@ -86,10 +90,24 @@ class _Forest:
         first, second = sorted((self.root(one), self.root(other)))
         self.parents[second] = first
 
+    def roots(self) -> NDArray[np.int64]:
+        """Return (size,): the root of each thing."""
+        import numpy as np
+
+        parents = np.array(self.parents, np.int64)
+        while not np.array_equal(above := parents[parents], parents):
+            parents = above
+        return parents
+
 
 def near_key(text: str) -> int:
     """Return a key that texts share which differ only in case, white space and punctuation."""
-    return text_key(_INSIGNIFICANT.sub("", text.casefold()) or text)
+    return text_key(bare(text))
+
+
+def bare(text: str) -> str:
+    """Return a text without case, white space and punctuation, or as it is where it has nothing else."""
+    return _INSIGNIFICANT.sub("", text.casefold()) or text
 
 
 def text_key(text: str) -> int:
@@ -170,7 +188,7 @@ def by_document(relations: Relations, *, queries: Iterable[int], documents: Iter
     links, row_splits = relations.pairs, relations.row_splits
     query_nodes, count = _nodes(queries, 0)
     document_nodes, count = _nodes(documents, count)
-    forest = _Forest(count)
+    forest = Forest(count)
     for query, document in zip(links.queries, links.documents, strict=True):
         forest.join(query_nodes[query], document_nodes[document])
     of_row = array("q", [-1]) * len(row_splits)
