@@ -83,7 +83,7 @@ class _Resemblance:
         self.forest = Forest(len(texts))
         digits = ("".join(filter(str.isdigit, text)) if same_numbers else "" for text in texts)
         self.numbers = np.fromiter((text_key(text) for text in digits), np.uint64, len(texts))
-        self.runs = lru_cache(maxsize=4096)(lambda place: np.unique(_runs(texts[place])))
+        self.runs = lru_cache(maxsize=4096)(lambda place: np.unique(runs(texts[place])))
 
     def labels(self, progress: Progress | None) -> NDArray[np.int64]:
         """Return (texts,): the place of the first of each text's cluster."""
@@ -101,8 +101,8 @@ class _Resemblance:
         shifts = chance.integers(0, 2**32, (PERMUTATIONS, 1), np.uint32)
         found = np.empty((len(self.texts), PERMUTATIONS), np.uint32)
         for place, text in enumerate(self.texts):
-            runs = (_runs(text) >> np.uint64(32)).astype(np.uint32)
-            pieces = (runs[start : start + _PIECE] for start in range(0, len(runs), _PIECE))
+            hashes = (runs(text) >> np.uint64(32)).astype(np.uint32)
+            pieces = (hashes[start : start + _PIECE] for start in range(0, len(hashes), _PIECE))
             found[place] = np.min([(factors * piece + shifts).min(axis=1) for piece in pieces], axis=0)
             if progress and place % 1000 == 0:
                 progress(place, len(self.texts))
@@ -148,7 +148,7 @@ def _bands(threshold: float) -> Iterator[slice]:
         yield slice(start, start + rows)
 
 
-def _runs(text: str) -> NDArray[np.uint64]:
+def runs(text: str) -> NDArray[np.uint64]:
     """Return a hash of 64 bits for each run of letters; for a shorter text, one of it all."""
     letters = np.frombuffer(bare(text).encode("utf-32-le"), "<u4").astype(np.uint64)
     length = min(RUN, len(letters))
