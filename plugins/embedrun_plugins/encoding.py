@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from embedrun.artifacts import Role
+from embedrun.artifacts import Encoder, Role
 from embedrun.errors import StageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from sentence_transformers import SentenceTransformer
     from torch import Tensor
 
 BATCHES_PER_CHUNK = 64
 """Batches between two reports of progress."""
+_UNPADDED_AT_ONCE = 128
+"""Texts given at once to a model that computes no padding, which makes parts of them by their tokens."""
 
 Progress = Callable[[float, float], None]
 """Told how many texts are done, and of how many."""
@@ -31,7 +33,7 @@ def distinct(texts: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def embed(
-    model: SentenceTransformer, texts: Sequence[str], role: Role, batch_size: int = 32, progress: Progress | None = None
+    model: Encoder, texts: Sequence[str], role: Role, batch_size: int = 32, progress: Progress | None = None
 ) -> Tensor:
     """Return (texts, dimensions) as float32 on the CPU, with the role's prompt, as the model normalises.
 
@@ -39,22 +41,38 @@ def embed(
     Raises StageError where the model gives values that are no numbers.
     """
     if not texts:
-        return torch.empty(0, model.get_embedding_dimension() or 0)
+        size = getattr(model, "get_embedding_dimension", int)()
+        return torch.empty(0, size or 0)
     unique, index = distinct(texts)
     order = np.argsort([-len(text) for text in unique], kind="stable")
     encode = model.encode_query if role == "query" else model.encode_document
     size = batch_size * BATCHES_PER_CHUNK
     vectors = np.empty((0, 0), dtype=np.float32)
-    for start in range(0, len(order), size):
-        chunk = [unique[place] for place in order[start : start + size]]
-        encoded = encode(chunk, batch_size=batch_size, show_progress_bar=False)
-        _refuse_no_numbers(encoded, chunk)
-        if start == 0:
-            vectors = np.empty((len(order), encoded.shape[1]), dtype=np.float32)
-        vectors[order[start : start + size]] = encoded
-        if progress is not None:
-            progress(start + len(chunk), len(order))
+    with _without_padding(model) as unpadded:
+        at_once = max(batch_size, _UNPADDED_AT_ONCE) if unpadded else batch_size
+        for start in range(0, len(order), size):
+            chunk = [unique[place] for place in order[start : start + size]]
+            encoded = encode(chunk, batch_size=at_once, show_progress_bar=False)
+            _refuse_no_numbers(encoded, chunk)
+            if start == 0:
+                vectors = np.empty((len(order), encoded.shape[1]), dtype=np.float32)
+            vectors[order[start : start + size]] = encoded
+            if progress is not None:
+                progress(start + len(chunk), len(order))
     return torch.from_numpy(vectors if len(unique) == len(texts) else vectors[index])
+
+
+@contextmanager
+def _without_padding(model: Encoder) -> Iterator[bool]:
+    """Have a model that is loaded here compute no padding, where it can be; tells whether it does."""
+    loaded: Any = model
+    if not isinstance(model, torch.nn.Module):
+        yield False
+        return
+    from embedrun_plugins.trainers import allocation, joining
+
+    with joining.unpadded(loaded) as unpadded, allocation.kept() if unpadded else nullcontext():
+        yield unpadded
 
 
 def _refuse_no_numbers(vectors: NDArray[np.floating], texts: Sequence[str]) -> None:

@@ -9,6 +9,8 @@ from embedrun import StageError
 from embedrun.testing import tiny_model
 from embedrun_plugins import encoding
 from embedrun_plugins.encoding import distinct, embed
+from embedrun_plugins.trainers import allocation, ragged
+from embedrun_plugins.trainers.joining import joined
 
 
 @pytest.fixture
@@ -30,6 +32,22 @@ def test_vectors_come_in_the_order_of_their_texts(loaded, monkeypatch):
     torch.testing.assert_close(found, torch.from_numpy(loaded.encode(texts)), atol=1e-5, rtol=0)
     assert done == [(2, 5), (4, 5), (5, 5)]
     assert torch.equal(found[0], found[2])
+
+
+def test_vectors_are_the_models_own_also_in_the_middle_of_training(loaded):
+    texts = [" ".join(["lamp", "river", "stone"][: 1 + n % 3] * (1 + n % 7)) for n in range(40)]
+    expected = torch.from_numpy(loaded.encode(texts))
+    with joined(loaded, "ragged"), allocation.kept():
+        loaded.train()
+        found = embed(loaded, texts, "query")
+        assert loaded.transformers_model.config._attn_implementation == ragged.NAME
+        loaded.train()
+        trained = loaded(dict(loaded.preprocess(texts)))["sentence_embedding"]
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    assert trained.requires_grad
+    assert "forward" not in vars(loaded)
+    assert loaded.transformers_model.config._attn_implementation == "sdpa"
+    assert loaded.encode(["lamp"], output_value="token_embeddings")[0].shape[1] == 32
 
 
 def test_nothing_gives_no_vectors(loaded):

@@ -11,6 +11,8 @@ from typing import Any
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 """Parameters of glibc's mallopt, as in its malloc.h."""
 _DEFAULT_TRIM_THRESHOLD, _DEFAULT_MMAP_MAX = 128 * 1024, 65536
+_keeping: list[object] = []
+"""Who keeps memory now: an evaluation within a training must not end what the training still wants."""
 
 
 @contextmanager
@@ -26,9 +28,16 @@ def kept() -> Iterator[None]:
         return
     library.mallopt(_M_MMAP_MAX, 0)
     library.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+    _keeping.append(library)
     try:
         yield
     finally:
-        library.mallopt(_M_MMAP_MAX, _DEFAULT_MMAP_MAX)
-        library.mallopt(_M_TRIM_THRESHOLD, _DEFAULT_TRIM_THRESHOLD)
-        library.malloc_trim(0)
+        _keeping.pop()
+        if not _keeping:
+            _give_back(library)
+
+
+def _give_back(library: Any) -> None:
+    library.mallopt(_M_MMAP_MAX, _DEFAULT_MMAP_MAX)
+    library.mallopt(_M_TRIM_THRESHOLD, _DEFAULT_TRIM_THRESHOLD)
+    library.malloc_trim(0)

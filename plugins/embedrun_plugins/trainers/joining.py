@@ -28,8 +28,8 @@ _TOKENS = ("input_ids", "attention_mask", "token_type_ids")
 _KNOWN = {*_TOKENS, "modality", "prompt_length"}
 _OVERHEAD = {"cpu": 16.0, "cuda": 4096.0}
 """What a further group costs, in tokens, forward and backward: measured on a CPU, an estimate on a GPU."""
-_TOKENS_AT_A_TIME = 3072
-"""On a CPU more do not fit its caches, and fewer multiply slower."""
+_TOKENS_AT_A_TIME = {True: 3072, False: 1024}
+"""On a CPU, in training and in evaluation; more do not fit its caches, and fewer multiply slower."""
 
 
 def way(model: SentenceTransformer) -> Way | None:
@@ -45,7 +45,7 @@ def way(model: SentenceTransformer) -> Way | None:
     if by_token and first.can_flatten_inputs:
         return "flash"
     plain = config.model_type in ragged.MODEL_TYPES and not getattr(config, "is_decoder", False)
-    if by_token and plain and config._attn_implementation == "sdpa" and model.device.type == "cpu":  # noqa: SLF001 - it has no public name
+    if by_token and plain and config._attn_implementation in ("sdpa", ragged.NAME) and model.device.type == "cpu":  # noqa: SLF001 - it has no public name
         return "ragged"
     return "groups"
 
@@ -66,6 +66,30 @@ def joined(model: SentenceTransformer, how: Way) -> Iterator[None]:
         del vars(model)["forward"]
         if how == "ragged":
             transformer.set_attn_implementation("sdpa")
+
+
+@contextmanager
+def unpadded(model: SentenceTransformer) -> Iterator[bool]:
+    """Have a model encode without padding on a CPU; tells whether it does, which depends on its architecture.
+
+    Only `sentence_embedding` is made then. Vectors are the same but for rounding.
+    """
+    how = way(model)
+    if how != "ragged" or model.device.type != "cpu":
+        yield False
+        return
+    transformer: Any = model.transformers_model
+    attention, before = transformer.config._attn_implementation, vars(model).get("forward")  # noqa: SLF001 - it has no public name
+    ragged.register()
+    vars(model)["forward"] = _Forward(model, how, model.forward, training=False)
+    transformer.set_attn_implementation(ragged.NAME)
+    try:
+        yield True
+    finally:
+        del vars(model)["forward"]
+        if before is not None:
+            vars(model)["forward"] = before
+        transformer.set_attn_implementation(attention)
 
 
 def pooled(columns: Sequence[Features]) -> Features | None:
@@ -96,11 +120,13 @@ class _Forward:
     model: SentenceTransformer
     way: Way
     plain: Callable[..., Features]
+    training: bool = True
+    """Whether it works in training or in evaluation; in the other, the model goes its usual way."""
 
     def __call__(self, features: Features, **given: Any) -> Features:
         if EMBEDDED in features:
             return {**features, "sentence_embedding": features[EMBEDDED]}
-        if given or not self.model.training or not _plain(features):
+        if given or self.model.training is not self.training or not _plain(features):
             return self.plain(features, **given)
         return {**features, "sentence_embedding": self._embed(features)}
 
@@ -120,7 +146,7 @@ class _Forward:
     def _places(self, counts: Sequence[int], device: str) -> list[list[int]]:
         if self.way == "groups":
             return lengths.groups(counts, _OVERHEAD.get(device, _OVERHEAD["cuda"]))
-        return lengths.parts(counts, _TOKENS_AT_A_TIME if device == "cpu" else max(1, sum(counts)))
+        return lengths.parts(counts, _TOKENS_AT_A_TIME[self.training] if device == "cpu" else max(1, sum(counts)))
 
     def _without_padding(self, features: Features, counts: Sequence[int]) -> Features:
         if self.way == "groups":
