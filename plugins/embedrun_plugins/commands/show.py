@@ -3,33 +3,53 @@
 from __future__ import annotations
 
 import json
+import sys
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
-from embedrun import Command, RunRecord
+from embedrun import Command, RunRecord, UserError
 from embedrun import console as consoles
 from embedrun.cli import runs
 from embedrun.record import find_run
+from embedrun_plugins.commands.exporting import FORMS, export_flag
 from embedrun_plugins.commands.showing import last_model, report, short
 
 
 def configure(parser: ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run's folder, or a recipe's name for its latest run")
-    parser.add_argument("--json", action="store_true", help="print run.json")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print run.json")
+    form.add_argument("--export", choices=FORMS, help="print what it trains on, as JSON lines for FlagEmbedding")
+    parser.add_argument("--to", type=Path, metavar="FILE", help="with --export: write a new file instead")
     runs(parser)
 
 
 def run(arguments: Namespace) -> int:
+    if arguments.to and not arguments.export:
+        raise UserError("--to: names the file of an export; add --export flag")
     record = RunRecord.read(find_run(arguments.run, arguments.runs))
-    if arguments.json:
+    if arguments.export:
+        _export(record, arguments.to)
+    elif arguments.json:
         print(json.dumps(record.data, indent=1))
-        return 0
+    else:
+        _show(record)
+    return 0
+
+
+def _show(record: RunRecord) -> None:
     data = record.data
     print(f"{record.folder}: {data['status']}{': ' + data['error'] if data.get('error') else ''}")
     print("\n".join(consoles.summary(stage) for stage in record.stages()))
     print(report(record))
     if model := record.artifact(last_model(record)):
         print(f"model: {short(model)}")
-    return 0
 
 
-SHOW = Command("show", "Show a run: its stages, its scores, its model.", configure, run)
+def _export(record: RunRecord, file: Path | None) -> None:
+    without = export_flag(record, file)
+    if without:
+        print(f"warning: {without} questions have no negatives, without which FlagEmbedding fails", file=sys.stderr)
+
+
+SHOW = Command("show", "Show a run: its stages, its scores, its model, what it trains on.", configure, run)

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from embedrun.stages import Trainer
 from embedrun_plugins.trainers.finetuning import SentenceTransformers
+from embedrun_plugins.trainers.flag_embedding import FlagEmbedding
 
-TRAINERS: tuple[type[Trainer], ...] = (SentenceTransformers,)
+TRAINERS: tuple[type[Trainer], ...] = (SentenceTransformers, FlagEmbedding)

@@ -83,13 +83,13 @@ def _values(options: Keeping, folder: Path, seed: int, device: str | None, rows:
         "report_to": list(options.report_to) or "none",
         "seed": seed,
         "data_seed": seed,
-        "use_cpu": _on_cpu(device),
+        "use_cpu": on_cpu(device),
         "disable_tqdm": True,
         "logging_strategy": "steps",
     }
 
 
-def _on_cpu(device: str | None) -> bool:
+def on_cpu(device: str | None) -> bool:
     """Say whether to train on the CPU. Raises UserError where the device is not here."""
     if device is None:
         return not torch.cuda.is_available() and not torch.backends.mps.is_available()

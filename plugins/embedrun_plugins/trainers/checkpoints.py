@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +12,14 @@ from torch import Tensor
 from transformers import EarlyStoppingCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
-from embedrun_plugins.trainers import processes
+from embedrun_plugins.trainers import marking, processes
 from embedrun_plugins.trainers.fast import Fast
 
 _WEIGHTS = "trained.safetensors"
-_COMPLETE = "complete.json"
 
 
 class ResumableTrainer(SentenceTransformerTrainer):
-    """sentence-transformers' trainer with checkpoints that hold what is trained, the loss's weights included.
-
-    A checkpoint counts only when its last file, `complete.json`, is there; it is written by rename, after all others.
-    """
+    """sentence-transformers' trainer with checkpoints that hold what is trained, the loss's weights included."""
 
     def __init__(self, *, keep: int, fast: Fast | None = None, **arguments: Any) -> None:
         super().__init__(**arguments)
@@ -39,14 +33,14 @@ class ResumableTrainer(SentenceTransformerTrainer):
     def fit(self) -> None:
         """Train from the last complete checkpoint, or from the start."""
         if self.args.should_save:
-            _remove_incomplete(self.folder)
+            marking.remove_incomplete(self.folder)
         processes.wait()
-        last = max(_complete(self.folder), key=_step, default=None)
+        last = next(reversed(marking.checkpoints(self.folder)), None)
         if last is None:
             self.train()
             return
         self.state = TrainerState.load_from_json(str(last / TRAINER_STATE_NAME))
-        if json.loads((last / _COMPLETE).read_text("utf-8"))["finished"]:
+        if marking.finished(last):
             self._load_from_checkpoint(str(last))
             if self.args.load_best_model_at_end and self.state.best_global_step:
                 self._load_best_model()
@@ -103,19 +97,8 @@ class ResumableTrainer(SentenceTransformerTrainer):
         if not self.args.should_save:
             return
         here = self.folder / f"checkpoint-{self.state.global_step}"
-        scratch = here / f"{_COMPLETE}.part"
-        scratch.write_text(json.dumps({"finished": self.control.should_training_stop}), "utf-8")
-        scratch.rename(here / _COMPLETE)
-        self._remove_old()
-
-    def _remove_old(self) -> None:
-        found = sorted(_complete(self.folder), key=_step)
-        best = f"checkpoint-{self.state.best_global_step}"
-        for checkpoint in found[: -self.keep]:
-            if checkpoint.name != best:
-                # The mark goes first, so that a folder half deleted is no checkpoint.
-                (checkpoint / _COMPLETE).unlink()
-                shutil.rmtree(checkpoint)
+        marking.mark(here, finished=self.control.should_training_stop)
+        marking.remove_old(self.folder, self.keep, spared=f"checkpoint-{self.state.best_global_step}")
 
     def _restore_patience(self) -> None:
         states: Any = self.state.stateful_callbacks or {}
@@ -124,17 +107,3 @@ class ResumableTrainer(SentenceTransformerTrainer):
             if isinstance(callback, EarlyStoppingCallback):
                 counter = stored.get("attributes", {}).get("early_stopping_patience_counter", 0)
                 callback.early_stopping_patience_counter = counter
-
-
-def _complete(folder: Path) -> list[Path]:
-    return [mark.parent for mark in folder.glob(f"checkpoint-*/{_COMPLETE}")]
-
-
-def _remove_incomplete(folder: Path) -> None:
-    for checkpoint in folder.glob("checkpoint-*"):
-        if not (checkpoint / _COMPLETE).exists():
-            shutil.rmtree(checkpoint)
-
-
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.rsplit("-", 1)[-1])

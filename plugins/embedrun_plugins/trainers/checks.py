@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from embedrun_plugins.trainers.options import Keeping
@@ -39,14 +39,28 @@ _NEEDED_ARGUMENTS = {
 
 def faults(options: Keeping) -> Iterable[str]:
     """Say what does not go together; imports nothing heavy."""
-    yield from _schedule(options)
+    yield from schedule(options)
     yield from _strategies(options)
     yield from _best(options)
     yield from _together(options)
     yield from _extra(options)
 
 
-def _schedule(options: Keeping) -> Iterable[str]:
+class Scheduled(Protocol):
+    """Options of how the learning rate changes."""
+
+    @property
+    def lr_scheduler_type(self) -> str: ...
+    @property
+    def lr_scheduler_kwargs(self) -> Mapping[str, Any]: ...
+    @property
+    def warmup_steps(self) -> float: ...
+    @property
+    def max_steps(self) -> int | None: ...
+
+
+def schedule(options: Scheduled) -> Iterable[str]:
+    """Say what does not go together in how the learning rate changes."""
     needed = _NEEDED_ARGUMENTS.get(options.lr_scheduler_type)
     if needed and not set(needed) & set(options.lr_scheduler_kwargs):
         yield f"lr_scheduler_kwargs: '{options.lr_scheduler_type}' needs {' or '.join(needed)}"

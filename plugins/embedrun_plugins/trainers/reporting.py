@@ -1,9 +1,8 @@
-"""What training tells while it goes on, and when it stops for a checkpoint."""
+"""What training tells while it goes on."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,6 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from embedrun.context import Context
 from embedrun.errors import UserError, suggest
-from embedrun_plugins.trainers import processes
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -77,43 +75,6 @@ class Reporter(TrainerCallback):
         metrics = {name: value for name, value in given["metrics"].items() if not name.endswith(_TIMES)}
         if state.is_world_process_zero:
             self.ctx.event("evaluation", step=state.global_step, **metrics)
-        return control
-
-
-class Pacing(TrainerCallback):
-    """Lets checkpoints be no closer than `seconds`, and the loss be logged wherever one could be made.
-
-    transformers' running mean of the loss is not in its checkpoints; where it was just logged, there is none to lose.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.last = time.monotonic()
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> TrainerControl:
-        del args, state
-        return self._paced(control)
-
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> TrainerControl:
-        del args, state
-        return self._paced(control)
-
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> TrainerControl:
-        del args, state
-        self.last = time.monotonic()
-        return control
-
-    def _paced(self, control: TrainerControl) -> TrainerControl:
-        control.should_log = control.should_log or control.should_save or control.should_evaluate
-        if control.should_save:
-            # All processes must agree, or they would wait for each other for ever.
-            control.should_save = processes.agreed(answer=time.monotonic() - self.last >= self.seconds)
         return control
 
 

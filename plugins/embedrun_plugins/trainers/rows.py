@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from embedrun.artifacts import Judgement
 from embedrun.stages import Rows
@@ -56,14 +56,14 @@ def _filled(material: Material, own: Mapping[str, list[Judgement]]) -> tuple[dic
         given = [judgement.document_id for judgement in judgements[:count]]
         # Seeded by the query, so that its negatives do not depend on the order of the rows.
         source = random.Random(f"{material.seed} {query}")  # noqa: S311 - no secret
-        more = _drawn(source, pool, {*given, *material.relevant[query]}, count - len(given))
+        more = draw(source, pool, {*given, *material.relevant[query]}, count - len(given))
         filled[query] = given + more
         drawn += len(more)
     fewest = min(map(len, filled.values()), default=0)
     return {query: negatives[:fewest] for query, negatives in filled.items()}, drawn
 
 
-def _drawn(source: random.Random, pool: list[str], taken: set[str], count: int) -> list[str]:
+def draw(source: random.Random, pool: Sequence[str], taken: set[str], count: int) -> list[str]:
     """Draw documents that are not taken: as many as asked for, or as there are."""
     if len(pool) < 2 * (len(taken) + count):
         free = [document for document in pool if document not in taken]

@@ -19,9 +19,12 @@ from embedrun.contract import ModelSettings
 from embedrun.errors import StageError, UserError
 from embedrun_plugins.trainers import allocation, arguments, joining, lora, messages, processes, rows, tokens
 from embedrun_plugins.trainers.checkpoints import ResumableTrainer
+from embedrun_plugins.trainers.determinism import reproducible
+from embedrun_plugins.trainers.dropout import set_dropout
 from embedrun_plugins.trainers.fast import Fast, choose
 from embedrun_plugins.trainers.material import Material, Table
-from embedrun_plugins.trainers.reporting import DevScores, Pacing, Reporter, write_history
+from embedrun_plugins.trainers.pacing import Pacing
+from embedrun_plugins.trainers.reporting import DevScores, Reporter, write_history
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -49,7 +52,7 @@ class Training:
         Raises UserError where set, loss and options do not go together, StageError where training fails.
         """
         table = rows.make(self.material)
-        with messages.redirected(self.ctx.warn), messages.without_bars(), _tracked(self.options), _reproducible():
+        with messages.redirected(self.ctx.warn), messages.without_bars(), _tracked(self.options), reproducible():
             args = self._arguments()
             set_seed(self.ctx.seed)
             tuned = self.model.load(str(args.device))
@@ -115,7 +118,7 @@ class Training:
         if any(isinstance(module, Router) for module in tuned.children()):
             args.router_mapping = dict(table.roles)
         if self.options.dropout is not None:
-            _set_dropout(tuned, self.options.dropout)
+            set_dropout(tuned, self.options.dropout)
         if self.options.lora is not None:
             return lora.attach(self.options.lora, tuned)
         if any(parameter.dtype in (torch.float16, torch.bfloat16) for parameter in tuned.parameters()):
@@ -201,37 +204,6 @@ def _fit(trainer: ResumableTrainer) -> None:
 
 def _dataset(table: Table) -> datasets.Dataset:
     return datasets.Dataset.from_dict(dict(table.columns))
-
-
-def _set_dropout(model: SentenceTransformer, probability: float) -> None:
-    """Set every dropout layer, and the attention's own where it is a number; the saved configuration stays as it is."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = probability
-        elif isinstance(getattr(module, "attention_dropout", None), float):
-            vars(module)["attention_dropout"] = probability
-
-
-@contextmanager
-def _reproducible() -> Iterator[None]:
-    """On a CPU, where it costs nothing, have torch choose algorithms that give the same bits every time.
-
-    Where it has none, it warns and goes on. Filling memory that is about to be written is left out, since that costs.
-    """
-    enabled, warning = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
-    memory: Any = torch.utils.deterministic
-    filling = memory.fill_uninitialized_memory
-    if not torch.cuda.is_available():
-        torch.use_deterministic_algorithms(mode=True, warn_only=True)
-        memory.fill_uninitialized_memory = False
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(enabled, warn_only=warning)
-        memory.fill_uninitialized_memory = filling
 
 
 @contextmanager
