@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote
 
 Reply = tuple[int, dict[str, str], bytes]
 """Status, headers and body."""
 Route = Callable[[re.Match[str], dict[str, Any]], Reply | None]
-"""Answers a request, given the match of its path and its JSON body; None breaks the connection off."""
+"""Answers a request, given the match of its path and its JSON body; None breaks the connection off.
+
+What is put is given as {"raw": text}, whatever it is.
+"""
 
 
 @dataclass
@@ -39,45 +42,10 @@ def reply(body: Any, status: int = 200, **headers: str) -> Reply:
 
 
 @contextmanager
-def serving(*routes: tuple[str, Route]) -> Iterator[Services]:
+def serving(*routes: tuple[str, Route], port: int = 0) -> Iterator[Services]:
     """Serve on a free port of 127.0.0.1; a route is a regular expression for the whole path, and a function."""
     services = Services(routes=[(re.compile(path), route) for path, route in routes])
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers.get("content-length") or 0))
-            self._answer(json.loads(body or b"{}"))
-
-        def do_GET(self) -> None:
-            self._answer({})
-
-        def _answer(self, body: dict[str, Any]) -> None:
-            path = unquote(self.path)
-            with services.lock:
-                services.asked.append((path, body, dict(self.headers)))
-            for pattern, route in services.routes:
-                if match := pattern.fullmatch(path):
-                    self._send(route(match, body))
-                    return
-            self._send(reply({"message": f"no route for {path}"}, 404))
-
-        def _send(self, given: Reply | None) -> None:
-            if given is None:
-                self.close_connection = True
-                self.connection.close()
-                return
-            status, headers, content = given
-            self.send_response(status)
-            for name, value in {**headers, "content-length": str(len(content))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"services": services}))
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -88,3 +56,44 @@ def serving(*routes: tuple[str, Route]) -> Iterator[Services]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    services: ClassVar[Services]
+
+    def do_POST(self) -> None:
+        self._answer(json.loads(self._body() or b"{}"))
+
+    def do_PUT(self) -> None:
+        self._answer({"raw": self._body().decode()})
+
+    def do_GET(self) -> None:
+        self._answer({})
+
+    def _body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("content-length") or 0))
+
+    def _answer(self, body: dict[str, Any]) -> None:
+        path = unquote(self.path)
+        with self.services.lock:
+            self.services.asked.append((path, body, dict(self.headers)))
+        for pattern, route in self.services.routes:
+            if match := pattern.fullmatch(path):
+                self._send(route(match, body))
+                return
+        self._send(reply({"message": f"no route for {path}"}, 404))
+
+    def _send(self, given: Reply | None) -> None:
+        if given is None:
+            self.close_connection = True
+            self.connection.close()
+            return
+        status, headers, content = given
+        self.send_response(status)
+        for name, value in {**headers, "content-length": str(len(content))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None: ...

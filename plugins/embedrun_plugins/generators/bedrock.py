@@ -1,0 +1,72 @@
+"""Questions by a language model of Amazon Bedrock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from embedrun.context import Unkeyed
+from embedrun_plugins import aws
+from embedrun_plugins.generators.bedrock_batch import FEWEST, Batch, Batches
+from embedrun_plugins.generators.converse import Converse
+from embedrun_plugins.generators.interview import Interview
+from embedrun_plugins.generators.language_model import LanguageModel
+from embedrun_plugins.generators.ledger import Price, bedrock_price
+from embedrun_plugins.generators.service import Request, is_local
+
+RUNTIME = "bedrock-runtime"
+
+
+class Bedrock(LanguageModel):
+    """Asks a language model of Amazon Bedrock, through the Converse API, for questions that each passage answers.
+
+    Credentials are found as boto3 finds them. Throttled requests are tried again with growing pauses. Every reply is
+    kept as soon as it is there: a run that was interrupted pays only for what is missing, and a second run for
+    nothing. With `batch`, a large corpus is asked about in batch jobs, at half the price, within a day.
+    """
+
+    type: Literal["bedrock"] = "bedrock"
+    packages: ClassVar[Mapping[str, str]] = {"boto3": "bedrock"}
+    model: str = Field("meta.llama3-70b-instruct-v1:0", min_length=1)
+    """Id of the model, or of an inference profile, such as us.anthropic.claude-3-5-haiku-20241022-v1:0."""
+    region: Annotated[str | None, Unkeyed] = None
+    """AWS region; by default that of the environment or the profile."""
+    profile: Annotated[str | None, Unkeyed] = None
+    """Profile of the AWS configuration whose credentials are used; by default that of the environment."""
+    endpoint_url: Annotated[str | None, Unkeyed] = Field(None, pattern=r"^https?://")
+    """Address of the service, for a private endpoint or a test; by default AWS_ENDPOINT_URL_BEDROCK_RUNTIME, then
+    AWS's own."""
+    batch: Annotated[Batch | None, Unkeyed] = None
+    """How to ask in batch jobs: {s3_uri: …, role_arn: …}. By default requests are sent one by one."""
+
+    def connect(self) -> Converse:
+        client = aws.client(
+            RUNTIME,
+            region=self.region,
+            endpoint_url=self.endpoint_url,
+            profile=self.profile,
+            connections=self.concurrency,
+        )
+        return Converse(client)
+
+    def parameters(self) -> Mapping[str, Any]:
+        given = {"max_tokens": self.max_tokens, "temperature": self.temperature, "top_p": self.top_p}
+        return {name: value for name, value in (given | {"extra": self.extra or None}).items() if value is not None}
+
+    def known_price(self) -> Price | None:
+        return self.price or bedrock_price(self.model)
+
+    def stays_here(self) -> bool:
+        return self.batch is None and is_local(self.endpoint_url)
+
+    def faults(self) -> Iterable[str]:
+        yield from super().faults()
+        if self.batch and self.limit is not None and self.limit < FEWEST:
+            yield f"batch: AWS takes no fewer than {FEWEST} records in a job; raise 'limit', or leave one of the two"
+
+    def batches(self, interview: Interview, missing: Sequence[Request]) -> None:
+        if self.batch:
+            price = self.known_price()
+            Batches(self.batch, interview, self.region, self.profile, price and price.share(0.5)).answer(missing)
