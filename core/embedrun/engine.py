@@ -236,7 +236,7 @@ class Engine:
             return
         metrics = Scores(self.folders[step.slot]).metrics
         self.record.data["scores"].setdefault(name, {})[role] = metrics
-        self.record.data.setdefault("headlines", {})[name] = list(step.stage.headline(list(metrics)))
+        self.record.data.setdefault("headlines", {}).setdefault(name, list(step.stage.headline(list(metrics))))
 
     def _require(self) -> None:
         """Judge the recipe's limits, which are not part of what is stored."""

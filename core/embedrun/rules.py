@@ -82,10 +82,16 @@ def _evaluation_faults(recipe: Recipe) -> Iterator[Problem]:
     known = judges[0].metrics() if judges else None
     if metric and known is not None and metric not in known:
         yield Problem(("trainer", "metric_for_best_model"), f"no evaluator produces '{metric}'{suggest(metric, known)}")
+    chosen = recipe.merge.watched_metric() if recipe.merge else None
+    if chosen and known is not None and chosen not in known:
+        yield Problem(("merge", "metric"), f"the first evaluator does not measure '{chosen}'{suggest(chosen, known)}")
 
 
 def _judging_faults(recipe: Recipe, splits: frozenset[str] | None) -> Iterator[Problem]:
+    scored = [*ROLES, *(rival.role for rival in recipe.compare_with)]
     for index, judge in enumerate(recipe.evaluator):
+        for name in sorted(set(judge.models_named()).difference(scored)):
+            yield Problem(("evaluator", index, "require"), f"no model '{name}' is scored{suggest(name, scored)}")
         needed = judge.split_needed()
         if needed and "positive" not in _columns(recipe):
             yield Problem(("evaluator", index), f"'{judge.type}' {_LACKING['positive']}")

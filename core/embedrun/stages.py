@@ -222,6 +222,10 @@ class Merger(Stage):
         """Name the split that the mix is chosen on, if it is chosen."""
         return None
 
+    def watched_metric(self) -> str | None:
+        """Name the evaluator's metric that the mix is chosen by, if it is chosen."""
+        return None
+
 
 class Evaluator(Stage):
     """Scores a model, and says how models compare."""
@@ -256,6 +260,10 @@ class Evaluator(Stage):
 
         `embedrun_plugins.evaluators.statistics.comparison` does so by a paired bootstrap over queries.
         """
+
+    def models_named(self) -> Iterable[str]:
+        """Name the models that its limits compare with; the run must have them, or they must be in `compare_with`."""
+        return ()
 
     def unmet(self, scores: Mapping[str, Scores], comparison: Comparison | None) -> Iterable[str]:
         """Say which of the recipe's limits do not hold; the run fails if any is named."""

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from embedrun import stages
 from embedrun.artifacts import Document, Judgement, Model, Query, RetrievalSet
 from embedrun.context import Context
 from embedrun.hashing import file_digest, folder_files
@@ -75,7 +76,7 @@ def check_stage(stage: Stage, folder: Path, *, data: RetrievalSet | None = None,
         model = tiny_model(folder / "model")
     before = _digests(folder)
     made = [_run(stage, folder / f"run-{attempt}", data, model) for attempt in (1, 2)]
-    if isinstance(stage, (Loss, Runtime)):
+    if isinstance(stage, (Loss, Runtime, stages.Embedder)):
         return made[0]
     first, second = (_digests(folder / f"run-{attempt}" / "out") for attempt in (1, 2))
     assert first or isinstance(stage, Deployer), f"{stage.type}: wrote nothing below ctx.out"
@@ -117,6 +118,8 @@ def _run(stage: Stage, folder: Path, data: RetrievalSet, model: Model | None) ->
         if isinstance(stage, kind):
             run: Any = stage.run  # type: ignore[attr-defined]  # every kind of _GIVEN has it
             return run(ctx, *(given[name] for name in names))
+    if isinstance(stage, stages.Embedder):
+        return stage.connect(ctx)
     if isinstance(stage, Loss) and model:
         return stage.build(model.load("cpu"))
     if isinstance(stage, Deployer) and model:

@@ -16,9 +16,10 @@ from embedrun.errors import UserError
 from embedrun.plan import named
 from embedrun.record import RunRecord, find_run
 from embedrun.running import Loaded
-from embedrun.stages import ROLES, Evaluator
+from embedrun.stages import Evaluator
 from embedrun_plugins.commands.showing import comparison_table
 from embedrun_plugins.reporting.contests import Contender, Contest, judged_set, recipe_of, vector_size
+from embedrun_plugins.roles import last
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -65,7 +66,7 @@ def _contest(first: RunRecord, second: RunRecord, slot: str, judge: Evaluator) -
 
 def _contender(run: RunRecord, label: str, evaluator: str) -> Contender:
     scores = run.scores[evaluator]
-    role = max(scores, key=ROLES.index)
+    role = last(scores)
     return Contender(
         label, scores[role], run.artifact(f"evaluator.{evaluator}.{role}"), vector_size(run, recipe_of(run)), role
     )
@@ -76,14 +77,14 @@ def _rows(judge: Evaluator, one: Contender, other: Contender) -> Iterator[dict[s
         return
     with TemporaryDirectory() as scratch:
         ctx = Context(out=Path(scratch), state=Path(scratch))
-        yield from judge.compare(ctx, {"base": Scores(one.scores), "second": Scores(other.scores)}).rows
+        rows = judge.compare(ctx, {"base": Scores(one.scores), "tuned": Scores(other.scores)}).rows
+        yield from ({**row, "role": other.name, "against": one.name} for row in rows)
 
 
 def _shown(contest: Contest) -> str:
     first, second = contest.contenders
-    table = comparison_table(
-        {contender.name: contender.metrics for contender in contest.contenders}, contest.rows, contest.headlines
-    )
+    models = {contender.name: contender.metrics for contender in contest.contenders}
+    table = comparison_table(models, {}, contest.rows, contest.headlines)
     return f"{contest.name} (first: {first.role}, second: {second.role})\n{table}"
 
 

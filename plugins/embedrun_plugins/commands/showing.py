@@ -8,6 +8,7 @@ from typing import Any
 
 from embedrun import RunRecord
 from embedrun.console import table
+from embedrun_plugins import roles
 
 
 def report(record: RunRecord) -> str:
@@ -15,35 +16,52 @@ def report(record: RunRecord) -> str:
     data = record.data
     parts = []
     for name, scores in record.scores.items():
-        metrics = list(next(iter(scores.values())))
+        models, rivals = ({role: scores[role] for role in part(scores)} for part in (roles.own, roles.rivals))
+        metrics = list(models["base"])
         shown = [m for m in data.get("headlines", {}).get(name, metrics) if m in metrics]
         rows = data.get("comparisons", {}).get(name, [])
-        parts.append(f"\n{name}\n{comparison_table(scores, rows, shown)}\n")
+        parts.append(f"\n{name}\n{comparison_table(models, rivals, rows, shown)}\n")
     return "".join(parts).strip("\n")
 
 
-def comparison_table(
-    scores: Mapping[str, Mapping[str, float]], rows: Sequence[Mapping[str, Any]], shown: Sequence[str]
-) -> str:
-    """Show base, tuned and difference with its interval and verdict, one line a metric."""
-    roles = list(scores)
-    if len(roles) == 1:
-        return table(["", roles[0]], [[metric, _figure(scores[roles[0]].get(metric))] for metric in shown])
-    header = ["", *roles, "difference", "95% interval", "verdict"]
-    last = roles[-1]
-    by_metric = {row["metric"]: row for row in rows if row["role"] == last}
+Metrics = Mapping[str, Mapping[str, float]]
+"""Values by model and metric."""
+
+
+def comparison_table(models: Metrics, rivals: Metrics, rows: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> str:
+    """Show models and rivals side by side, how the last model differs from the first, and how from each rival."""
+    first, last = next(iter(models)), list(models)[-1]
+    compared = _Differences(rows, last, first) if last != first else None
     lines = []
     for metric in shown:
-        row = by_metric.get(metric, {})
-        interval = f"{row['low']:+.4f} to {row['high']:+.4f}" if row.get("low") is not None else ""
-        difference = f"{row['difference']:+.4f}" if row.get("difference") is not None else ""
-        figures = [_figure(scores[role].get(metric)) for role in roles]
-        lines.append([metric, *figures, difference, interval, str(row.get("verdict") or "")])
-    return table(header, lines)
+        figures = [_figure(metrics.get(metric)) for metrics in (*models.values(), *rivals.values())]
+        lines.append([metric, *figures, *(compared.cells(metric) if compared else ())])
+    parts = [table(["", *models, *rivals, *(compared.header if compared else ())], lines)]
+    for rival in rivals:
+        found = _Differences(rows, last, rival)
+        if known := [[metric, *found.cells(metric)] for metric in shown if metric in found.by_metric]:
+            parts.append(table([f"{last} against {rival}", *found.header], known))
+    return "\n\n".join(parts)
 
 
 def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+class _Differences:
+    """How one model differs from another, metric by metric, as cells of a table."""
+
+    header = ("difference", "95% interval", "verdict")
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]], role: str, against: str) -> None:
+        pairs = [row for row in rows if (row["role"], row.get("against", "base")) == (role, against)]
+        self.by_metric = {row["metric"]: row for row in pairs}
+
+    def cells(self, metric: str) -> list[str]:
+        row = self.by_metric.get(metric, {})
+        interval = f"{row['low']:+.4f} to {row['high']:+.4f}" if row.get("low") is not None else ""
+        difference = f"{row['difference']:+.4f}" if row.get("difference") is not None else ""
+        return [difference, interval, str(row.get("verdict") or "")]
 
 
 def last_model(record: RunRecord) -> str:

@@ -62,7 +62,7 @@ class Card:
     def _results(self) -> Iterator[EvalResult]:
         """Yield every headline of the last model, as the hub's model-index holds it."""
         for contest in self._contests():
-            last = contest.contenders[-1]
+            last = contest.last
             for metric in contest.shown():
                 size, name = parted(metric)
                 of = f"{self.run.data['name']} ({contest.split or 'test'} split)" if self.run else "test"
@@ -96,7 +96,7 @@ class Card:
         if contests:
             yield "## Scores"
         for contest in contests:
-            if contest.challengers:
+            if contest.challengers or contest.rivals:
                 yield "\n".join(f"- {sentence}" for sentence in _sentences(contest))
             yield _table(contest)
 
@@ -130,20 +130,23 @@ class Card:
 
 
 def _sentences(contest: Contest) -> Iterator[str]:
-    for size, metric in contest.sizes():
-        yield verdict(contest, size, metric, contest.contenders[-1])[1]
+    for size, metric in contest.sizes() if contest.challengers else ():
+        yield verdict(contest, size, metric, contest.last)[1]
+    for rival in contest.rivals:
+        yield verdict(contest, None, contest.headline, contest.last, rival)[1]
 
 
 def _table(contest: Contest) -> str:
     """Return every headline, base against the others, as a Markdown table."""
-    names = [contender.name for contender in contest.contenders]
+    shown = (*contest.contenders, *contest.rivals)
+    names = [contender.name for contender in shown]
     compared = ["difference", "95% interval", "verdict"] if contest.challengers else []
     rows = [[contest.name, *names, *compared], ["---", *("---:" for _ in (*names, *compared))]]
     for metric in contest.shown():
         size, _ = parted(metric)
-        row = contest.row(metric, contest.contenders[-1]) or {}
+        row = contest.row(metric, contest.last) or {}
         known = [signed(row.get("difference"), 4), interval(row), str(row.get("verdict") or "")]
-        values = [figure(contender.metrics.get(metric), 4) for contender in contest.contenders]
+        values = [figure(contender.metrics.get(metric), 4) for contender in shown]
         rows.append([f"{spoken(metric)}{f' at {size}' if size else ''}", *values, *(known if compared else [])])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 

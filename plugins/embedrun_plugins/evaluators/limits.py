@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from embedrun.artifacts import Comparison, Scores
 from embedrun.errors import suggest
-from embedrun.stages import ROLES
 from embedrun_plugins.evaluators.statistics import Interval, paired
+from embedrun_plugins.roles import last
 
 SEED = 42
 """Of comparisons that the run's own table does not hold, such as one between two metrics."""
@@ -32,9 +32,10 @@ class Limit(BaseModel):
     max: float | None = None
     """It must be at most this."""
     better_than: str | None = None
-    """It must be better than this model's (base, tuned), or than another metric of it (base/ndcg@10)."""
+    """It must be better than this model's (base, tuned, one of compare_with), or than another metric of it, as in
+    base/ndcg@10."""
     not_worse_than: str | None = None
-    """It must not be worse than this model's (base, tuned), or than another metric of it (base/ndcg@10)."""
+    """It must not be worse than this model's (base, tuned, one of compare_with), or than another metric of it."""
 
     @model_validator(mode="after")
     def _limits_something(self) -> Limit:
@@ -43,14 +44,14 @@ class Limit(BaseModel):
         return self
 
     def faults(self, metrics: Collection[str]) -> Iterator[str]:
-        """Say which metrics or models it names that the run will not have."""
-        references = [self._reference(text) for text in (self.better_than, self.not_worse_than) if text is not None]
-        for metric in dict.fromkeys((self.metric, *(metric for _, metric in references))):
+        """Say which metrics it names that are not measured."""
+        for metric in dict.fromkeys((self.metric, *(metric for _, metric in self._references()))):
             if metric not in metrics:
                 yield f"require: no metric '{metric}' is measured{suggest(metric, metrics)}"
-        for role, _ in references:
-            if role not in ROLES:
-                yield f"require: no model '{role}' is scored{suggest(role, ROLES)}"
+
+    def models(self) -> list[str]:
+        """Name the models that it compares with."""
+        return [role for role, _ in self._references()]
 
     def unmet(self, scores: Mapping[str, Scores], comparison: Comparison | None) -> Iterator[str]:
         """Say, with the figures, which bound does not hold."""
@@ -60,6 +61,9 @@ class Limit(BaseModel):
             yield from self._compared(scores, comparison, self.better_than, "better")
         if self.not_worse_than is not None:
             yield from self._compared(scores, comparison, self.not_worse_than, "not worse")
+
+    def _references(self) -> list[tuple[str, str]]:
+        return [self._reference(text) for text in (self.better_than, self.not_worse_than) if text is not None]
 
     def _reference(self, text: str) -> tuple[str, str]:
         role, _, metric = text.partition("/")
@@ -77,14 +81,12 @@ class Limit(BaseModel):
         if other not in scores or (role, self.metric) == (other, metric):
             yield f"{wanted}, but the run has no other model to compare with"
             return
+        if metric not in scores[other].per_query:
+            yield f"{wanted}, but {other} was not scored by it: its vectors are shorter"
+            return
         found = _interval(scores, comparison, (role, self.metric), (other, metric))
         if found.verdict == "worse" or (word == "better" and found.verdict != "better"):
             yield f"{wanted}, but {'is worse' if found.verdict == 'worse' else 'may not be'}: {_told(found)}"
-
-
-def last(scores: Mapping[str, Scores]) -> str:
-    """Name the model that the run ends with."""
-    return [role for role in ROLES if role in scores][-1]
 
 
 def _interval(
@@ -92,7 +94,7 @@ def _interval(
 ) -> Interval:
     """Compare two (role, metric), as the run's table does where it holds them."""
     for row in comparison.rows if comparison else ():
-        if model == (row["role"], row["metric"]) and base == ("base", row["metric"]):
+        if model == (row["role"], row["metric"]) and base == (row.get("against", "base"), row["metric"]):
             return Interval(**{name: row[name] for name in (field.name for field in fields(Interval))})
     return paired(scores[model[0]].per_query[model[1]], scores[base[0]].per_query[base[1]], SEED)
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from embedrun.artifacts import Document, Query, RetrievalSet, Split
+from embedrun.artifacts import Document, Encoder, Query, RetrievalSet, Split
 from embedrun.errors import DataError, UserError
 from embedrun_plugins.encoding import distinct, embed
 from embedrun_plugins.evaluators.measures import Judged
 from embedrun_plugins.search import Ranking, Similarity, nearest
 
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-
 Progress = Callable[[str, float, float], None]
+TooFew = Callable[[Sequence[int], int], None]
+"""Told which dimensions are more than the model's, and how many it has."""
 Integers = NDArray[np.int64]
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -99,8 +98,15 @@ class Task:
         return {query.id: value for query, value in zip(self.queries, values.tolist(), strict=True)}
 
 
+def refused(above: Sequence[int], full: int) -> None:
+    raise UserError(
+        f"evaluator.dimensions: the model's vectors have {full} dimensions, so {', '.join(map(str, above))} cannot "
+        f"be scored; name only dimensions up to {full}"
+    )
+
+
 def retrieve(
-    model: SentenceTransformer,
+    model: Encoder,
     task: Task,
     *,
     depth: int,
@@ -108,14 +114,18 @@ def retrieve(
     similarity: Similarity | None,
     batch_size: int,
     progress: Progress,
+    too_few: TooFew = refused,
 ) -> dict[str, Retrieved]:
     """Search with every query: by the full vectors, named "", and by the leading dimensions, named "dim_128" and so on.
 
-    Each distinct text is encoded once. Raises UserError where more dimensions are asked for than the model has.
+    Each distinct text is encoded once. Where more dimensions are asked for than the model has, `too_few` decides:
+    what it does not refuse is left out.
     """
     questions = [query.text for query in task.queries]
     asked = embed(model, questions, "query", batch_size, partial(progress, "encode queries"))
-    _check_dimensions(dimensions, asked.shape[1])
+    if above := [dimension for dimension in dimensions if dimension > asked.shape[1]]:
+        too_few(above, asked.shape[1])
+    dimensions = [dimension for dimension in dimensions if dimension not in above]
     texts, index = distinct([document.full_text for document in task.documents])
     searched = embed(model, texts, "document", batch_size, partial(progress, "encode documents"))
     rankings = nearest(
@@ -129,15 +139,6 @@ def retrieve(
     )
     labels = {"": asked.shape[1], **{f"dim_{dimension}": dimension for dimension in dimensions}}
     return {label: _expanded(rankings[size], index, task.excluded, depth) for label, size in labels.items()}
-
-
-def _check_dimensions(dimensions: Sequence[int], full: int) -> None:
-    above = [dimension for dimension in dimensions if dimension > full]
-    if above:
-        raise UserError(
-            f"evaluator.dimensions: the model's vectors have {full} dimensions, so {', '.join(map(str, above))} cannot "
-            f"be scored; name only dimensions up to {full}"
-        )
 
 
 def _expanded(ranking: Ranking, index: Integers, excluded: Integers, depth: int) -> Retrieved:

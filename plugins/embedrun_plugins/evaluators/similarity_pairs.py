@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from embedrun.artifacts import Comparison, Model, RetrievalSet, Role, Scores, Split
 from embedrun.context import Context, Unkeyed
 from embedrun.stages import Evaluator
-from embedrun_plugins.evaluators.limits import breached, last
+from embedrun_plugins.evaluators.limits import breached
 from embedrun_plugins.evaluators.statistics import comparison
+from embedrun_plugins.roles import last
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -47,6 +48,7 @@ class SimilarityPairs(Evaluator):
     `information_retrieval`.
     """
 
+    only_encodes: ClassVar[bool] = True
     type: Literal["similarity_pairs"] = "similarity_pairs"
     pairs: tuple[Pair, ...] = Field(min_length=1)
     """The pairs, as in {texts: [a question, its answer], similar: true, min: 0.8}."""

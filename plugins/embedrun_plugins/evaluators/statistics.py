@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from embedrun.artifacts import Comparison, Scores
 from embedrun.context import Context
+from embedrun_plugins import roles
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,34 +61,36 @@ def comparison(ctx: Context, scores: Mapping[str, Scores]) -> Comparison:
 
 
 def compare(scores: Mapping[str, Scores], seed: int) -> list[dict[str, Any]]:
-    """Compare every other role with "base", metric by metric, as the rows of a Comparison.
+    """Compare models metric by metric, as the rows of a Comparison.
 
-    A metric without values by query gets its difference only: interval, verdict and counts are None.
+    The run's other models are compared with "base", and the one that it ends with, with each of its rivals. A metric
+    without values by query gets its difference only: interval, verdict and counts are None.
     """
-    rows = [row for role in scores if role != "base" for row in _plain_rows(role, scores)]
-    judged = [row for row in rows if _both_by_query(scores, row)]
-    columns = [
-        _differences(scores[row["role"]].per_query[row["metric"]], scores["base"].per_query[row["metric"]])
-        for row in judged
-    ]
+    pairs = [(role, "base") for role in roles.own(scores)[1:]]
+    pairs += [(roles.last(scores), rival) for rival in roles.rivals(scores)]
+    rows = [row for role, against in pairs for row in _plain_rows(role, against, scores)]
+    judged = [row for row in rows if not _base_values(scores, row).keys().isdisjoint(_model_values(scores, row))]
+    columns = [_differences(_model_values(scores, row), _base_values(scores, row)) for row in judged]
     for row, interval in zip(judged, _intervals(columns, seed), strict=True):
         row.update(asdict(interval))
     return rows
 
 
-def _plain_rows(role: str, scores: Mapping[str, Scores]) -> Iterator[dict[str, Any]]:
+def _plain_rows(role: str, against: str, scores: Mapping[str, Scores]) -> Iterator[dict[str, Any]]:
     model = scores[role].metrics
     unknown = dict.fromkeys(("low", "high", "verdict", "queries", "detectable", "won", "lost", "tied"))
-    for metric, base in scores["base"].metrics.items():
+    for metric, base in scores[against].metrics.items():
         if metric in model:
             values = {"base": base, "model": model[metric], "difference": model[metric] - base}
-            yield {"metric": metric, "role": role, **values, **unknown}
+            yield {"metric": metric, "role": role, "against": against, **values, **unknown}
 
 
-def _both_by_query(scores: Mapping[str, Scores], row: Mapping[str, Any]) -> bool:
-    metric = row["metric"]
-    base, model = scores["base"].per_query.get(metric, {}), scores[row["role"]].per_query.get(metric, {})
-    return not base.keys().isdisjoint(model)
+def _model_values(scores: Mapping[str, Scores], row: Mapping[str, Any]) -> Mapping[str, float]:
+    return scores[row["role"]].per_query.get(row["metric"], {})
+
+
+def _base_values(scores: Mapping[str, Scores], row: Mapping[str, Any]) -> Mapping[str, float]:
+    return scores[row["against"]].per_query.get(row["metric"], {})
 
 
 def _differences(model: Mapping[str, float], base: Mapping[str, float]) -> NDArray[np.float64]:

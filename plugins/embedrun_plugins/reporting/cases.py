@@ -37,7 +37,7 @@ class Case:
 
 def changed(contest: Contest) -> tuple[list[Case], list[Case]]:
     """Return the cases that gained most and those that lost most, by the headline metric."""
-    first, last = contest.base.scores, contest.contenders[-1].scores
+    first, last = contest.base.scores, contest.last.scores
     if not contest.challengers or first is None or last is None or contest.data is None:
         return [], []
     before, after = by_query(first, contest.headline), by_query(last, contest.headline)
@@ -51,7 +51,7 @@ def changed(contest: Contest) -> tuple[list[Case], list[Case]]:
 
 
 def _cases(contest: Contest, scores: Mapping[str, tuple[float, float]]) -> dict[str, Case]:
-    first, last, data = contest.base.scores, contest.contenders[-1].scores, contest.data
+    first, last, data = contest.base.scores, contest.last.scores, contest.data
     if first is None or last is None or data is None:
         return {}
     earlier, later = (rankings(folder, contest.headline, scores) for folder in (first, last))
@@ -90,8 +90,8 @@ def cases(contests: Sequence[Contest]) -> Markup:
 
 
 def _shown(contest: Contest, won: Sequence[Case], lost: Sequence[Case]) -> Markup:
-    first, last = contest.base.name, contest.contenders[-1].name
-    row = contest.row(contest.headline, contest.contenders[-1]) or {}
+    first, last = contest.base.name, contest.last.name
+    row = contest.row(contest.headline, contest.last) or {}
     counts = ""
     if row.get("won") is not None:
         counts = (

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from embedrun.record import RunRecord
+from embedrun_plugins import roles
 
 Row = Mapping[str, Any]
 
@@ -48,12 +49,15 @@ class Contender:
     size: int | None
     """Dimensions of its full vectors, where they are known."""
     role: str
-    """Which of its run's models it is: base, tuned or merged."""
+    """Which of its run's models it is: base, tuned, merged, or one of those to compare with."""
 
 
 @dataclass(frozen=True)
 class Contest:
-    """The models that one evaluator scored; the first is what the others are compared with."""
+    """The models that one evaluator scored; the first is what the others are compared with.
+
+    Rivals are models of `compare_with`: the last of the others is compared with each.
+    """
 
     name: str
     headlines: tuple[str, ...]
@@ -62,6 +66,7 @@ class Contest:
     data: Path | None
     """The retrieval set that they were judged by, where the store still holds it."""
     split: str | None = None
+    rivals: tuple[Contender, ...] = ()
 
     @property
     def base(self) -> Contender:
@@ -72,12 +77,19 @@ class Contest:
         return self.contenders[1:]
 
     @property
+    def last(self) -> Contender:
+        return self.contenders[-1]
+
+    @property
     def headline(self) -> str:
         return self.headlines[0]
 
-    def row(self, metric: str, contender: Contender) -> Row | None:
-        """Return how a model differs from the first one by a metric."""
-        found = (row for row in self.rows if row.get("metric") == metric and row.get("role") == contender.name)
+    def row(self, metric: str, contender: Contender, against: Contender | None = None) -> Row | None:
+        """Return how a model differs by a metric from another, by default the first."""
+        base = (against or self.base).name
+        wanted = (metric, contender.name, base)
+        # Rows of older runs do not say what they are against: the base.
+        found = (row for row in self.rows if (row["metric"], row["role"], row.get("against", "base")) == wanted)
         return next(found, None)
 
     def sizes(self) -> list[tuple[int | None, str]]:
@@ -109,16 +121,19 @@ def of_run(run: RunRecord) -> list[Contest]:
     splits = dict(_splits(lock))
     contests = []
     for name, by_role in run.scores.items():
-        contenders = tuple(
-            Contender(role, metrics, run.artifact(f"evaluator.{name}.{role}"), size, role)
-            for role, metrics in by_role.items()
-            if metrics
+        scored = {role: metrics for role, metrics in by_role.items() if metrics}
+        contenders, rivals = (
+            tuple(
+                Contender(role, scored[role], run.artifact(f"evaluator.{name}.{role}"), size if own else None, role)
+                for role in chosen
+            )
+            for own, chosen in ((True, roles.own(scored)), (False, roles.rivals(scored)))
         )
         if contenders:
             known = contenders[0].metrics
             shown = tuple(m for m in run.data.get("headlines", {}).get(name, ()) if m in known) or tuple(known)
             rows = tuple(run.data.get("comparisons", {}).get(name, ()))
-            contests.append(Contest(name, shown, contenders, rows, data, splits.get(name)))
+            contests.append(Contest(name, shown, contenders, rows, data, splits.get(name), rivals))
     return contests
 
 

@@ -15,6 +15,10 @@ LIGHT = {
     "base": "#667281",
     "tuned": "#1763c6",
     "merged": "#a94b06",
+    "rival-1": "#7a3fb0",
+    "rival-2": "#00736b",
+    "rival-3": "#b0226e",
+    "rival-4": "#6b6100",
     "good": "#12703a",
     "bad": "#b3261e",
     "unsure": "#7c5700",
@@ -30,12 +34,18 @@ DARK = {
     "base": "#9ba7b4",
     "tuned": "#79b0ff",
     "merged": "#f2a45f",
+    "rival-1": "#c79bf2",
+    "rival-2": "#5fd0c5",
+    "rival-3": "#f593c1",
+    "rival-4": "#cfc35a",
     "good": "#68d391",
     "bad": "#ff958c",
     "unsure": "#e6bd57",
 }
 SERIES = ("base", "tuned", "merged")
 """Colours of a plot's lines and points, in order."""
+RIVALS = ("rival-1", "rival-2", "rival-3", "rival-4")
+"""Colours of the models to compare with, in order, then again from the first."""
 
 
 def variables(colours: Mapping[str, str]) -> str:

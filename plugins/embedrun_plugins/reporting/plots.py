@@ -27,7 +27,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Range:
-    """A row of a plot of intervals: the first model's value, another's, and where the other's may truly lie."""
+    """A row of a plot of intervals: one model's value, another's, and where the other's may truly lie."""
 
     label: str
     base: float
@@ -36,6 +36,7 @@ class Range:
     high: float | None
     colour: str
     told: str
+    base_colour: str = "base"
 
 
 def figure(name: str, title: str, told: str, drawing: Content, height: float, legend: Content = None) -> Markup:
@@ -104,7 +105,7 @@ def _range(row: Range, x: Scale, top: float) -> Iterator[Markup]:
     yield _stroke(x(row.base), y, x(row.model), y, "span")
     if row.low is not None and row.high is not None:
         yield _stroke(x(row.low), y, x(row.high), y, f"whisker {row.colour}")
-    yield element("circle", cx=_percent(x(row.base)), cy=y, r=5, class_="point base")
+    yield element("circle", cx=_percent(x(row.base)), cy=y, r=5, class_=f"point {row.base_colour}")
     yield element("circle", cx=_percent(x(row.model)), cy=y, r=5.5, class_=f"point {row.colour}")
 
 

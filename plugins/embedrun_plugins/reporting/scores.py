@@ -1,15 +1,16 @@
-"""Base against tuned, as a plot with intervals and as tables."""
+"""Base against tuned, and that against other models, as a plot with intervals and as tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import cycle
 
 from embedrun_plugins.reporting.contests import Contender, Contest, parted, spoken
 from embedrun_plugins.reporting.markup import Content, Markup
-from embedrun_plugins.reporting.palette import SERIES
+from embedrun_plugins.reporting.palette import RIVALS, SERIES
 from embedrun_plugins.reporting.plots import Range, intervals
 from embedrun_plugins.reporting.tables import folded, section, table
-from embedrun_plugins.reporting.wording import NOTHING, figure, interval, signed
+from embedrun_plugins.reporting.wording import NOTHING, figure, interval, signed, title
 
 _MOST_ROWS = 12
 """Rows of a plot; a longer one would not be read."""
@@ -19,10 +20,12 @@ def scores(contests: Sequence[Contest]) -> Markup:
     """Return each evaluator's plot and table."""
     found: list[Content] = []
     for number, contest in enumerate(contests, start=1):
-        rows = list(_ranges(contest))[:_MOST_ROWS]
+        rows = [*list(_ranges(contest))[:_MOST_ROWS], *_rival_ranges(contest)]
         if rows:
             found.append(_plot(contest, rows, f"scores-{number}"))
         found.append(_table(contest, contest.shown(), f"Scores of {contest.name}"))
+        if contest.rivals:
+            found.append(_rivals_table(contest))
         others = [metric for metric in contest.base.metrics if metric not in contest.shown()]
         if others:
             count = f"All {len(contest.base.metrics)} metrics of {contest.name}"
@@ -43,13 +46,26 @@ def _ranges(contest: Contest) -> Iterator[Range]:
                 yield _range(contest, metric, contender, colour)
 
 
-def _range(contest: Contest, metric: str, contender: Contender, colour: str) -> Range:
-    """Lay the interval of the difference around the model's value: where it holds the base's, nobody can tell."""
-    row = contest.row(metric, contender) or {}
-    base, own = contest.base.metrics[metric], contender.metrics[metric]
+def _rival_ranges(contest: Contest) -> Iterator[Range]:
+    """Return the last model against each rival, by the headline."""
+    own = SERIES[min(len(contest.contenders), len(SERIES)) - 1]
+    for rival, colour in zip(contest.rivals, cycle(RIVALS), strict=False):
+        if contest.headline in rival.metrics:
+            yield _range(contest, contest.headline, contest.last, own, (rival, colour))
+
+
+def _range(
+    contest: Contest, metric: str, contender: Contender, colour: str, rival: tuple[Contender, str] | None = None
+) -> Range:
+    """Lay the interval of the difference around the other's value: where it holds that, nobody can tell."""
+    other, other_colour = rival or (contest.base, SERIES[0])
+    row = contest.row(metric, contender, other) or {}
+    base, own = other.metrics[metric], contender.metrics[metric]
     low, high = ((base + row[end]) if row.get(end) is not None else None for end in ("low", "high"))
     label = _label(contest, metric) + (f", {contender.name}" if len(contest.challengers) > 1 else "")
-    return Range(label, base, own, low, high, colour, f"{figure(base)} → {figure(own)}")
+    if rival:
+        label = f"{spoken(metric)}, {contender.name} against {other.name}"
+    return Range(label, base, own, low, high, colour, f"{figure(base)} → {figure(own)}", other_colour)
 
 
 def _label(contest: Contest, metric: str) -> str:
@@ -64,26 +80,41 @@ def _plot(contest: Contest, rows: Sequence[Range], name: str) -> Markup:
     what = spoken(contest.headline) if len(contest.sizes()) > 1 else contest.name.replace("_", " ")
     told = "; ".join(f"{row.label}: {row.told}" for row in rows) + ". The same figures are in the table below."
     keys = list(zip(models, SERIES, strict=False))
+    keys += [(rival.name, colour) for rival, colour in zip(contest.rivals, cycle(RIVALS), strict=False)]
     known = any(row.low is not None for row in rows)
-    bar = [("95% interval of the difference", f"whisker {SERIES[1]}")] if known else []
-    return intervals(name, f"{what}: {' and '.join(models)}", told, rows, keys + bar)
+    bar = [("95% interval of the difference", f"whisker {rows[0].colour}")] if known else []
+    return intervals(name, f"{what}: {' and '.join(label for label, _ in keys)}", told, rows, keys + bar)
+
+
+_COMPARED = ("difference", "95% interval", "verdict", "won / lost")
 
 
 def _table(contest: Contest, metrics: Sequence[str], caption: str) -> Markup:
-    names = [contender.name for contender in contest.contenders]
-    last = contest.contenders[-1]
-    compared = ["difference", "95% interval", "verdict", "won / lost"] if contest.challengers else []
-    rows = [_row(contest, metric, last) for metric in metrics]
-    return table(caption, ["metric", *names, *compared], rows)
+    names = [contender.name for contender in (*contest.contenders, *contest.rivals)]
+    rows = []
+    for metric in metrics:
+        values = [figure(contender.metrics.get(metric), 4) for contender in (*contest.contenders, *contest.rivals)]
+        rows.append([_named(metric), *values, *(_compared(contest, metric) if contest.challengers else ())])
+    return table(caption, ["metric", *names, *(_COMPARED if contest.challengers else ())], rows)
 
 
-def _row(contest: Contest, metric: str, last: Contender) -> list[str]:
+def _rivals_table(contest: Contest) -> Markup:
+    """Return how the last model differs from each rival."""
+    last = contest.last
+    rows = []
+    for rival in contest.rivals:
+        for metric in (metric for metric in contest.headlines if metric in rival.metrics):
+            values = [figure(model.metrics.get(metric), 4) for model in (rival, last)]
+            rows.append([f"{_named(metric)}, {rival.name}", *values, *_compared(contest, metric, rival)])
+    return table(f"{title(last.name)} against other models", ["metric, model", "model", last.name, *_COMPARED], rows)
+
+
+def _named(metric: str) -> str:
     size, _ = parted(metric)
-    named = spoken(metric) + (f" at {size}" if size else "")
-    values = [figure(contender.metrics.get(metric), 4) for contender in contest.contenders]
-    if not contest.challengers:
-        return [named, *values]
-    row = contest.row(metric, last) or {}
+    return spoken(metric) + (f" at {size}" if size else "")
+
+
+def _compared(contest: Contest, metric: str, rival: Contender | None = None) -> list[str]:
+    row = contest.row(metric, contest.last, rival) or {}
     won = f"{row['won']:,} / {row['lost']:,}" if row.get("won") is not None else NOTHING
-    known = [interval(row) or NOTHING, str(row.get("verdict") or NOTHING), won]
-    return [named, *values, signed(row.get("difference"), 4), *known]
+    return [signed(row.get("difference"), 4), interval(row) or NOTHING, str(row.get("verdict") or NOTHING), won]

@@ -33,7 +33,7 @@ def storage(contests: Sequence[Contest]) -> Markup:
 
 def _smallest(contest: Contest, sizes: Sequence[tuple[int, str]]) -> Markup | None:
     """Say how small the last model's vectors can be and still score at least what the first scores at full size."""
-    last, full = contest.contenders[-1], contest.base.metrics[contest.sizes()[0][1]]
+    last, full = contest.last, contest.base.metrics[contest.sizes()[0][1]]
     enough = [(size, metric) for size, metric in sizes if last.metrics.get(metric, -1.0) >= full]
     if not enough or not contest.challengers:
         return None

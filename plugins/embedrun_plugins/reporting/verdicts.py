@@ -55,6 +55,9 @@ def _verdicts(contest: Contest) -> Iterator[Markup]:
                 yield _item(kind, sentence)
         if not contest.challengers:
             yield element("li", element("p", alone(contest, size, metric)), class_="plain")
+    for rival in contest.rivals:
+        kind, sentence = verdict(contest, None, contest.headline, contest.last, rival)
+        yield _item(kind, sentence)
 
 
 def _item(kind: str, sentence: str) -> Markup:

@@ -52,11 +52,17 @@ def title(name: str) -> str:
     return f"{name[:1].upper()}{name[1:]}"
 
 
-def verdict(contest: Contest, size: int | None, metric: str, contender: Contender) -> tuple[str, str]:
-    """Return a word (better, worse, can't tell, the same, no verdict) for a model at a size, and a sentence."""
-    row = contest.row(metric, contender) or {}
-    base, own = contest.base.metrics.get(metric), contender.metrics.get(metric)
-    name, other, what = title(contender.name), contest.base.name, f"{spoken(metric)}{contest.at(size)}"
+def verdict(
+    contest: Contest, size: int | None, metric: str, contender: Contender, rival: Contender | None = None
+) -> tuple[str, str]:
+    """Return a word (better, worse, can't tell, the same, no verdict) for a model at a size, and a sentence.
+
+    It is compared with the first model, or with a rival, whose vectors have a size of their own.
+    """
+    row = contest.row(metric, contender, rival) or {}
+    base, own = (rival or contest.base).metrics.get(metric), contender.metrics.get(metric)
+    name, other = title(contender.name), (rival or contest.base).name
+    what = f"{spoken(metric)}{'' if rival else contest.at(size)}"
     figures = f"{what} is {figure(own)} against {figure(base)}"
     change = signed(row.get("difference"))
     found = row.get("verdict")

@@ -79,15 +79,10 @@ def test_a_run_of_one_model_has_nothing_to_be_better_than(scores):
     assert not unmet(scores, {"metric": "ndcg@10", "better_than": "base/dim_128_ndcg@10"})
 
 
-def test_unknown_metrics_and_models_are_faults_before_anything_runs():
-    limits = [
-        {"metric": "ndgc@10", "min": 0.5},
-        {"metric": "mrr@10", "better_than": "bases"},
-        {"metric": "mrr@10", "better_than": "base/dim_64_mrr@10"},
-    ]
+def test_unknown_metrics_are_faults_before_anything_runs():
+    limits = [{"metric": "ndgc@10", "min": 0.5}, {"metric": "mrr@10", "better_than": "base/dim_64_mrr@10"}]
     assert list(InformationRetrieval(dimensions=(128,), require=limits).faults()) == [
         "require: no metric 'ndgc@10' is measured; did you mean 'ndcg@10'?",
-        "require: no model 'bases' is scored; did you mean 'base'?",
         "require: no metric 'dim_64_mrr@10' is measured; did you mean 'dim_128_mrr@10'?",
     ]
 
@@ -95,3 +90,32 @@ def test_unknown_metrics_and_models_are_faults_before_anything_runs():
 def test_a_limit_without_a_bound_is_refused():
     with pytest.raises(ValidationError, match="limits nothing: give it min, max, better_than or not_worse_than"):
         InformationRetrieval(require=[{"metric": "ndcg@10"}])
+
+
+RECIPE = """
+model: ./model
+source: {type: pairs, path: pairs.jsonl, split: test}
+evaluator: {type: hit_rate, require: [{metric: hit_rate@5, better_than: titann}]}
+compare_with: {type: sentence_transformers, model: ./model, name: titan}
+"""
+
+
+def test_a_model_that_the_recipe_does_not_have_is_refused_before_anything_runs(project):
+    project.write("pairs.jsonl", '{"query": "who?", "positive": "me"}\n')
+    project.write("model/config.json", "{}")
+    project.write("demo.yaml", RECIPE)
+    refused = project.run("check", "demo.yaml")
+    assert refused.code == 2
+    assert "evaluator.0.require: no model 'titann' is scored; did you mean 'titan'?" in refused.err
+    project.write("demo.yaml", RECIPE.replace("titann", "titan"))
+    assert "titan" not in project.run("check", "demo.yaml").err
+
+
+def test_a_rival_is_compared_with_the_last_model(scores, tmp_path):
+    scores["titan"] = scored(tmp_path / "titan", **{"ndcg@10": 0.7, "mrr@10": 0.9})
+    comparison = Comparison.write(tmp_path / "comparison", compare(scores, seed=7))
+    assert not unmet(scores, {"metric": "ndcg@10", "better_than": "titan"}, comparison=comparison)
+    (worse,) = unmet(scores, {"metric": "mrr@10", "not_worse_than": "titan"}, comparison=comparison)
+    assert worse.startswith("mrr@10 of tuned must be not worse than mrr@10 of titan, but is worse: -0.5")
+    (lacking,) = unmet(scores, {"metric": "dim_128_ndcg@10", "better_than": "titan"}, comparison=comparison)
+    assert lacking.endswith("of titan, but titan was not scored by it: its vectors are shorter")

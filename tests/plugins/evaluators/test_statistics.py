@@ -144,3 +144,23 @@ def test_metrics_scored_on_different_numbers_of_queries_are_each_resampled(tmp_p
     rows = {row["metric"]: row for row in compare({"base": base, "tuned": tuned}, seed=3)}
     assert [rows[name]["queries"] for name in "abc"] == [50, 90, 50]
     assert rows["a"]["low"] == rows["c"]["low"] == pytest.approx(paired(*short, seed=3).low)
+
+
+def test_the_last_model_is_compared_with_each_rival(tmp_path):
+    def model(role, shift):
+        found = drawn(7, shift)[0]
+        return scores(tmp_path / role, {"ndcg@10": float(np.mean(list(found.values())))}, {"ndcg@10": found})
+
+    given = {role: model(role, shift) for role, shift in {"base": 0, "tuned": 0.1, "merged": 0.2, "titan": 0.1}.items()}
+    given["other"] = scores(tmp_path / "other", {"mrr@10": 0.5})
+    rows = compare(given, seed=9)
+    assert [(row["role"], row["against"]) for row in rows] == [
+        ("tuned", "base"),
+        ("merged", "base"),
+        ("merged", "titan"),
+    ]
+    against_titan = paired(given["merged"].per_query["ndcg@10"], given["titan"].per_query["ndcg@10"], seed=9)
+    assert (rows[2]["low"], rows[2]["verdict"]) == (pytest.approx(against_titan.low), "better")
+    assert rows[2]["base"] == given["titan"].metrics["ndcg@10"]
+    alone = compare({role: given[role] for role in ("base", "titan")}, seed=9)
+    assert [(row["role"], row["against"], row["verdict"]) for row in alone] == [("base", "titan", "worse")]

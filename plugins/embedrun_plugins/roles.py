@@ -1,0 +1,23 @@
+"""The models of a run by role: its own, in the order in which they come to be, and those that it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from embedrun.stages import ROLES
+
+
+def own(roles: Iterable[str]) -> list[str]:
+    """Return the run's own models, base first."""
+    given = set(roles)
+    return [role for role in ROLES if role in given]
+
+
+def rivals(roles: Iterable[str]) -> list[str]:
+    """Return the models of `compare_with`, in the order given."""
+    return [role for role in roles if role not in ROLES]
+
+
+def last(roles: Iterable[str]) -> str:
+    """Name the model that the run ends with: merged, else tuned, else base."""
+    return own(roles)[-1]
