@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +31,24 @@ class Answers:
 
     def get(self, request: Mapping[str, Any]) -> Any | None:
         """Return the answer to an equal request, or None. A request is JSON: service, model, texts and parameters."""
+        return self.get_all([request])[0]
+
+    def get_all(self, requests: Iterable[Mapping[str, Any]]) -> list[Any | None]:
+        """Return the answers to many requests in their order, None where there is none."""
+        wanted = "SELECT answer FROM answers WHERE request = ?"
         with self._open() as database:
-            found = database.execute(
-                "SELECT answer FROM answers WHERE request = ?", (value_digest(request),)
-            ).fetchone()
-        return None if found is None else json.loads(found[0])
+            found = [database.execute(wanted, (value_digest(request),)).fetchone() for request in requests]
+        return [None if row is None else json.loads(row[0]) for row in found]
 
     def keep(self, request: Mapping[str, Any], answer: Any) -> None:
         """Keep an answer (JSON, not None); an earlier one to an equal request is replaced."""
-        row = (value_digest(request), json.dumps(answer, ensure_ascii=False))
+        self.keep_all([(request, answer)])
+
+    def keep_all(self, answered: Iterable[tuple[Mapping[str, Any], Any]]) -> None:
+        """Keep many answers, all or none."""
+        rows = [(value_digest(request), json.dumps(answer, ensure_ascii=False)) for request, answer in answered]
         with self._open() as database:
-            database.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", row)
+            database.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?)", rows)
 
     def _open(self) -> _Closing:
         return _Closing(self.file)

@@ -47,11 +47,14 @@ def commit_of(name: str, revision: str | None, *, offline: bool) -> str | None:
     return _found(name, revision, offline=offline).choice.revision
 
 
-def folder_of(name: str, revision: str | None = None, *, offline: bool) -> Path:
-    """Return a model's folder, downloading it where it is not here. Raises UserError where that cannot be."""
-    return models.fetch(_found(name, revision, offline=offline), offline=offline)
+def folder_of(name: str, revision: str | None = None, *, offline: bool, trust_remote_code: bool = False) -> Path:
+    """Return a model's folder, downloading it where it is not here, its Python code only where that is trusted.
+
+    Raises UserError where that cannot be.
+    """
+    return models.fetch(_found(name, revision, offline=offline, trusted=trust_remote_code), offline=offline)
 
 
-def _found(name: str, revision: str | None, *, offline: bool) -> models.Base:
-    choice = ModelChoice(id=name, revision=revision)
+def _found(name: str, revision: str | None, *, offline: bool, trusted: bool = False) -> models.Base:
+    choice = ModelChoice(id=name, revision=revision, trust_remote_code=trusted)
     return models.find(choice, Registry(), FileDigests(Path("none")), folder=Path.cwd(), offline=offline)

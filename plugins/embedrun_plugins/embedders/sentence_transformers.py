@@ -1,0 +1,45 @@
+"""Another model, loaded here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from embedrun.artifacts import Encoder, Model
+from embedrun.context import Context, Resolver
+from embedrun.contract import ModelSettings
+from embedrun.stages import Embedder, Stage
+from embedrun_plugins.other_models import ModelName, commit_of, files_of, folder_of, missing_folder
+
+
+class SentenceTransformers(Embedder, ModelSettings):
+    """Another sentence-transformers model, or a plain checkpoint, with an embedding contract of its own.
+
+    Its prompts, length, pooling and so on are those saved with it unless they are given here; nothing is taken from
+    the recipe's `model`.
+    """
+
+    type: Literal["sentence_transformers"] = "sentence_transformers"
+    model: ModelName
+    """The model: a folder (from the recipe's, or the current one), or a hub id."""
+    revision: str | None = None
+    """Branch, tag or commit of a model on the hub; a run fixes it to a commit."""
+
+    def inputs(self) -> Iterable[Path]:
+        return files_of(self.model)
+
+    def faults(self) -> Iterable[str]:
+        if missing := missing_folder(self.model):
+            yield f"model: {missing}"
+        if self.revision and files_of(self.model):
+            yield f"revision: {self.model} is a folder, which has none"
+
+    def resolve(self, resolver: Resolver) -> Stage:
+        commit = commit_of(self.model, self.revision, offline=resolver.offline)
+        return self if commit == self.revision else self.model_copy(update={"revision": commit})
+
+    def connect(self, ctx: Context) -> Encoder:
+        folder = folder_of(self.model, self.revision, offline=ctx.offline, trust_remote_code=self.trust_remote_code)
+        settings = ModelSettings.model_validate(self.model_dump(include=set(ModelSettings.model_fields)))
+        return Model(folder, settings).load(ctx.device)
