@@ -123,39 +123,36 @@ class Groups:
     sizes: array[int]
 
 
-def hold_out(holdout: Holdout, groups: Groups, row_splits: array[int], *, seed: int) -> None:
+def hold_out(holdout: Holdout, groups: Groups, row_splits: array[int], *, seed: int, unit: str | None = None) -> None:
     """Move whole groups of rows to test and dev, changing `row_splits` (an index into SPLITS for each row) in place.
 
-    Raises DataError where so much cannot be held out.
+    `unit` is what messages call what is counted; by default queries, or rows where rows are held out. Raises DataError
+    where so much cannot be held out.
     """
     order = [group for group, size in enumerate(groups.sizes) if size]
     random.Random(seed).shuffle(order)  # noqa: S311  # no secret depends on it
     total = sum(groups.sizes)
+    unit = unit or ("rows" if holdout.by == "row" else "queries")
     targets: dict[Split, int] = {"test": _target(holdout.test, total), "dev": _target(holdout.dev, total)}
     if sum(targets.values()) >= total:
         raise DataError(
-            f"holdout: {sum(targets.values())} of {total} {_unit(holdout)} cannot be held out; "
-            "some must be left to train on"
+            f"holdout: {sum(targets.values())} of {total} {unit} cannot be held out; some must be left to train on"
         )
     moved = array("b", bytes(len(groups.sizes)))
     for split, target in targets.items():
-        order = _take(order, groups.sizes, target, moved, split)
+        order = _take(order, groups.sizes, target, moved, split, unit)
     if not order:
-        raise DataError("holdout: nothing is left to train on, since queries that share passages stay together")
+        raise DataError(f"holdout: nothing is left to train on, since {unit} that share or repeat a text stay together")
     for row, group in enumerate(groups.of_row):
         if group >= 0 and moved[group]:
             row_splits[row] = moved[group]
-
-
-def _unit(holdout: Holdout) -> str:
-    return "rows" if holdout.by == "row" else "queries"
 
 
 def _target(asked: float, total: int) -> int:
     return max(1, round(asked * total)) if 0 < asked < 1 else int(asked)
 
 
-def _take(order: list[int], sizes: array[int], target: int, moved: array[int], split: Split) -> list[int]:
+def _take(order: list[int], sizes: array[int], target: int, moved: array[int], split: Split, unit: str) -> list[int]:
     """Mark whole groups, in order, as long as they fit; return the others."""
     left: list[int] = []
     missing = target
@@ -168,8 +165,8 @@ def _take(order: list[int], sizes: array[int], target: int, moved: array[int], s
     if missing == target > 0:
         smallest = min(sizes[group] for group in left) if left else 0
         raise DataError(
-            f"holdout.{split}: {target} queries cannot be held out: queries that share passages stay together, and "
-            f"the smallest such group has {smallest}; hold out more, or split by row and accept the leak (by: row)"
+            f"holdout.{split}: {target} {unit} cannot be held out: {unit} that share or repeat a text stay together, "
+            f"and the smallest such group has {smallest}; hold out more, or split by row and accept the leak (by: row)"
         )
     return left
 
