@@ -87,14 +87,11 @@ def explained(service: str, *, model: str | None = None) -> Iterator[None]:
     code of the cause.
     """
     from botocore.exceptions import BotoCoreError, ClientError
-    from botocore.parsers import ResponseParserError
 
     try:
         yield
     except ClientError as error:
         raise _answered(service, model, error) from error
-    except ResponseParserError as error:
-        raise StageError(f"{service}: what answers there does not speak like AWS: {error}") from error
     except BotoCoreError as error:
         raise _unanswered(service, error) from error
 

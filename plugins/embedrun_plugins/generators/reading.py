@@ -9,6 +9,9 @@ from embedrun_plugins.generators import replies, screening
 from embedrun_plugins.generators.questions import same_key
 from embedrun_plugins.generators.service import Reply
 
+_COUNTED_AS = {"meta_question": "meta_questions", "refusal": "refusals", "not_a_question": "no_questions"}
+_COUNTED = ("declined", "duplicates", "unreadable", *_COUNTED_AS.values())
+
 
 @dataclass
 class Reader:
@@ -16,7 +19,7 @@ class Reader:
 
     wanted: int
     keep_meta_questions: bool
-    tally: Counter[str] = field(default_factory=Counter)
+    tally: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(_COUNTED, 0)))
 
     def read(self, reply: Reply | None, *, last: bool) -> list[str] | None:
         """Return the questions of a reply, none where it failed or was refused.
@@ -50,6 +53,3 @@ class Reader:
             else:
                 self.tally[_COUNTED_AS[verdict]] += 1
         return list(kept.values())[: self.wanted]
-
-
-_COUNTED_AS = {"meta_question": "meta_questions", "refusal": "refusals", "not_a_question": "no_questions"}
