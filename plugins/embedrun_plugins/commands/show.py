@@ -49,7 +49,8 @@ def _show(record: RunRecord) -> None:
 def _export(record: RunRecord, file: Path | None) -> None:
     without = export_flag(record, file)
     if without:
-        print(f"warning: {without} questions have no negatives, without which FlagEmbedding fails", file=sys.stderr)
+        told = f"warning: questions without negatives: {without}; FlagEmbedding fails on them"
+        print(f"{told}, unless its train_group_size is 1", file=sys.stderr)
 
 
 SHOW = Command("show", "Show a run: its stages, its scores, its model, what it trains on.", configure, run)

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from embedrun.artifacts import Model, RetrievalSet
 from embedrun.context import Unkeyed
+from embedrun.errors import UserError
 from embedrun.stages import Trainer
 from embedrun_plugins.losses.ranking import InfoNce
 from embedrun_plugins.trainers import checks
@@ -135,9 +136,11 @@ class FlagEmbedding(Trainer):
 
     def run(self, ctx: Context, data: RetrievalSet, model: Model, loss: Loss, dev: Evaluator | None) -> Model:
         del dev
+        if not isinstance(loss, InfoNce):
+            raise UserError(f"trainer: {self.refuses(loss)}")
         from embedrun_plugins.trainers.flag.training import Training
 
-        return Training(self, ctx, data, model, loss if isinstance(loss, InfoNce) else InfoNce()).run()
+        return Training(self, ctx, data, model, loss).run()
 
     def refuses(self, loss: Loss) -> str | None:
         if isinstance(loss, InfoNce):

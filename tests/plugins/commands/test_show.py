@@ -72,7 +72,7 @@ def test_an_exported_file_is_read_back_as_the_same_set(exported, project, tmp_pa
 def test_questions_without_negatives_are_told(exported):
     shown = exported([*ROWS, {"query": "where is the river?", "pos": ["in room 3"], "neg": []}])
     assert json.loads(shown.out.splitlines()[-1])["neg"] == []
-    assert "1 questions have no negatives" in shown.err
+    assert "questions without negatives: 1;" in shown.err
 
 
 def test_nothing_is_overwritten(exported, project):

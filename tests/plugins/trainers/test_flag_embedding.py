@@ -123,7 +123,9 @@ def model(tmp_path_factory) -> Model:
 def trained(tmp_path_factory, data, model):
     """One training, from start to end."""
     folder = tmp_path_factory.mktemp("trained")
-    made, said = fit(folder, data, model)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("HF_TOKEN", "hf_secret")
+        made, said = fit(folder, data, model)
     return made, said, folder
 
 
@@ -149,6 +151,12 @@ def test_the_saved_model_makes_flagembeddings_own_vectors(trained):
         own = torch.from_numpy(encode(job["samples"][role]))
         assert len(own) == 4
         torch.testing.assert_close(own, theirs[role], atol=1e-5, rtol=0)
+
+
+def test_no_token_is_in_what_a_training_leaves(trained):
+    _, _, folder = trained
+    assert "Training/evaluation parameters" in (folder / "state/flag_embedding.log").read_text("utf-8")
+    assert not [name for name, path in folder_files(folder).items() if b"hf_secret" in path.read_bytes()]
 
 
 def test_it_says_what_it_did(trained):

@@ -27,10 +27,16 @@ def job(training: Training, encoding: Encoding, samples: Mapping[Role, list[str]
     """Return what the processes are told."""
     options, settings = training.options, training.model.settings
     return Job(
-        model={"model_name_or_path": str(encoding.folder), "trust_remote_code": settings.trust_remote_code},
+        model={
+            "model_name_or_path": str(encoding.folder),
+            "trust_remote_code": settings.trust_remote_code,
+            # By default HF_TOKEN, which FlagEmbedding would write to its log.
+            "token": None,
+        },
         data=_data(training, encoding),
         training=_of_options(options) | _of_run(training, encoding),
         normalize=encoding.normalize,
+        max_length=encoding.max_length,
         attention=settings.attention,
         dropout=options.dropout,
         save_min_seconds=options.save_min_seconds,

@@ -17,6 +17,8 @@ class Job:
     training: dict[str, Any]
     normalize: bool
     """Whether the model's own vectors are normalised."""
+    max_length: int | None = None
+    """Tokens that the model itself reads of a text."""
     attention: str | None = None
     dropout: float | None = None
     save_min_seconds: float = 60.0

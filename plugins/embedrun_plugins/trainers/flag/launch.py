@@ -24,6 +24,9 @@ _SHOWN = 8
 _OF_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _OUT_OF_MEMORY = ("OutOfMemoryError", "CUDA out of memory", "can't allocate memory", "exitcode  : -9")
 
+OnEvent = Callable[[str, Mapping[str, Any]], None]
+"""Told an event's name and its values."""
+
 
 @dataclass(frozen=True)
 class Launch:
@@ -34,15 +37,12 @@ class Launch:
     processes: int
     offline: bool
 
-    def run(self, on_event: Callable[[str, Mapping[str, Any]], None]) -> None:
+    def run(self, on_event: OnEvent) -> None:
         """Run the job, passing on what it tells. Raises StageError where it fails."""
-        folder = self.job.parent
-        log = folder / "flag_embedding.log"
-        last: deque[str] = deque(maxlen=_SHOWN)
-        failures: list[str] = []
+        log = self.job.parent / "flag_embedding.log"
         started = subprocess.Popen(  # noqa: S603 - no shell, our own words
             self._command(),
-            cwd=folder,
+            cwd=self.job.parent,
             env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -52,24 +52,12 @@ class Launch:
             start_new_session=True,
         )
         try:
-            with log.open("a", encoding="utf-8") as kept:
-                for line in started.stdout or ():
-                    event = told(line)
-                    if event is None and line.strip():
-                        kept.write(line)
-                        kept.flush()
-                        last.append(line.rstrip())
-                    elif event is None:
-                        continue
-                    elif event["event"] == "error":
-                        failures.append(f"{event['type']}: {event['message']}")
-                    else:
-                        on_event(event.pop("event"), event)
+            failures, last = _listen(started, log, on_event)
             code = started.wait()
         finally:
             _end(started)
         if code:
-            raise _failure(failures, list(last), log)
+            raise _failure(failures, last, log)
 
     def _command(self) -> list[str]:
         torchrun = ["-m", "embedrun_plugins.trainers.flag.torchrun", "--standalone", "--local-addr=127.0.0.1"]
@@ -82,6 +70,25 @@ class Launch:
         own.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.processes)))
         own.setdefault("TOKENIZERS_PARALLELISM", "true" if self.processes == 1 else "false")
         return own | ({"HF_HUB_OFFLINE": "1"} if self.offline else {})
+
+
+def _listen(started: subprocess.Popen[str], log: Path, on_event: OnEvent) -> tuple[list[str], list[str]]:
+    """Pass on what is told until the end, and keep the rest; return the errors and the log's last lines."""
+    failures: list[str] = []
+    last: deque[str] = deque(maxlen=_SHOWN)
+    with log.open("a", encoding="utf-8") as kept:
+        for line in started.stdout or ():
+            event = told(line)
+            if event is None:
+                if line.strip():
+                    kept.write(line)
+                    kept.flush()
+                    last.append(line.rstrip())
+            elif event["event"] == "error":
+                failures.append(f"{event['type']}: {event['message']}")
+            else:
+                on_event(event.pop("event"), event)
+    return failures, list(last)
 
 
 def _end(started: subprocess.Popen[str]) -> None:

@@ -159,7 +159,8 @@ class Runner(EncoderOnlyEmbedderRunner):  # type: ignore[misc]
         data, name = self.data_args, "query" if role == "query" else "passage"
         prompt, form = (getattr(data, f"{name}_instruction_{part}") for part in ("for_retrieval", "format"))
         texts = [form.format(prompt or "", text) for text in self.job.samples[role]]
-        features = self.tokenizer(texts, padding=True, return_tensors="pt").to(self.training_args.device)
+        limit = {"truncation": True, "max_length": self.job.max_length} if self.job.max_length else {}
+        features = self.tokenizer(texts, padding=True, return_tensors="pt", **limit).to(self.training_args.device)
         with torch.no_grad():
             return self.model.encode(features).float().cpu().contiguous()  # type: ignore[no-any-return]
 
