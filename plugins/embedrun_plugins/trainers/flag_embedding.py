@@ -43,7 +43,7 @@ _TAKEN = frozenset(
         *("output_dir", "train_data", "model_name_or_path", "seed", "data_seed", "use_cpu", "disable_tqdm"),
         *("resume_from_checkpoint", "ignore_data_skip", "save_total_limit", "save_only_model", "logging_strategy"),
         *("deepspeed", "fsdp", "fsdp_config", "push_to_hub", "remove_unused_columns", "do_train"),
-        *("eval_strategy", "load_best_model_at_end"),
+        *("eval_strategy", "load_best_model_at_end", "accelerator_config", "dataloader_persistent_workers"),
     }
 )
 """Arguments that the trainer sets itself, or that it cannot honour."""
