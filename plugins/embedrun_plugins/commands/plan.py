@@ -18,13 +18,13 @@ def run(arguments: Namespace) -> int:
     recipe = loaded(arguments)
     recipe.require()
     made = recipe.plan(settings)
-    data: RetrievalSet | None = None
+    sets: dict[str, RetrievalSet] = {}
     rows: list[dict[str, Any]] = []
     for step, key, stored in made.forecast(Store(settings.store_folder)):
         if stored and (stored.out / "corpus.jsonl").exists():
-            data = RetrievalSet(stored.out)
+            sets[step.slot] = RetrievalSet(stored.out)
         status = "cached" if stored else "to run"
-        takes = {} if stored or step.compares else step.forecast(data)
+        takes = {} if stored or step.compares else step.forecast(sets.get(step.needs.get("data", "")))
         rows.append({"slot": step.slot, "type": step.stage.type, "key": key, "status": status, "forecast": takes})
     if arguments.json:
         print(json.dumps({"model": made.base.choice.model_dump(mode="json"), "stages": rows}))

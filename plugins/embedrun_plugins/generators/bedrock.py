@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -9,7 +10,7 @@ from pydantic import Field
 
 from embedrun.context import Unkeyed
 from embedrun_plugins import aws
-from embedrun_plugins.generators.bedrock_batch import FEWEST, Batch, Batches
+from embedrun_plugins.generators.bedrock_batch import FEWEST, PRICE_SHARE, Batch, Batches
 from embedrun_plugins.generators.converse import Converse
 from embedrun_plugins.generators.interview import Interview
 from embedrun_plugins.generators.language_model import LanguageModel
@@ -58,8 +59,12 @@ class Bedrock(LanguageModel):
     def known_price(self) -> Price | None:
         return self.price or bedrock_price(self.model)
 
+    def price_share(self) -> float:
+        return PRICE_SHARE if self.batch else 1.0
+
     def stays_here(self) -> bool:
-        return self.batch is None and is_local(self.endpoint_url)
+        named = (os.environ.get(name) for name in ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_ENDPOINT_URL"))
+        return self.batch is None and is_local(self.endpoint_url or next(filter(None, named), None))
 
     def faults(self) -> Iterable[str]:
         yield from super().faults()
@@ -68,5 +73,4 @@ class Bedrock(LanguageModel):
 
     def batches(self, interview: Interview, missing: Sequence[Request]) -> None:
         if self.batch:
-            price = self.known_price()
-            Batches(self.batch, interview, self.region, self.profile, price and price.share(0.5)).answer(missing)
+            Batches(self.batch, interview, self.region, self.profile).answer(missing)

@@ -17,9 +17,10 @@ from embedrun.hashing import value_digest
 from embedrun_plugins import aws
 from embedrun_plugins.generators.converse import body_of, concerns_passage, reply_of
 from embedrun_plugins.generators.interview import Interview
-from embedrun_plugins.generators.ledger import Price
 from embedrun_plugins.generators.service import Reply, Request
 
+PRICE_SHARE = 0.5
+"""Of the price on demand that AWS charges."""
 FEWEST = 100
 MOST = 50_000
 """Records that AWS takes in one job."""
@@ -68,7 +69,6 @@ class Batches:
     interview: Interview
     region: str | None
     profile: str | None
-    price: Price | None
 
     def answer(self, missing: Sequence[Request]) -> None:
         """Submit, wait and keep the answers; what few are left without one can be asked one by one.
@@ -81,7 +81,7 @@ class Batches:
         submitted = {record for job in jobs for record in job.records}
         fresh = {key: request for key, request in unanswered.items() if key not in submitted}
         if len(fresh) >= FEWEST:
-            self.interview.ledger.require(list(unanswered.values()), self.price)
+            self.interview.ledger.require(list(unanswered.values()), PRICE_SHARE)
             jobs += [self._submit(part) for part in _parts(fresh)]
         elif not (jobs or self.interview.sent or self.interview.reused):
             raise UserError(
@@ -127,7 +127,7 @@ class Batches:
         ended = self._wait(job)
         replies = ((str(record.get("recordId")), _reply(record)) for record in self._answers(job))
         found = {key: reply for key, reply in replies if reply and key in unanswered}
-        self.interview.keep([(unanswered.pop(key), reply) for key, reply in found.items()], self.price)
+        self.interview.keep([(unanswered.pop(key), reply) for key, reply in found.items()])
         self._remember(replace(job, ended=True))
         if ended["status"] == "Failed":
             raise StageError(
@@ -203,8 +203,8 @@ def _reply(record: Mapping[str, Any]) -> Reply | None:
     """Read a record of answers; None where it failed in a way that asking again may mend."""
     if error := record.get("error"):
         message = str(error.get("errorMessage") or "")
-        return Reply(message, "declined") if concerns_passage(message) else None
+        return Reply(message, "declined", share=PRICE_SHARE) if concerns_passage(message) else None
     try:
-        return reply_of(record.get("modelOutput") or {})
+        return replace(reply_of(record.get("modelOutput") or {}), share=PRICE_SHARE)
     except StageError:
         return None

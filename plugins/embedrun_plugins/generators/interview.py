@@ -12,7 +12,7 @@ from embedrun.context import Context
 from embedrun.errors import StageError, UserError
 from embedrun.hashing import value_digest
 from embedrun_plugins.answers import Answers
-from embedrun_plugins.generators.ledger import Ledger, OverBudgetError, Price
+from embedrun_plugins.generators.ledger import Ledger, OverBudgetError
 from embedrun_plugins.generators.service import Reply, Request, Service
 
 _IN_A_ROW = 10
@@ -69,12 +69,12 @@ class Interview:
             ) from error
         return [self._replies.get(value_digest(request)) for request in requests]
 
-    def keep(self, replies: Sequence[tuple[Request, Reply]], price: Price | None) -> None:
-        """Keep replies that came together, at a price of their own."""
+    def keep(self, replies: Sequence[tuple[Request, Reply]]) -> None:
+        """Keep replies that came together."""
         self.answers.keep_all([(request, reply.kept) for request, reply in replies])
         for request, reply in replies:
             self._replies[value_digest(request)] = reply
-            self.ledger.count(reply, price)
+            self.ledger.count(reply)
         self.sent += len(replies)
 
     def _missing(self, requests: Sequence[Request]) -> list[Request]:

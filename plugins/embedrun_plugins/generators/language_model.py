@@ -56,7 +56,7 @@ class LanguageModel(Generator):
     keep_meta_questions: bool = False
     """Whether to keep questions that only make sense with the passage at hand ("according to the text", …)."""
     attempts: int = Field(2, ge=1, le=5)
-    """Requests for a passage at most: one whose reply holds nothing readable is asked about again."""
+    """Requests for a passage at most: one whose reply holds no usable question is asked about again."""
     max_tokens: int = Field(512, ge=16)
     """Tokens of a reply at most."""
     temperature: float | None = Field(0.7, ge=0, le=2)
@@ -92,6 +92,10 @@ class LanguageModel(Generator):
         """Return the price, as given or as listed."""
         return self.price
 
+    def price_share(self) -> float:
+        """Return the part of the price that most requests will be charged at."""
+        return 1.0
+
     def stays_here(self) -> bool:
         """Say whether the service runs on this machine."""
         return False
@@ -126,7 +130,7 @@ class LanguageModel(Generator):
         given = sum(map(likely_input_tokens, requests))
         taken = len(requests) * min(self.questions_per_passage * _LIKELY_OUTPUT, self.max_tokens)
         price = self.known_price()
-        cost = {"USD": f"about {price.of(given, taken):.2g}"} if price else {}
+        cost = {"USD": f"about {price.of(given, taken) * self.price_share():.2g}"} if price else {}
         return {"requests": len(requests), "tokens in": f"about {given:,}", "tokens out": f"about {taken:,}", **cost}
 
     def run(self, ctx: Context, data: RetrievalSet) -> RetrievalSet:
@@ -146,11 +150,10 @@ class LanguageModel(Generator):
         return made
 
     def _interview(self, ctx: Context) -> Interview:
-        budget = Budget(self.budget, self.budget_tokens, self.budget_calls)
         return Interview(
             ctx,
             Answers.of(ctx),
-            Ledger(self.known_price(), budget, self.max_tokens),
+            Ledger(self.known_price(), Budget(self.budget, self.budget_tokens, self.budget_calls), self.max_tokens),
             self.connect,
             concurrency=self.concurrency,
             max_failed=self.max_failed,
@@ -159,7 +162,7 @@ class LanguageModel(Generator):
         )
 
     def _ask(self, interview: Interview, documents: Sequence[Document], reader: Reader) -> list[list[str]]:
-        """Return the questions about each document, asking again about those whose reply cannot be read."""
+        """Return the questions about each document, asking again where none can be used."""
         examples = self._examples()
         found: dict[str, list[str]] = {document.id: [] for document in documents}
         asked = list(documents)
@@ -208,8 +211,8 @@ class LanguageModel(Generator):
             "examples": "\n".join(examples),
             "language": self.language or "",
         }
-        again = f"\n\n(Request {attempt + 1}: the last reply could not be read.)" if attempt else ""
-        return template.fill(text, values).strip() + again
+        again = f"\n\n(Request {attempt + 1}: the last reply held no question that is clear without the passage.)"
+        return template.fill(text, values).strip() + (again if attempt else "")
 
     def _cut(self, text: str) -> str:
         if len(text) <= self.max_passage_characters:

@@ -27,10 +27,6 @@ class Price(BaseModel):
     def of(self, input_tokens: int, output_tokens: int) -> float:
         return (input_tokens * self.input + output_tokens * self.output) / 1e6
 
-    def share(self, part: float) -> Price:
-        """Return a part of the price, such as half for a batch."""
-        return Price(input=self.input * part, output=self.output * part)
-
 
 BEDROCK_PRICES: Mapping[str, Price] = {
     name: Price(input=given, output=taken)
@@ -89,17 +85,17 @@ class Ledger:
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _closed: bool = False
 
-    def worst(self, request: Request, price: Price | None) -> tuple[int, float]:
+    def worst(self, request: Request) -> tuple[int, float]:
         """Return the tokens and dollars that a request can take at most."""
         given = most_input_tokens(request)
-        return given + self.most_output, price.of(given, self.most_output) if price else 0.0
+        return given + self.most_output, self.price.of(given, self.most_output) if self.price else 0.0
 
     def hold(self, request: Request) -> tuple[int, float]:
         """Set the worst case aside, waiting for requests under way where these may leave enough.
 
         Raises OverBudgetError where nothing is under way and it does not fit.
         """
-        worst = self.worst(request, self.price)
+        worst = self.worst(request)
         with self._changed:
             while reason := self._excess(*worst, 1):
                 if not self._held or self._closed:
@@ -119,28 +115,28 @@ class Ledger:
         with self._changed:
             self._held.remove(held)
             if reply:
-                self._count(reply, self.price)
+                self._count(reply)
             self._changed.notify_all()
 
-    def count(self, reply: Reply, price: Price | None = None) -> None:
-        """Count a reply that was kept, or that came in a batch at a price of its own."""
+    def count(self, reply: Reply) -> None:
+        """Count a reply that was kept, or that came in a batch."""
         with self._changed:
-            self._count(reply, price or self.price)
+            self._count(reply)
 
-    def require(self, requests: list[Request], price: Price | None) -> None:
-        """Raise OverBudgetError where the worst case of all these together does not fit."""
-        worst = [self.worst(request, price) for request in requests]
-        tokens, usd = sum(tokens for tokens, _ in worst), sum(usd for _, usd in worst)
+    def require(self, requests: list[Request], share: float) -> None:
+        """Raise OverBudgetError where the worst case of all these together, at a share of the price, does not fit."""
+        worst = [self.worst(request) for request in requests]
+        tokens, usd = sum(tokens for tokens, _ in worst), sum(usd for _, usd in worst) * share
         with self._changed:
             if reason := self._excess(tokens, usd, len(requests)):
                 raise OverBudgetError(self._refusal(reason))
 
-    def _count(self, reply: Reply, price: Price | None) -> None:
+    def _count(self, reply: Reply) -> None:
         self.calls += 1
         self.input_tokens += reply.input_tokens
         self.output_tokens += reply.output_tokens
-        if price:
-            self.usd += price.of(reply.input_tokens, reply.output_tokens)
+        if self.price:
+            self.usd += self.price.of(reply.input_tokens, reply.output_tokens) * reply.share
 
     def _excess(self, tokens: int, usd: float, calls: int) -> str | None:
         """Say which limit so much more might exceed, or None."""

@@ -24,7 +24,7 @@ class Reader:
     def read(self, reply: Reply | None, *, last: bool) -> list[str] | None:
         """Return the questions of a reply, none where it failed or was refused.
 
-        Returns None where nothing in it can be read and, unless this was the last attempt, it is worth asking again.
+        Returns None where nothing in it can be used and, unless this was the last attempt, it is worth asking again.
         """
         if reply is None:
             return []
@@ -33,7 +33,7 @@ class Reader:
             return []
         found = replies.questions(reply.text, truncated=reply.stop == "length")
         if found:
-            return self._chosen(found)
+            return self._chosen(found) or ([] if last else None)
         refused = screening.refuses(reply.text)
         self.tally["refusals" if refused else "unreadable"] += 1
         return [] if refused or last else None

@@ -22,6 +22,8 @@ class Reply:
     """Why it ended: by itself, at the most tokens, or because the service refuses this passage; `text` says why."""
     input_tokens: int = 0
     output_tokens: int = 0
+    share: float = 1.0
+    """Part of the price on demand that it cost: half in a batch."""
 
     @property
     def kept(self) -> dict[str, Any]:

@@ -48,7 +48,8 @@ def test_a_batch_answers_all_at_half_the_price_as_single_requests_would(cloud, b
     (records,) = (text for name, text in batches.files.items() if name.endswith("records.jsonl"))
     body = json.loads(records.splitlines()[0])["modelInput"]
     assert set(body) == {"messages", "system", "inferenceConfig"}
-    assert ask(Bedrock(), passages(120)).notes["answers_reused"] == 120
+    again = ask(Bedrock(), passages(120))
+    assert (again.notes["answers_reused"], again.notes["usd"]) == (120, ran.notes["usd"])
 
 
 def test_a_job_submitted_before_a_kill_is_waited_for_not_submitted_again(cloud, batches, ask, passages, monkeypatch):

@@ -20,7 +20,7 @@ def ledger(**budget: Any) -> Ledger:
 
 def test_the_worst_case_is_a_token_a_byte_and_the_longest_reply():
     assert most_input_tokens(REQUEST) == 1000
-    assert ledger().worst(REQUEST, Price(input=1000, output=2000)) == (1500, 2.0)
+    assert ledger().worst(REQUEST) == (1500, 2.0)
 
 
 def test_a_request_goes_out_only_if_its_worst_case_fits():

@@ -128,11 +128,12 @@ def test_a_reader_counts_what_it_leaves_out():
     text = "1. What is A today?\n2. what is a, today\n3. According to the text, who?\n4. No\n5. Who is B then?"
     assert reader.read(Reply(text), last=True) == ["What is A today?", "Who is B then?"]
     assert reader.read(Reply("garbage"), last=False) is None
+    assert reader.read(Reply("1. What does the author argue?"), last=False) is None
     assert reader.read(Reply("garbage"), last=True) == []
     assert reader.read(Reply("I'm sorry."), last=False) == []
     assert reader.read(Reply("too long", "declined"), last=False) == []
     assert reader.read(None, last=False) == []
-    assert reader.summary == ("declined 1, duplicates 1, meta questions 1, no questions 1, refusals 1, unreadable 2")
+    assert reader.summary == ("declined 1, duplicates 1, meta questions 2, no questions 1, refusals 1, unreadable 2")
 
 
 def test_meta_questions_are_kept_where_they_are_wanted():
