@@ -58,9 +58,10 @@ def publish(ctx: Context, data: RetrievalSet, asked: Sequence[tuple[Asked, Seque
     """Write the set with questions added below `ctx.out`, noting how many; new queries carry `by` as metadata.
 
     A question that was found for several passages, or that the set has already, becomes one query for which all of
-    them are relevant; one that is asked in dev or test is not trained on. What the set has stays.
+    them are relevant; one that is asked in dev or test is not trained on. What the set has stays, and passages that it
+    has not are added.
     """
-    queries = dict(data.queries)
+    queries, documents = dict(data.queries), dict(data.documents)
     qrels = {split: data.qrels(split) for split in SPLITS}
     known = {same_key(query.text): query.id for query in queries.values()}
     tested = {line.query_id for split in SPLITS[1:] for line in qrels[split]}
@@ -73,6 +74,7 @@ def publish(ctx: Context, data: RetrievalSet, asked: Sequence[tuple[Asked, Seque
             skipped += 1
             continue
         queries.setdefault(id_, new)
+        documents.setdefault(passage.document.id, passage.document)
         if passage.split != "train":
             tested.add(id_)
         if (id_, passage.document.id) not in judged[passage.split]:
@@ -83,7 +85,7 @@ def publish(ctx: Context, data: RetrievalSet, asked: Sequence[tuple[Asked, Seque
     _show(ctx, asked)
     return RetrievalSet.write(
         ctx.out,
-        documents=data.documents.values(),
+        documents=documents.values(),
         queries=queries.values(),
         qrels={split: lines for split, lines in qrels.items() if lines},
         negatives=data.negatives(),
