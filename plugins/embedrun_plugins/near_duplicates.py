@@ -55,6 +55,11 @@ def clusters(
     return first[labels][inverse].astype(np.int64)
 
 
+def digits(text: str) -> str:
+    """Return a text's digits, by which near twins may not differ."""
+    return "".join(filter(str.isdigit, text))
+
+
 def twins(
     documents: Sequence[Document],
     threshold: float = THRESHOLD,
@@ -81,8 +86,8 @@ class _Resemblance:
     def __init__(self, texts: Sequence[str], threshold: float, *, same_numbers: bool) -> None:
         self.texts, self.threshold = texts, threshold
         self.forest = Forest(len(texts))
-        digits = ("".join(filter(str.isdigit, text)) if same_numbers else "" for text in texts)
-        self.numbers = np.fromiter((text_key(text) for text in digits), np.uint64, len(texts))
+        numbers = (text_key(digits(text) if same_numbers else "") for text in texts)
+        self.numbers = np.fromiter(numbers, np.uint64, len(texts))
         self.runs = lru_cache(maxsize=4096)(lambda place: np.unique(runs(texts[place])))
 
     def labels(self, progress: Progress | None) -> NDArray[np.int64]:
