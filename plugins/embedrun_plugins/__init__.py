@@ -19,24 +19,42 @@ from embedrun_plugins.commands.serve import SERVE
 from embedrun_plugins.commands.show import SHOW
 from embedrun_plugins.deployers import hub, local
 from embedrun_plugins.deployers.directory import Directory
+from embedrun_plugins.embedders import EMBEDDERS
+from embedrun_plugins.evaluators.hit_rate import HitRate
 from embedrun_plugins.evaluators.information_retrieval import InformationRetrieval
 from embedrun_plugins.evaluators.similarity_pairs import SimilarityPairs
+from embedrun_plugins.filters.duplicates import Duplicates
+from embedrun_plugins.filters.leakage import Leakage
+from embedrun_plugins.filters.length import Length
+from embedrun_plugins.filters.round_trip import RoundTrip
+from embedrun_plugins.generators import bedrock, openai
+from embedrun_plugins.generators.crop import Crop
+from embedrun_plugins.generators.inverse_cloze import InverseCloze
+from embedrun_plugins.generators.title import Title
 from embedrun_plugins.losses import LOSSES
+from embedrun_plugins.mergers import MERGERS
+from embedrun_plugins.negatives import MINERS
 from embedrun_plugins.runtimes.local import Local
 from embedrun_plugins.sources.beir import Beir
+from embedrun_plugins.sources.documents import Documents
 from embedrun_plugins.sources.hub import Hub
 from embedrun_plugins.sources.llama_index import LlamaIndex
 from embedrun_plugins.sources.pairs import Pairs
-from embedrun_plugins.trainers.finetuning import SentenceTransformers
+from embedrun_plugins.trainers import TRAINERS
 
 
 @hookimpl
 def embedrun_stages() -> list[type[Stage]]:
     return [
-        *(Pairs, Hub, Beir, LlamaIndex),
+        *(Pairs, Hub, Beir, LlamaIndex, Documents),
+        *(bedrock.Bedrock, openai.OpenAI, Crop, Title, InverseCloze),
+        *(Length, Duplicates, Leakage, RoundTrip),
+        *MINERS,
         *LOSSES,
-        SentenceTransformers,
-        *(InformationRetrieval, SimilarityPairs),
+        *TRAINERS,
+        *MERGERS,
+        *(InformationRetrieval, HitRate, SimilarityPairs),
+        *EMBEDDERS,
         *(local.Local, Directory, hub.Hub),
         Local,
     ]
