@@ -1,4 +1,4 @@
-"""Mine negatives from ready embeddings: embedrun's `dense` against FAISS's IndexFlatIP as FlagEmbedding's script has it.
+"""Mine negatives from ready embeddings: embedrun's `dense` against FAISS's IndexFlatIP as FlagEmbedding has it.
 
     python benchmarks/mining.py
     python benchmarks/mining.py --passages 20000 --queries 500 --rounds 1

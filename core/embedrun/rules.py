@@ -58,7 +58,7 @@ def _columns(recipe: Recipe) -> frozenset[str]:
     if recipe.generator:
         found.add("positive")
     if recipe.negatives:
-        found.add("negative")
+        found |= recipe.negatives.columns_given()
     return frozenset(found)
 
 

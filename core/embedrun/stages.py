@@ -157,6 +157,10 @@ class Miner(Stage):
     @abstractmethod
     def run(self, ctx: Context, data: RetrievalSet, model: Model) -> RetrievalSet: ...
 
+    def columns_given(self) -> frozenset[Column]:
+        """Say what it adds for training."""
+        return frozenset({"negative"})
+
 
 class Loss(Stage):
     """What training minimises."""

@@ -14,7 +14,7 @@ from embedrun.artifacts import Judgement
 from embedrun_plugins.negatives.resemblance import Resemblance
 
 if TYPE_CHECKING:
-    from embedrun_plugins.negatives.judging import Judge, Scorer
+    from embedrun_plugins.negatives.guard import Guard
     from embedrun_plugins.negatives.pool import Pool
     from embedrun_plugins.negatives.ranking import Candidates
 
@@ -88,45 +88,16 @@ class Chooser:
 
     def _keep(self, proposed: Sequence[tuple[Draft, int]], candidates: Candidates) -> None:
         rows = [(draft.query - candidates.first, rank) for draft, rank in proposed]
-        places = [int(candidates.positions[row]) for row in rows]
-        refused = [False] * len(rows)
+        scores, refused = [float(candidates.scores[row]) for row in rows], [False] * len(rows)
         if self.guard and rows:
-            refused = self.guard.refuse([draft.query for draft, _ in proposed], places)
-        for (draft, rank), row, no in zip(proposed, rows, refused, strict=True):
+            places = [int(candidates.positions[row]) for row in rows]
+            judged, refused = self.guard.judge([draft.query for draft, _ in proposed], places)
+            scores = judged if self.guard.gate.teach else scores
+        for (draft, rank), score, no in zip(proposed, scores, refused, strict=True):
             if not no:
-                draft.kept[rank] = float(candidates.scores[row])
+                draft.kept[rank] = score
 
     def _judgements(self, draft: Draft, candidates: Candidates) -> list[Judgement]:
         row, query = draft.query - candidates.first, self.pool.queries[draft.query].id
         places = {rank: int(candidates.positions[row, rank]) for rank in sorted(draft.kept)}
         return [Judgement(query, self.pool.documents[place].id, draft.kept[rank]) for rank, place in places.items()]
-
-
-class Guard:
-    """Refuses candidates that a cross-encoder takes for an answer."""
-
-    def __init__(self, pool: Pool, judge: Judge, scorer: Scorer) -> None:
-        self.pool, self.judge, self.scorer = pool, judge, scorer
-        self.answers: dict[int, float] = {}
-        """The lowest score of each query's answers."""
-        self.scored = self.refused = 0
-
-    def refuse(self, queries: Sequence[int], places: Sequence[int]) -> list[bool]:
-        """Say which of the passages at `places` answer the query beside them."""
-        self._score_answers([query for query in dict.fromkeys(queries) if query not in self.answers])
-        pairs = [
-            (self.pool.queries[query].text, self.pool.documents[place].full_text)
-            for query, place in zip(queries, places, strict=True)
-        ]
-        scores = self.scorer.scores(pairs, "guard")
-        answers = np.array([self.answers[query] for query in queries], dtype=np.float32)
-        found = self.judge.too_near(scores, answers)
-        self.scored += len(pairs)
-        self.refused += int(found.sum())
-        return [bool(no) for no in found]
-
-    def _score_answers(self, queries: Sequence[int]) -> None:
-        rows = [(query, document) for query in queries for document in self.pool.answers[query]]
-        pairs = [(self.pool.queries[query].text, document.full_text) for query, document in rows]
-        for (query, _), score in zip(rows, self.scorer.scores(pairs, "guard: answers"), strict=True):
-            self.answers[query] = min(float(score), self.answers.get(query, float(score)))

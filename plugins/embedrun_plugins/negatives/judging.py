@@ -88,6 +88,14 @@ class Judge(Margins):
         return CrossEncoderScorer(ctx, place, self)
 
 
+class Gate(Judge):
+    """The cross-encoder that candidates must pass, and what else becomes of its scores."""
+
+    teach: bool = False
+    """Whether its scores are written as a teacher's, for positives and negatives alike, so that a loss or trainer that
+    distils learns from them. If it scores a positive 0 or less, a constant is added to all: such losses compare."""
+
+
 Pair = tuple[str, str]
 """The text of a query, and that of a passage."""
 

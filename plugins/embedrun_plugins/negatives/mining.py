@@ -8,7 +8,8 @@ from embedrun.artifacts import Judgement, Model, RetrievalSet
 from embedrun.context import Context
 from embedrun.errors import DataError
 from embedrun_plugins.negatives.audit import audit
-from embedrun_plugins.negatives.choosing import Chooser, Guard
+from embedrun_plugins.negatives.choosing import Chooser
+from embedrun_plugins.negatives.guard import Guard
 from embedrun_plugins.negatives.pool import Pool
 
 if TYPE_CHECKING:
@@ -38,13 +39,24 @@ def mine(stage: Mining, ctx: Context, data: RetrievalSet, model: Model) -> Retri
         raise DataError(_nothing(stage, pool, chooser))
     if stage.audit:
         audit(ctx, stage.audit, pool, negatives, stage.audit.load(ctx, model))
+    qrels = {split: data.qrels(split) for split in data.splits}
+    if chooser.guard and chooser.guard.gate.teach:
+        qrels["train"], negatives, added = chooser.guard.taught(data, given, negatives)
+        ctx.note("added_to_teacher_scores", added)
+    else:
+        negatives = [*given, *negatives]
+        _warn_of_scales(ctx, qrels["train"])
     return RetrievalSet.write(
-        ctx.out,
-        documents=data.documents.values(),
-        queries=data.queries.values(),
-        qrels={split: data.qrels(split) for split in data.splits},
-        negatives=[*given, *negatives],
+        ctx.out, documents=data.documents.values(), queries=data.queries.values(), qrels=qrels, negatives=negatives
     )
+
+
+def _warn_of_scales(ctx: Context, judgements: list[Judgement]) -> None:
+    if not all(judgement.score.is_integer() for judgement in judgements):
+        ctx.warn(
+            "the answers' scores seem to be a teacher's, and the mined negatives' are the miner's own, on another "
+            "scale: do not distil from both; guard.teach: true gives all of them a cross-encoder's"
+        )
 
 
 def _by_query(judgements: list[Judgement]) -> dict[str, set[str]]:

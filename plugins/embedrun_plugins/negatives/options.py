@@ -12,9 +12,9 @@ from pydantic import BeforeValidator, Field
 
 from embedrun.artifacts import Model, RetrievalSet
 from embedrun.context import Context, Resolver, Unkeyed
-from embedrun.stages import Miner
+from embedrun.stages import Column, Miner
 from embedrun_plugins.negatives.audit import Audit
-from embedrun_plugins.negatives.judging import Judge
+from embedrun_plugins.negatives.judging import Gate
 
 if TYPE_CHECKING:
     from embedrun_plugins.negatives.pool import Pool
@@ -62,7 +62,7 @@ class Mining(Miner, ABC):
     would be trained on, and pushed away from questions."""
     keep_given: bool = True
     """Whether the set's own negatives are kept, before those mined, in addition to them."""
-    guard: Annotated[Judge | None, BeforeValidator(_guard_of, json_schema_input_type=str | Judge | None)] = None
+    guard: Annotated[Gate | None, BeforeValidator(_guard_of, json_schema_input_type=str | Gate | None)] = None
     """A cross-encoder that keeps out what it takes for an answer, as in {model: cross-encoder/ms-marco-MiniLM-L6-v2,
     absolute_margin: 0.1}, or just its name. Another passage is drawn in the place of each that it refuses."""
     audit: Audit | None = None
@@ -86,6 +86,9 @@ class Mining(Miner, ABC):
     def resolve(self, resolver: Resolver) -> Self:
         judges = {name: judge for name in ("guard", "audit") if (judge := getattr(self, name))}
         return self.model_copy(update={name: judge.resolved(resolver) for name, judge in judges.items()})
+
+    def columns_given(self) -> frozenset[Column]:
+        return frozenset({"negative", "teacher_score"} if self.guard and self.guard.teach else {"negative"})
 
     def faults(self) -> Iterable[str]:
         low, high = self.range

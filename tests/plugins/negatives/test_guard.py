@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from embedrun import UserError
+from embedrun import Judgement, Query, UserError
 from embedrun.context import Resolver
 from embedrun.errors import RequirementError, StageError
 from embedrun.testing import check_stage
@@ -139,3 +139,62 @@ def test_faults_say_what_is_wrong():
     assert "takes nothing for an answer" in faults(audit={"absolute_margin": None})[0]
     assert "name another model" in faults(guard="a/b", audit={"model": "a/b"})[0]
     assert "no use without a model" in faults(audit={"revision": "main"})[0]
+
+
+def test_a_teacher_scores_answers_and_negatives_alike(model, make_set, make_context, cross_encoder, corpus):
+    plain = make_set(6)
+    given = [Judgement(query, corpus[100].id, 0.5) for query in plain.relevant("train")]
+    data = make_set(6, "given", negatives=given)
+    stage = Dense(range=(0, 60), per_query=4, guard={"model": str(cross_encoder), "max_score": 2.0, "teach": True})
+    context = make_context()
+    mined = stage.run(context, data, model)
+    assert stage.columns_given() == {"negative", "teacher_score"}
+    judgements = [*mined.qrels("train"), *mined.negatives()]
+    wanted = scores(cross_encoder, data, [(j.query_id, j.document_id) for j in judgements])
+    np.testing.assert_allclose([j.score for j in judgements], wanted, atol=1e-5)
+    assert [(j.query_id, j.document_id) for j in mined.negatives()[:6]] == [(j.query_id, j.document_id) for j in given]
+    assert mined.relevant("train").keys() == data.relevant("train").keys()
+
+
+def test_answers_that_a_teacher_scores_low_stay_answers(make_set, corpus):
+    from embedrun_plugins.negatives.guard import Guard
+    from embedrun_plugins.negatives.judging import Gate
+    from embedrun_plugins.negatives.pool import Pool
+
+    class Lengths:
+        name = "lengths"
+
+        def scores(self, pairs, label):
+            return np.array([-len(text) for _, text in pairs], dtype=np.float32)
+
+    data = make_set(3)
+    guard = Guard(Pool.of(data, use_held_out=False, given={}), Gate(model="a/b", teach=True), Lengths())
+    mined = [Judgement(query, corpus[100].id, -7.0) for query in data.relevant("train")]
+    positives, negatives, added = guard.taught(data, [], mined)
+    longest = max(len(document.text) for document in corpus[:3])
+    assert added == 1 + longest
+    assert [j.score for j in positives] == [added - len(document.text) for document in corpus[:3]]
+    assert [j.score for j in negatives] == [added - 7.0] * 3
+
+
+def test_a_recipe_may_distil_from_the_guard(project, model, cross_encoder):
+    recipe = """
+model: {model}
+source: {{type: pairs, path: pairs.jsonl, holdout: 2}}
+negatives: {{type: dense, range: [0, 5], per_query: 1, guard: {{model: {guard}, teach: {teach}, max_score: 2}}}}
+loss: distill_kl_div
+trainer: sentence_transformers
+"""
+    rows = [{"anchor": f"where is {word}?", "positive": f"The {word} is here."} for word in ("lamp", "river", "stone")]
+    project.write("pairs.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    for teach, code in (("true", 0), ("false", 2)):
+        project.write("recipe.yaml", recipe.format(model=model.path, guard=cross_encoder, teach=teach))
+        assert project.run("check", "recipe.yaml").code == code
+
+
+def test_scores_of_two_kinds_are_warned_of(model, make_set, make_context, corpus):
+    query = Query.of("where is the lamp?")
+    data = make_set(queries=[query], qrels={"train": [Judgement(query.id, corpus[0].id, 0.87)]})
+    context = make_context()
+    Dense().run(context, data, model)
+    assert any("do not distil from both" in warning for warning in context.warnings)
