@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from embedrun.record import RunRecord
+from embedrun_plugins.reporting.audits import audits
 from embedrun_plugins.reporting.contests import judged_set, last_model, recipe_of
 from embedrun_plugins.reporting.markup import Content, Markup, element
 from embedrun_plugins.reporting.tables import folded, section, table
@@ -29,7 +30,7 @@ def health(runs: Sequence[tuple[str, RunRecord]]) -> Markup:
     for name, run in runs:
         if len(runs) > 1:
             found.append(element("h3", title(name)))
-        found += [list(_leaks(run)), _lengths(run, name), _counts(run, name), _warnings(run)]
+        found += [list(_leaks(run)), list(audits(run)), _lengths(run, name), _counts(run, name), _warnings(run)]
     return section("data", "Data health", *found)
 
 
