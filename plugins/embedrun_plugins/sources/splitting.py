@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from embedrun_plugins.sources.cleaning import clean, letters
 from embedrun_plugins.sources.reading import Block, Reading
-from embedrun_plugins.sources.reading.markdown import plain
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -47,7 +46,7 @@ class Manuscript:
 
     def passage(self, start: int, text: str) -> Passage:
         end = start + len(text)
-        pages = tuple(number for number, _, _ in _within(self.pages, start, end))
+        pages = tuple(dict.fromkeys(number for number, _, _ in _within(self.pages, start, end)))
         shares: Counter[str] = Counter()
         for heading, first, last in _within(self.sections, start, end):
             shares[heading] += last - first
@@ -86,32 +85,20 @@ def manuscript(reading: Reading) -> Manuscript:
         length += len(between)
         if block.page is not None:
             made.pages.append((length, block.page))
-        if block.level:
-            made.sections.append((length, plain(text.split("\n", 1)[0]) if reading.markdown else text))
+        if block.heading:
+            made.sections.append((length, clean(block.heading)[0]))
         length += len(text)
         last = block
     made.text = "".join(pieces)
-    _add_outline(made, reading)
     return made
 
 
 def _between(last: Block, block: Block, before: str, text: str) -> str:
-    if block.page is not None:
-        return "\n" if _SENTENCE_END.search(before) or not text[0].islower() else " "
     if block.level:
         return "\n" * (2 + _LOWEST - block.level)
+    if block.page is not None:
+        return "\n" if _SENTENCE_END.search(before) or not text[0].islower() else " "
     return "\n" if text.startswith("- ") and not last.level else "\n\n"
-
-
-def _add_outline(made: Manuscript, reading: Reading) -> None:
-    """Let each bookmark begin a section where its words stand on its page, else at the top of it."""
-    starts = {page: offset for offset, page in made.pages}
-    ends = dict(zip([page for _, page in made.pages], [offset for offset, _ in made.pages][1:], strict=False))
-    for page, title in reading.outline:
-        if page in starts:
-            found = made.text.find(title, starts[page], ends.get(page, len(made.text)))
-            made.sections.append((max(found, starts[page]), title))
-    made.sections.sort(key=lambda mark: mark[0])
 
 
 class Splitter:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from embedrun.artifacts import RetrievalSet
+from embedrun.artifacts import Model, RetrievalSet
 from embedrun.context import Context
 from embedrun.stages import Source
 
@@ -40,13 +40,19 @@ def read(tmp_path: Path) -> Reader:
     """Run a source in a folder of its own."""
     numbers = itertools.count()
 
-    def run(source: Source, seed: int = 42, *, offline: bool = False) -> Read:
+    def run(source: Source, seed: int = 42, *, offline: bool = False, model: Model | None = None) -> Read:
         out = tmp_path / f"out{next(numbers)}"
         out.mkdir()
         notes: dict[str, Any] = {}
         warnings: list[str] = []
         context = Context(
-            out, tmp_path, seed=seed, offline=offline, on_note=notes.__setitem__, on_warning=warnings.append
+            out,
+            tmp_path,
+            model=model,
+            seed=seed,
+            offline=offline,
+            on_note=notes.__setitem__,
+            on_warning=warnings.append,
         )
         return Read(source.run(context), json.loads(json.dumps(notes)), warnings)
 
@@ -64,6 +70,36 @@ def jsonl(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Callable[..., Path]:
+    """Write files, given as text or bytes, into a folder for documents."""
+
+    def write(files: Mapping[str, str | bytes]) -> Path:
+        place = tmp_path / "documents"
+        place.mkdir(exist_ok=True)
+        for name, content in files.items():
+            path = place / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return place
+
+    return write
+
+
+@pytest.fixture
+def harvest(tmp_path: Path, read: Reader) -> Reader:
+    """Run the documents source with a tokenizer for which a word is a token, and a model that reads 32 of them."""
+
+    def run(path: Any, seed: int = 42, **keys: Any) -> Read:
+        from embedrun_plugins.sources.documents import Documents
+        from written_documents import tokenizer_only
+
+        model = Model(tokenizer_only(tmp_path / "model"))
+        return read(Documents.model_validate({"path": path, **keys}), seed, model=model)
+
+    return run
 
 
 @pytest.fixture

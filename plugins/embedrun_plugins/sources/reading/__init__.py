@@ -31,11 +31,13 @@ Progress = Callable[[float], None]
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A paragraph, a heading, a table or a page."""
+    """A paragraph, a heading, a table, a section or a page."""
 
     text: str
     level: int = 0
-    """1 to 6 for a heading, 0 for all else."""
+    """1 to 6 where it begins with a heading, 0 where it does not."""
+    heading: str = ""
+    """The section that begins with it, if one does."""
     page: int | None = None
     """Number of the page from 1, where a block is one."""
 
@@ -47,8 +49,6 @@ class Reading:
     blocks: list[Block]
     title: str = ""
     """The document's own title, where it has one."""
-    outline: list[tuple[int, str]] = field(default_factory=list)
-    """Page and title of each bookmark, in the document's order."""
     markdown: bool = False
     """Whether headings and blocks are marked in the text itself."""
     counts: Counter[str] = field(default_factory=Counter)

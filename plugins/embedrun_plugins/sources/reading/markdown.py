@@ -23,14 +23,8 @@ def read(text: str) -> Reading:
     title = found["title"] if found else ""
     body = _COMMENT.sub("", text[front.end() :] if front else text)
     blocks = _blocks(body.splitlines())
-    first = next((plain(block.text.splitlines()[0]) for block in blocks if block.level == 1), "")
+    first = next((block.heading for block in blocks if block.level == 1), "")
     return Reading(blocks, title or first, markdown=True)
-
-
-def plain(heading: str) -> str:
-    """Return a heading's words without its marks."""
-    hashes = _HASHES.match(heading)
-    return _MARKUP.sub(lambda mark: mark[1] or "", hashes[2] if hashes else heading).strip()
 
 
 def _blocks(lines: list[str]) -> list[Block]:
@@ -41,10 +35,17 @@ def _blocks(lines: list[str]) -> list[Block]:
         if mark and (not fence or (mark[1].startswith(fence) and not line[mark.end() :].strip())):
             fence = "" if fence else mark[1]
         elif not fence and (found := _heading(lines, number)):
-            blocks.append(Block("\n".join(lines[start:number]), level))
+            blocks.append(_block(lines[start:number], level))
             level, start = found, number
-    blocks.append(Block("\n".join(lines[start:]), level))
+    blocks.append(_block(lines[start:], level))
     return [block for block in blocks if block.text.strip()]
+
+
+def _block(lines: list[str], level: int) -> Block:
+    heading = lines[0] if level else ""
+    if hashes := _HASHES.match(heading):
+        heading = hashes[2]
+    return Block("\n".join(lines), level, _MARKUP.sub(lambda mark: mark[1] or "", heading).strip())
 
 
 def _heading(lines: list[str], number: int) -> int:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from embedrun.errors import DataError
 from embedrun_plugins.sources.cleaning import letters
@@ -33,13 +34,21 @@ _WRITERS_MARK = "Microsoft Word - "
 _ENDINGS = (".doc", ".docx", ".pdf", ".indd", ".tex", ".dvi", ".rtf", ".ppt", ".pptx", ".xls", ".xlsx", ".qxd", ".ps")
 
 
+class Bookmark(NamedTuple):
+    """An entry of a PDF's outline; `level` is 1 for the outermost."""
+
+    page: int
+    level: int
+    title: str
+
+
 @dataclass
 class _Raw:
     """What a reader finds."""
 
     pages: list[str] = field(default_factory=list)
     title: str = ""
-    outline: list[tuple[int, str]] = field(default_factory=list)
+    outline: list[Bookmark] = field(default_factory=list)
 
 
 def read(path: Path, manner: Manner, progress: Progress) -> Reading:
@@ -77,14 +86,26 @@ def _arranged(pages: list[list[str]], raw: _Raw) -> Reading:
     width = usual_width(pages)
     texts = [paragraphs(lines, width) for lines in pages]
     words = words_of("\n".join(texts))
-    blocks, joined = [], 0
+    blocks: list[Block] = []
+    joined = 0
     for number, text in enumerate(texts, 1):
         mended, count = unbroken(text, words)
         joined += count
-        blocks.append(Block(mended, page=number))
-    found = Reading(blocks, _title(raw.title), raw.outline, run_together=run_together(words))
+        blocks += _sections(mended, number, [mark for mark in raw.outline if mark.page == number])
+    found = Reading(blocks, _title(raw.title), run_together=run_together(words))
     found.counts["hyphens_joined"] += joined
     return found
+
+
+def _sections(text: str, page: int, marks: list[Bookmark]) -> Iterator[Block]:
+    """Divide a page's text at the lines that are bookmarks' titles; one that is no line begins with the page."""
+    start, level, heading = 0, 0, ""
+    for mark in marks:
+        found = re.compile(rf"^{re.escape(mark.title)}$", re.MULTILINE | re.IGNORECASE).search(text, start)
+        if found:
+            yield Block(text[start : found.start()], level, heading, page)
+        start, level, heading = (found.start(), mark.level, mark.title) if found else (start, level, mark.title)
+    yield Block(text[start:], level, heading, page)
 
 
 def _title(title: str) -> str:
@@ -154,12 +175,12 @@ def _open(file: PdfReader) -> None:
         raise DataError(f"is encrypted and {_PASSWORD}")
 
 
-def _pypdf_outline(file: Any, items: list[Any]) -> Iterator[tuple[int, str]]:
+def _pypdf_outline(file: Any, items: list[Any], level: int = 1) -> Iterator[Bookmark]:
     for item in items:
         if isinstance(item, list):
-            yield from _pypdf_outline(file, item)
-        elif (page := file.get_destination_page_number(item)) is not None and item.title:
-            yield page + 1, " ".join(str(item.title).split())
+            yield from _pypdf_outline(file, item, level + 1)
+        elif (page := file.get_destination_page_number(item)) is not None and (title := str(item.title).split()):
+            yield Bookmark(page + 1, min(level, 6), " ".join(title))
 
 
 def _or_nothing(find: Any, nothing: Any) -> Any:
@@ -205,10 +226,9 @@ def _pdfium_text(file: Any, number: int) -> str:
         page.close()
 
 
-def _pdfium_outline(file: Any) -> Iterator[tuple[int, str]]:
+def _pdfium_outline(file: Any) -> Iterator[Bookmark]:
     for item in file.get_toc():
         place = item.get_dest()
         page = place.get_index() if place else None
-        title = " ".join(item.get_title().split())
-        if page is not None and title:
-            yield page + 1, title
+        if page is not None and (title := item.get_title().split()):
+            yield Bookmark(page + 1, min(item.level + 1, 6), " ".join(title))

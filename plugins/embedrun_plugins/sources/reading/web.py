@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from embedrun.errors import DataError
 from embedrun_plugins.sources.reading import Block, Reading
 from embedrun_plugins.sources.reading.decoding import is_known
 
@@ -35,10 +37,11 @@ def declared_encoding(raw: bytes) -> str | None:
 
 
 def read(text: str) -> Reading:
-    """Return the blocks of a page's `main` part where it has one, else of its body; a table's row is a line."""
-    from bs4 import BeautifulSoup
+    """Return the blocks of a page's `main` part where it has one, else of its body; a table's row is a line.
 
-    soup = BeautifulSoup(text, "lxml")
+    Raises DataError where it cannot be parsed.
+    """
+    soup = _parsed(text)
     title = _SPACE.sub(" ", soup.title.get_text()).strip() if soup.title else ""
     page = _Page()
     for name, piece, opens in _events(_root(soup)):
@@ -47,6 +50,17 @@ def read(text: str) -> Reading:
     blocks = page.blocks
     first = next((block.text for block in blocks if block.level == 1), "")
     return Reading(blocks, first or title)
+
+
+def _parsed(text: str) -> BeautifulSoup:
+    from bs4 import BeautifulSoup, ParserRejectedMarkup, UnusualUsageWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnusualUsageWarning)
+        try:
+            return BeautifulSoup(text, "lxml")
+        except ParserRejectedMarkup as error:
+            raise DataError(f"is no HTML that can be read: {error}") from error
 
 
 def _root(soup: BeautifulSoup) -> Tag:
@@ -82,7 +96,8 @@ class _Page:
         """End the block that is being written."""
         lines = (" ".join(line.split()) for line in "".join(self.pieces).split("\n"))
         if (block := "\n".join(line for line in lines if line.strip("| "))) and block != "-":
-            self.blocks.append(Block(" ".join(block.split()) if self.level else block, self.level))
+            heading = " ".join(block.split()) if self.level else ""
+            self.blocks.append(Block(heading or block, self.level, heading))
         self.pieces.clear()
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 from embedrun.errors import DataError
 from embedrun_plugins.sources.reading import Block, Reading
@@ -26,17 +26,16 @@ def read(path: Path) -> Reading:
     Raises DataError where it is no Word document.
     """
     import docx
-    from docx.opc.exceptions import PackageNotFoundError
 
-    with path.open("rb") as stream:
-        if stream.read(len(_OLE)) == _OLE:
-            raise DataError("is encrypted, or an old .doc file; save it without a password as .docx")
-        try:
-            document = docx.Document(stream)
-            blocks = list(_blocks(document))
-            title = document.core_properties.title.strip()
-        except (PackageNotFoundError, BadZipFile, SyntaxError, KeyError, ValueError, EOFError) as error:
-            raise DataError(f"is broken, or no Word document: {error}") from error
+    raw = path.read_bytes()
+    if raw.startswith(_OLE):
+        raise DataError("is encrypted, or an old .doc file; save it without a password as .docx")
+    try:
+        document = docx.Document(BytesIO(raw))
+        blocks = list(_blocks(document))
+        title = document.core_properties.title.strip()
+    except Exception as error:  # zip, zlib, XML and what is built on them raise errors of every sort at damage
+        raise DataError(f"is broken, or no Word document: {error}") from error
     titled = next((block.text for block in blocks if block.level == 1), "")
     return Reading(blocks, title or titled)
 
@@ -46,8 +45,9 @@ def _blocks(container: Any) -> Iterator[Block]:
 
     for item in container.iter_inner_content():
         if isinstance(item, Paragraph):
-            if item.text.strip():
-                yield Block(item.text, _level(item))
+            if text := item.text.strip():
+                level = _level(item)
+                yield Block(text, level, text if level else "")
         elif text := "\n".join(_rows(item)):
             yield Block(text)
 
