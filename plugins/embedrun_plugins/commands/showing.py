@@ -39,7 +39,9 @@ def comparison_table(models: Metrics, rivals: Metrics, rows: Sequence[Mapping[st
     parts = [table(["", *models, *rivals, *(compared.header if compared else ())], lines)]
     for rival in rivals:
         found = _Differences(rows, last, rival)
-        if known := [[metric, *found.cells(metric)] for metric in shown if metric in found.by_metric]:
+        # Without verdicts, the differences are plain to see.
+        judged = [metric for metric in shown if found.by_metric.get(metric, {}).get("verdict")]
+        if known := [[metric, *found.cells(metric)] for metric in judged]:
             parts.append(table([f"{last} against {rival}", *found.header], known))
     return "\n\n".join(parts)
 

@@ -96,7 +96,7 @@ class Card:
         if contests:
             yield "## Scores"
         for contest in contests:
-            if contest.challengers or contest.rivals:
+            if contest.challengers or contest.judged_rivals():
                 yield "\n".join(f"- {sentence}" for sentence in _sentences(contest))
             yield _table(contest)
 
@@ -132,7 +132,7 @@ class Card:
 def _sentences(contest: Contest) -> Iterator[str]:
     for size, metric in contest.sizes() if contest.challengers else ():
         yield verdict(contest, size, metric, contest.last)[1]
-    for rival in contest.rivals:
+    for rival in contest.judged_rivals():
         yield verdict(contest, None, contest.headline, contest.last, rival)[1]
 
 

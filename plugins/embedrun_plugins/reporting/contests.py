@@ -92,6 +92,11 @@ class Contest:
         found = (row for row in self.rows if (row["metric"], row["role"], row.get("against", "base")) == wanted)
         return next(found, None)
 
+    def judged_rivals(self) -> list[Contender]:
+        """Return the rivals that there is a verdict on, by the headline."""
+        rows = ((rival, self.row(self.headline, self.last, rival)) for rival in self.rivals)
+        return [rival for rival, row in rows if row and row.get("verdict")]
+
     def sizes(self) -> list[tuple[int | None, str]]:
         """Return the dimensions at which the headline was measured, full vectors first, each with its metric."""
         name = parted(self.headline)[1]

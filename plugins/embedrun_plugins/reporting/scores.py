@@ -24,7 +24,7 @@ def scores(contests: Sequence[Contest]) -> Markup:
         if rows:
             found.append(_plot(contest, rows, f"scores-{number}"))
         found.append(_table(contest, contest.shown(), f"Scores of {contest.name}"))
-        if contest.rivals:
+        if contest.judged_rivals():
             found.append(_rivals_table(contest))
         others = [metric for metric in contest.base.metrics if metric not in contest.shown()]
         if others:
@@ -83,7 +83,7 @@ def _plot(contest: Contest, rows: Sequence[Range], name: str) -> Markup:
     keys += [(rival.name, colour) for rival, colour in zip(contest.rivals, cycle(RIVALS), strict=False)]
     known = any(row.low is not None for row in rows)
     bar = [("95% interval of the difference", f"whisker {rows[0].colour}")] if known else []
-    return intervals(name, f"{what}: {' and '.join(label for label, _ in keys)}", told, rows, keys + bar)
+    return intervals(name, f"{what}: {', '.join(label for label, _ in keys)}", told, rows, keys + bar)
 
 
 _COMPARED = ("difference", "95% interval", "verdict", "won / lost")
@@ -102,7 +102,7 @@ def _rivals_table(contest: Contest) -> Markup:
     """Return how the last model differs from each rival."""
     last = contest.last
     rows = []
-    for rival in contest.rivals:
+    for rival in contest.judged_rivals():
         for metric in (metric for metric in contest.headlines if metric in rival.metrics):
             values = [figure(model.metrics.get(metric), 4) for model in (rival, last)]
             rows.append([f"{_named(metric)}, {rival.name}", *values, *_compared(contest, metric, rival)])

@@ -55,7 +55,7 @@ def _verdicts(contest: Contest) -> Iterator[Markup]:
                 yield _item(kind, sentence)
         if not contest.challengers:
             yield element("li", element("p", alone(contest, size, metric)), class_="plain")
-    for rival in contest.rivals:
+    for rival in contest.judged_rivals():
         kind, sentence = verdict(contest, None, contest.headline, contest.last, rival)
         yield _item(kind, sentence)
 

@@ -130,5 +130,24 @@ def make(tmp_path: Path) -> Callable[..., Made]:
 
 
 @pytest.fixture
+def rivalled(make: Callable[..., Made]) -> Made:
+    """The same run with two models to compare with; the second has no vectors cut to 16 dimensions."""
+    made = make("rivalled")
+    scores = made.data["scores"]["information_retrieval"]
+    slots = {role: Scores(made.artifact(f"evaluator.information_retrieval.{role}")) for role in ("base", "tuned")}
+    for shift, role in ((2, "titan"), (3, "cohere")):
+        slots[role] = _scores(made, role, shift)
+        if role == "cohere":
+            kept = {name: values for name, values in slots[role].per_query.items() if "dim_16" not in name}
+            Scores.write(slots[role].path, {name: slots[role].metrics[name] for name in kept}, kept)
+            slots[role] = Scores(slots[role].path)
+        # As a run has it: rivals are scored before anything is trained.
+        scores[role] = slots[role].metrics
+    scores["tuned"] = scores.pop("tuned")
+    made.data["comparisons"] = {"information_retrieval": compare(slots, seed=1)}
+    return made
+
+
+@pytest.fixture
 def made(make: Callable[..., Made]) -> Made:
     return make()

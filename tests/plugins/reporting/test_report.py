@@ -84,6 +84,30 @@ def test_each_verdict_is_put_into_plain_words(made, changes, sentence):
         assert "+0.167 (95% interval +0.124 to +0.213, on 12 held-out queries)" in words
 
 
+def test_models_to_compare_with_stand_beside_the_run_s_own(rivalled):
+    source = report.of_run(rivalled.write())
+    words = shown(source)
+    assert "differs from base: nDCG@10 at full size (32 dimensions) is" in words
+    assert re.search(r"tuned differs from titan: nDCG@10 is 0\.\d+ against 0\.\d+, .0", words)
+    assert "metric base tuned titan cohere difference 95% interval verdict" in words
+    assert "Tuned against other models metric, model model tuned difference" in words
+    assert "nDCG@10 at 16, titan" in words
+    assert "nDCG@10 at 16, cohere" not in words
+    assert {"point rival-1", "point rival-2"} <= {circle.get("class") for circle in Page(source).named("circle")}
+    contest = of_run(rivalled.write())[0]
+    assert [contender.name for contender in contest.contenders] == ["base", "tuned"]
+    assert contest.row("ndcg@10", contest.last)["against"] == "base"
+    # The cases and the storage are about the run's own models.
+    assert "from base to tuned." in words
+    assert "base base, kept tuned tuned, kept 32" in words
+
+
+def test_a_comparison_of_an_older_run_is_against_base(made):
+    for row in made.data["comparisons"]["information_retrieval"]:
+        del row["against"]
+    assert "tuned differs from base: nDCG@10 at full size" in shown(report.of_run(made.write()))
+
+
 def test_no_text_of_the_data_becomes_html(made):
     source = report.of_run(made.write())
     page = Page(source)
@@ -139,7 +163,7 @@ def test_letters_and_marks_stand_out_from_what_is_behind_them(colours):
     for name in letters:
         for ground in behind.get(name, ("card", "inset")):
             assert palette.contrast(colours[name], colours[ground]) >= 4.5, (name, ground)
-    for name in palette.SERIES:
+    for name in (*palette.SERIES, *palette.RIVALS):
         assert palette.contrast(colours[name], colours["card"]) >= 3, name
 
 
