@@ -4,7 +4,7 @@ Texts are compared by their runs of five letters, without case, white space and 
 either holds do both hold (Jaccard similarity). MinHash, with locality-sensitive hashing of bands (Leskovec et al.,
 Mining of Massive Datasets, chapter 3), finds the pairs that are worth comparing; each of those is compared exactly, so
 nothing is called nearly equal that is not. Buckets are found by sorting, so that memory stays at a few hundred bytes a
-text, and runs are hashed by numpy: datasketch, with a Python object for each run and bucket, takes five times as long.
+text, and runs are hashed by numpy: datasketch, with a Python object for each run and bucket, takes seven times as long.
 """
 
 from __future__ import annotations
