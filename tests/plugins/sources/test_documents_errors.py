@@ -134,7 +134,7 @@ def test_skipping_all_files_is_an_error(harvest, folder):
     assert "is empty (0 bytes)" in fails(harvest, folder({"a.pdf": b""}), on_error="skip")
 
 
-def test_a_file_that_may_not_be_read_is_named(harvest, folder, monkeypatch):
+def test_links_that_lead_nowhere_are_no_files(harvest, folder):
     place = folder({"a.txt": words(0, 30)})
     (place / "b.txt").symlink_to(place / "gone.txt")
     assert "b.txt" not in str(harvest(str(place)).data.documents)
