@@ -111,18 +111,10 @@ def _judged(config: Audit, pool: Pool, negatives: Sequence[Judgement], scorer: S
     numbers = {query.id: number for number, query in enumerate(pool.queries)}
     texts = {document.id: document.full_text for document in pool.documents}
     asked = [numbers[negative.query_id] for negative in negatives]
-    sides = [(number, document.full_text) for number in dict.fromkeys(asked) for document in pool.answers[number]]
-    scores = scorer.scores(
-        [
-            *((pool.queries[n].text, texts[j.document_id]) for n, j in zip(asked, negatives, strict=True)),
-            *((pool.queries[number].text, text) for number, text in sides),
-        ],
-        "audit",
+    own = scorer.scores(
+        [(pool.queries[n].text, texts[j.document_id]) for n, j in zip(asked, negatives, strict=True)], "audit"
     )
-    lowest: dict[int, tuple[float, str]] = {}
-    for (number, text), score in zip(sides, scores[len(asked) :].tolist(), strict=True):
-        lowest[number] = min(lowest.get(number, (score, text)), (score, text))
-    own = scores[: len(asked)]
+    lowest = _least_answers(pool, asked, scorer)
     false = config.too_near(own, np.array([lowest[number][0] for number in asked], dtype=np.float32))
     rows = [
         {
@@ -138,6 +130,16 @@ def _judged(config: Audit, pool: Pool, negatives: Sequence[Judgement], scorer: S
         for number, negative, score, no in zip(asked, negatives, own, false, strict=True)
     ]
     return sorted(rows, key=lambda row: (not row["false"], row["answer_score"] - row["score"]))
+
+
+def _least_answers(pool: Pool, asked: Sequence[int], scorer: Scorer) -> dict[int, tuple[float, str]]:
+    """Return for each query the lowest score among its answers, and that answer's text."""
+    rows = [(number, document.full_text) for number in dict.fromkeys(asked) for document in pool.answers[number]]
+    scores = scorer.scores([(pool.queries[number].text, text) for number, text in rows], "audit: answers")
+    lowest: dict[int, tuple[float, str]] = {}
+    for (number, text), score in zip(rows, scores.tolist(), strict=True):
+        lowest[number] = min(lowest.get(number, (score, text)), (score, text))
+    return lowest
 
 
 def _refusal(config: Audit, said: str, worst: Sequence[Mapping[str, Any]]) -> str:

@@ -39,9 +39,15 @@ def mine(stage: Mining, ctx: Context, data: RetrievalSet, model: Model) -> Retri
         raise DataError(_nothing(stage, pool, chooser))
     if stage.audit:
         audit(ctx, stage.audit, pool, negatives, stage.audit.load(ctx, model))
+    return _written(ctx, data, chooser.guard, given, negatives)
+
+
+def _written(
+    ctx: Context, data: RetrievalSet, guard: Guard | None, given: list[Judgement], negatives: list[Judgement]
+) -> RetrievalSet:
     qrels = {split: data.qrels(split) for split in data.splits}
-    if chooser.guard and chooser.guard.gate.teach:
-        qrels["train"], negatives, added = chooser.guard.taught(data, given, negatives)
+    if guard and guard.gate.teach:
+        qrels["train"], negatives, added = guard.taught(data, given, negatives)
         ctx.note("added_to_teacher_scores", added)
     else:
         negatives = [*given, *negatives]

@@ -58,7 +58,7 @@ def test_candidates_are_those_of_faiss_on_the_real_model_and_data(minilm, data, 
     from embedrun_plugins.sources.llama_index import LlamaIndex
 
     whole = LlamaIndex(path=data / "llamaindex-10k").run(make_context("source"))
-    documents = [Document(d.id, d.text[:300]) for d in whole.searched("train")[:100]]
+    documents = [Document(d.id, d.text[:300]) for d in whole.searched("train")[:60]]
     held = {document.id for document in documents}
     pairs = [judgement for judgement in whole.qrels("train") if judgement.document_id in held][:20]
     queries = [whole.queries[judgement.query_id] for judgement in pairs]
