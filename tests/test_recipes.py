@@ -9,6 +9,10 @@ import pytest
 
 from embedrun import resources
 from embedrun.testing import small_set, tiny_model
+from fake_embedders import routes as embedding_routes
+from fake_llm import FakeModel
+from fake_llm import routes as language_routes
+from fake_services import serving
 
 RECIPES = resources.recipes()
 
@@ -23,10 +27,44 @@ def small(project):
     project.write("training.json", json.dumps(rows))
     rows = [{"question": row["sentence1"], "context": row["sentence2"]} for row in rows]
     project.write("pairs.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    things = {
+        "lyft": ["anchor", "river", "stone", "cloud", "copper", "garden", "violin", "harbour", "pepper", "window"],
+        "uber": ["saddle", "lantern", "meadow", "timber", "glacier"],
+    }
+    for company, words in things.items():
+        paragraphs = [f"The {word} is kept in room {n} of house {n % 3}." for n, word in enumerate(words)]
+        project.write(f"filings/{company}_2021.md", "\n\n".join(paragraphs))
     return project
 
 
+@pytest.fixture
+def bedrock(monkeypatch):
+    """Bedrock's language and embedding models, on loopback."""
+    with serving(*language_routes(FakeModel()), *embedding_routes()) as services:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", services.url)
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "none")
+        monkeypatch.setenv("AWS_REGION", "us-east-1")
+        yield services
+
+
 OVERRIDES = {
+    "bge_synthetic": [
+        "source.size=24",
+        "negatives.range=[0, 8]",
+        "negatives.per_query=1",
+        "trainer.max_steps=1",
+        "trainer.fp16=false",
+        "trainer.batch_size=4",
+    ],
+    "documents_offline": [
+        "source.size=48",
+        "source.holdout=2",
+        "negatives.range=[0, 8]",
+        "negatives.per_query=1",
+        "negatives.relative_margin=null",
+        "trainer.max_steps=1",
+    ],
     "quickstart": ["trainer.max_steps=2"],
     "sagemaker_faq": [
         "source.path=training.json",
@@ -60,6 +98,7 @@ def test_a_recipe_opens_with_what_it_is_and_how_to_run_it(name):
 
 
 @pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.usefixtures("bedrock")
 def test_a_recipe_runs_small(small, name):
     words = [word for setting in ["model=tiny", *OVERRIDES[name]] for word in ("--set", setting)]
     done = small.run(name, *words, "--json", "--device", "cpu")

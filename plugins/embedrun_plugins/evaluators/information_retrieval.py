@@ -27,7 +27,8 @@ class InformationRetrieval(Searching):
     accuracy_at_k: Rising = (1, 3, 5, 10)
     """Cut-offs of accuracy: the share of queries with a relevant document among the first k."""
     hit_rate_at_k: Rising = ()
-    """Cut-offs of the hit rate, another name for accuracy."""
+    """Cut-offs of the hit rate, another name for accuracy; to have it beside the other metrics, since the evaluator
+    `hit_rate` encodes everything again."""
     precision_recall_at_k: Rising = (1, 3, 5, 10)
     """Cut-offs of precision (share of the first k that is relevant) and recall (share of the relevant among them)."""
     mrr_at_k: Rising = (10,)
@@ -40,6 +41,7 @@ class InformationRetrieval(Searching):
     def headline(self, metrics: Sequence[str]) -> Sequence[str]:
         ndcg, mrr, recall = self.ndcg_at_k, self.mrr_at_k, self.precision_recall_at_k
         chosen = [f"{name}@{max(ks)}" for name, ks in (("ndcg", ndcg), ("mrr", mrr), ("recall", recall)) if ks]
+        chosen += [f"hit_rate@{k}" for k in self.hit_rate_at_k]
         chosen += [f"dim_{dimension}_ndcg@{max(ndcg)}" for dimension in self.dimensions if ndcg]
         return [name for name in chosen if name in metrics] or metrics
 
