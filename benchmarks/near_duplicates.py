@@ -1,7 +1,7 @@
 """Find near duplicates among passages: embedrun's `clusters` against datasketch's MinHash and MinHashLSH.
 
     python benchmarks/near_duplicates.py
-    python benchmarks/near_duplicates.py --passages 20000 --sides embedrun datasketch
+    python benchmarks/near_duplicates.py --passages 20000 --sides embedrun datasketch   # pip install datasketch
 
 One passage in ten is an earlier one without its first word and with another at the end. Both sides take runs of five
 letters, 64 permutations and a threshold of 0.9, each in a process of its own; memory is the process's peak beyond what
