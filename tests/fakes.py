@@ -133,6 +133,9 @@ class FakeTrainer(Trainer):
     def watched_metric(self) -> str | None:
         return self.metric_for_best_model
 
+    def watched_split(self) -> Any:
+        return "dev" if self.metric_for_best_model else None
+
     def run(self, ctx: Context, data: RetrievalSet, model: Model, loss: Loss, dev: Evaluator | None) -> Model:
         counter = ctx.state / "steps.json"
         steps: list[int] = json.loads(counter.read_text()) if counter.exists() else []
@@ -162,6 +165,11 @@ class FakeEvaluator(Evaluator):
     type: Literal["fake"] = "fake"
     least: Annotated[float | None, Unkeyed] = None
     """Limit."""
+    file: InputPath | None = None
+    """A file that the scores depend on."""
+
+    def inputs(self) -> list[Path]:
+        return [self.file] if self.file else []
 
     def metrics(self) -> frozenset[str]:
         return frozenset({"ndcg@10"})

@@ -86,7 +86,7 @@ class Plan:
             described["rival"] = self._identity(step.rival)
         if step.dev:
             described["dev"] = self._identity(step.dev)
-        given = [part for part in (stage, step.loss, step.rival) if part]
+        given = [part for part in (stage, step.loss, step.rival, step.dev) if part]
         if files := [path for part in given for path in part.inputs()]:
             described["files"] = [self.files.of(path) for path in files]
         return described

@@ -85,6 +85,14 @@ def test_a_changed_file_runs_its_source_again_but_equal_content_does_not(recipe)
     assert cut_off["trainer"]["cached"], "the source made the same set again, so nothing retrains"
 
 
+def test_a_changed_file_of_the_evaluator_that_chooses_the_model_trains_again(recipe):
+    watched = ["--set", "trainer.metric_for_best_model=ndcg@10", "--set", "evaluator={type: fake, file: a.txt}"]
+    recipe.write("a.txt", "one")
+    recipe.run("r.yaml", *watched)
+    recipe.write("a.txt", "two")
+    assert not stages(recipe.run("r.yaml", "--json", *watched))["trainer"]["cached"]
+
+
 def test_another_seed_trains_again_but_does_not_score_the_base_again(recipe):
     recipe.run("r.yaml")
     other = stages(recipe.run("r.yaml", "--json", "--set", "seed=7"))
