@@ -38,9 +38,11 @@ def _training_faults(recipe: Recipe) -> Iterator[Problem]:
         if getattr(recipe, key) and not trainer:
             yield Problem((key,), "is of no use without a trainer; remove it or add one")
     if loss:
-        lacking = NEEDED[loss.fed()] - _columns(recipe)
-        for column in sorted(lacking):
+        for column in sorted(NEEDED[loss.fed()] - _columns(recipe)):
             yield Problem(("loss",), f"'{loss.type}' {_LACKING[column]}")
+    if trainer:
+        for column in sorted(trainer.columns_needed() - _columns(recipe)):
+            yield Problem(("trainer",), f"'{trainer.type}' {_LACKING[column]}")
     if loss and trainer and (reason := trainer.refuses(loss)):
         yield Problem(("trainer",), reason)
 
@@ -100,11 +102,12 @@ def _judging_faults(recipe: Recipe, splits: frozenset[str] | None) -> Iterator[P
 
 
 def _rival_faults(recipe: Recipe) -> Iterator[Problem]:
-    roles = [*ROLES, *(stage.role for stage in recipe.compare_with)]
+    taken = [*ROLES, "comparison"]
     for index, stage in enumerate(recipe.compare_with):
         place = ("compare_with", index)
-        if stage.role in roles[: len(ROLES) + index]:
-            yield Problem(place, f"another model is called '{stage.role}' already; give this one a 'name' of its own")
+        if stage.role in taken:
+            yield Problem(place, f"the name '{stage.role}' is taken already; give this model a 'name' of its own")
+        taken.append(stage.role)
         if not any(judge.only_encodes for judge in recipe.evaluator):
             yield Problem(place, "is scored by none of the recipe's evaluators; add information_retrieval or another")
 

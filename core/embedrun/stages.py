@@ -9,12 +9,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationInfo, model_validator
 
 from embedrun.artifacts import Comparison, Encoder, Endpoint, Model, RetrievalSet, Scores, Split
-from embedrun.context import Context, Resolver
+from embedrun.context import Context, Resolver, Unkeyed
 from embedrun.errors import UserError
 
 if TYPE_CHECKING:
@@ -201,6 +201,10 @@ class Trainer(Stage):
         """Say why this trainer cannot train with a loss, or None."""
         return None
 
+    def columns_needed(self) -> frozenset[Column]:
+        """Say what the set must hold beside what the loss needs."""
+        return frozenset()
+
     def watched_metric(self) -> str | None:
         """Name the evaluator's metric that chooses the best checkpoint, if one does."""
         return None
@@ -279,7 +283,7 @@ class Embedder(Stage):
 
     kind = "compare_with"
     seeded = False
-    name: str | None = Field(None, pattern=r"^[\w-]+$")
+    name: Annotated[str | None, Unkeyed] = Field(None, pattern=r"^[\w-]+$")
     """What it is called in tables; by default its type."""
 
     @abstractmethod

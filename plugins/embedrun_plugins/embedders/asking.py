@@ -164,5 +164,5 @@ class Asking:
     def _tell_cut(self, role: Role, count: int) -> None:
         name = f"{_PLURALS[role]} cut"
         if count and not self._counts.get(name):
-            self.ctx.warn(f"{_PLURALS[role]} that are longer than {self.name} reads are cut at their end")
+            self.ctx.warn(f"{_PLURALS[role]} that are longer than it reads are cut at their end")
         self._count(name, count)

@@ -64,10 +64,16 @@ def schedule(options: Scheduled) -> Iterable[str]:
     needed = _NEEDED_ARGUMENTS.get(options.lr_scheduler_type)
     if needed and not set(needed) & set(options.lr_scheduler_kwargs):
         yield f"lr_scheduler_kwargs: '{options.lr_scheduler_type}' needs {' or '.join(needed)}"
-    if options.warmup_steps >= 1 and options.warmup_steps != int(options.warmup_steps):
-        yield "warmup_steps: must be a whole number of steps, or a share below 1"
+    yield from whole_steps(warmup_steps=options.warmup_steps)
     if options.max_steps and options.warmup_steps >= options.max_steps:
         yield f"warmup_steps: {options.warmup_steps:g} leave nothing of the {options.max_steps} steps"
+
+
+def whole_steps(**given: float | None) -> Iterable[str]:
+    """Say which numbers of steps are neither whole nor a share of all steps."""
+    for name, steps in given.items():
+        if steps is not None and steps > 1 and steps != int(steps):
+            yield f"{name}: must be a whole number of steps, or a share below 1"
 
 
 def _strategies(options: Keeping) -> Iterable[str]:
@@ -77,10 +83,8 @@ def _strategies(options: Keeping) -> Iterable[str]:
             yield f"{name}_strategy: 'steps' needs {name}_steps"
         if strategy != "steps" and steps is not None:
             yield f"{name}_steps: has no effect while {name}_strategy is '{strategy}'; set it to 'steps'"
-        if steps is not None and steps > 1 and steps != int(steps):
-            yield f"{name}_steps: must be a whole number of steps, or a share below 1"
-    if options.logging_steps > 1 and options.logging_steps != int(options.logging_steps):
-        yield "logging_steps: must be a whole number of steps, or a share below 1"
+        yield from whole_steps(**{f"{name}_steps": steps})
+    yield from whole_steps(logging_steps=options.logging_steps)
 
 
 def _best(options: Keeping) -> Iterable[str]:

@@ -19,7 +19,7 @@ from embedrun_plugins.trainers.options import Scheduler
 
 if TYPE_CHECKING:
     from embedrun.context import Context
-    from embedrun.stages import Evaluator, Loss
+    from embedrun.stages import Column, Evaluator, Loss
 
 _ELSEWHERE = {
     "num_train_epochs": "is called 'epochs' here",
@@ -142,6 +142,9 @@ class FlagEmbedding(Trainer):
 
         return Training(self, ctx, data, model, loss).run()
 
+    def columns_needed(self) -> frozenset[Column]:
+        return frozenset({"negative", "teacher_score"} if self.knowledge_distillation else ())
+
     def refuses(self, loss: Loss) -> str | None:
         if isinstance(loss, InfoNce):
             return None
@@ -160,6 +163,7 @@ class FlagEmbedding(Trainer):
             yield "save_strategy: 'steps' needs save_steps"
         if self.save_strategy != "steps" and self.save_steps is not None:
             yield f"save_steps: has no effect while save_strategy is '{self.save_strategy}'; set it to 'steps'"
+        yield from checks.whole_steps(save_steps=self.save_steps, logging_steps=self.logging_steps)
         if self.train_group_size == 1 and self.batch_size == 1:
             yield "batch_size: a batch of 1 query without negatives has nothing to learn from; raise it"
         if self.knowledge_distillation and self.train_group_size == 1:

@@ -57,7 +57,7 @@ def test_texts_longer_than_the_service_takes_are_cut_and_counted_also_when_answe
         rival = connect(Bedrock(model=ENGLISH))
         rival.documents(long, "short")
         assert rival.notes["documents cut"] == 1
-        assert rival.warnings == ["documents that are longer than bedrock reads are cut at their end"]
+        assert rival.warnings == ["documents that are longer than it reads are cut at their end"]
     assert max(len(text) for text in services.asked[0][1]["texts"]) == 2048
     assert services.count("/invoke") == 1
 

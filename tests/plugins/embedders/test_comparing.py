@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from embedrun.plan import keyed
 from embedrun.testing import small_set, tiny_model
+from embedrun_plugins.embedders.tei import Tei
 
 RECIPE = """
 name: rivals
@@ -83,4 +85,10 @@ def test_a_base_alone_is_compared_with_them_too(rivals):
 
 def test_two_of_one_name_and_rivals_that_nothing_scores_are_refused(rivals):
     twice = rivals.run("check", "rivals.yaml", "--set", "compare_with.1.name=titan")
-    assert "another model is called 'titan' already" in twice.err
+    assert "the name 'titan' is taken already" in twice.err
+    step = rivals.run("check", "rivals.yaml", "--set", "compare_with.1.name=comparison")
+    assert "the name 'comparison' is taken already" in step.err
+
+
+def test_one_by_another_name_is_not_scored_again():
+    assert keyed(Tei(url="http://localhost:1", name="one")) == keyed(Tei(url="http://localhost:1", name="two"))

@@ -25,7 +25,7 @@ from embedrun_plugins.losses.wrapping import Matryoshka
 from embedrun_plugins.trainers import FlagEmbedding, SentenceTransformers, marking
 from embedrun_plugins.trainers.flag import launch, material
 from embedrun_plugins.trainers.flag.lines import groups, lines, taught
-from embedrun_plugins.trainers.flag.telling import told
+from embedrun_plugins.trainers.flag.telling import tell, told
 
 PROMPTS = Prompts(query="where is {} : ", document="room ")
 OPTIONS = {
@@ -367,6 +367,8 @@ def test_only_its_own_loss_is_accepted():
     [
         ({"save_steps": 5}, "save_steps: has no effect"),
         ({"save_strategy": "steps"}, "save_strategy: 'steps' needs save_steps"),
+        ({"save_strategy": "steps", "save_steps": 2.5}, "save_steps: must be a whole number of steps"),
+        ({"logging_steps": 1.5}, "logging_steps: must be a whole number of steps"),
         ({"fp16": True, "bf16": True}, "fp16: cannot be used together with bf16"),
         ({"train_group_size": 1, "batch_size": 1}, "nothing to learn from"),
         ({"train_group_size": 1, "knowledge_distillation": True}, "knowledge_distillation: needs negatives"),
@@ -413,6 +415,25 @@ def test_the_forecast_counts_steps_as_transformers_does(options, steps, data):
     assert forecast["rows"] == 10
     assert forecast["negatives drawn at random"] == 1
     assert FlagEmbedding().forecast(None) == {}
+
+
+def test_what_distils_needs_a_teachers_scores_before_anything_runs(project):
+    project.write("model/config.json", "{}")
+    recipe = "model: model\nplugins: [fakes.py]\nsource: fake\nloss: info_nce\n"
+    project.write("r.yaml", recipe + "trainer: {type: flag_embedding, knowledge_distillation: true}\n")
+    refused = project.run("check", "r.yaml")
+    assert refused.code == 2
+    assert "trainer: 'flag_embedding' needs a teacher's scores" in refused.err
+    assert project.run("check", "r.yaml", "--set", "source.holds=[positive, negative, teacher_score]").code == 0
+
+
+def test_what_is_told_is_written_at_once(monkeypatch):
+    written = []
+    monkeypatch.setattr(sys, "stdout", type("Pipe", (), {"write": written.append, "flush": lambda: None}))
+    tell("step", done=1)
+    assert written[0].startswith("\n")
+    assert "".join(written) == written[0]
+    assert told(written[0].removeprefix("\n")) == {"event": "step", "done": 1}
 
 
 def test_what_processes_tell_is_told_from_their_log():

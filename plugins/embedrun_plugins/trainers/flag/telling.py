@@ -9,7 +9,8 @@ _MARK = "\x1eembedrun "
 
 
 def tell(event: str, **values: Any) -> None:
-    print(f"\n{_MARK}{json.dumps({'event': event, **values})}", flush=True)  # noqa: T201 - this is how it tells
+    """Write a line at once, or another process's log might come between its parts."""
+    print(f"\n{_MARK}{json.dumps({'event': event, **values})}\n", end="", flush=True)  # noqa: T201 - how it tells
 
 
 def told(line: str) -> dict[str, Any] | None:
