@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 from embedrun import RetrievalSet, RunRecord, UserError
+from embedrun_plugins.commands.writing import write_new
 from embedrun_plugins.trainers.flag.lines import groups, lines, taught
 
 FORMS = ("flag",)
@@ -28,7 +28,7 @@ def export_flag(record: RunRecord, file: Path | None) -> int:
     if file is None:
         sys.stdout.writelines(made)
     else:
-        _write_new(file, made)
+        write_new(file, "".join(made))
     return sum(not group.negatives for group in found)
 
 
@@ -44,14 +44,3 @@ def training_set(record: RunRecord) -> RetrievalSet:
             f"with --until {made[-1]}"
         )
     return RetrievalSet(folder)
-
-
-def _write_new(file: Path, made: Iterable[str]) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("x", encoding="utf-8", newline="\n") as stream:
-            stream.writelines(made)
-    except FileExistsError as error:
-        raise UserError(f"{file}: exists already; name another file, or remove it first") from error
-    except OSError as error:
-        raise UserError(f"{file}: cannot be written: {error.strerror}") from error

@@ -83,6 +83,16 @@ def test_nothing_is_overwritten(exported, project):
     assert (project.folder / "kept.jsonl").read_text("utf-8") == "mine"
 
 
+def test_an_export_that_fails_leaves_no_file(exported, project):
+    assert exported(ROWS).code == 0
+    (corpus,) = (project.folder / "runs/.store").rglob("out/corpus.jsonl")
+    corpus.write_text(corpus.read_text("utf-8").partition("\n")[0] + "\n", "utf-8")
+    shown = project.run("show", "exported", "--export", "flag", "--to", "half.jsonl")
+    assert shown.code == 2
+    assert "which does not exist" in shown.err
+    assert not (project.folder / "half.jsonl").exists()
+
+
 def test_an_export_needs_its_form_and_its_data(exported, project):
     assert exported(ROWS).code == 0
     lone = project.run("show", "exported", "--to", "x.jsonl")
