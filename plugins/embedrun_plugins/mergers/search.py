@@ -43,6 +43,8 @@ class Search(Merger):
     """The split that decides: train, dev or test."""
 
     def run(self, ctx: Context, data: RetrievalSet, base: Model, tuned: Model, dev: Evaluator | None) -> Model:
+        from sentence_transformers.util import get_device_name
+
         from embedrun_plugins.mergers.mixing import Mix
 
         judge = self._judge(dev)
@@ -51,7 +53,7 @@ class Search(Merger):
                 f"the mix is chosen on '{self.split}', the split that it is judged by: its score there flatters it"
             )
         mix = Mix.of(ctx, base, tuned)
-        mix.model.to(ctx.device or mix.model.device)
+        mix.model.to(ctx.device or get_device_name())
         scores = self._scores(ctx, data, judge, mix)
         best = max(scores, key=lambda share: (scores[share], -share))
         ctx.note("tuned", best)
