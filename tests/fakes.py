@@ -51,6 +51,13 @@ class FakeSource(Source):
     def columns_given(self) -> Any:
         return frozenset(self.holds)
 
+    def faults(self) -> list[str]:
+        return (
+            ["file: is broken"]
+            if self.file and self.file.is_file() and self.file.read_text("utf-8") == "broken"
+            else []
+        )
+
     def splits_given(self) -> Any:
         return frozenset({"train", "dev", "test"})
 

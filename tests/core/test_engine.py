@@ -218,6 +218,17 @@ def test_compare_shows_two_runs_side_by_side(recipe):
     assert "+0.3000" in shown.out
 
 
+def test_compare_wants_nothing_that_only_running_needs(recipe):
+    recipe.write("a.txt", "one")
+    for epochs in (1, 2):
+        recipe.run("r.yaml", "--set", "source.file=a.txt", "--set", f"trainer.epochs={epochs}")
+    recipe.write("a.txt", "broken")
+    assert recipe.run("check", "r.yaml", "--set", "source.file=a.txt").code == 2
+    compared = recipe.run("compare", *map(str, sorted((recipe.folder / "runs/r").iterdir())))
+    assert compared.code == 0, compared.err
+    assert "+0.1000" in compared.out
+
+
 def test_python_runs_a_recipe_and_returns_its_scores(recipe):
     import embedrun
 

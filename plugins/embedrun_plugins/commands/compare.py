@@ -8,6 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from pydantic import ValidationError
+
 from embedrun import Command
 from embedrun.artifacts import Scores
 from embedrun.cli import places
@@ -15,7 +17,7 @@ from embedrun.context import Context
 from embedrun.errors import UserError
 from embedrun.plan import named
 from embedrun.record import RunRecord, find_run
-from embedrun.running import Loaded
+from embedrun.registry import Registry
 from embedrun.stages import Evaluator
 from embedrun_plugins.commands.showing import comparison_table
 from embedrun_plugins.reporting.contests import Contender, Contest, judged_set, recipe_of, vector_size
@@ -44,16 +46,24 @@ def compare_runs(first: RunRecord, second: RunRecord) -> list[Contest]:
 
     Raises UserError where the two runs have no evaluator in common.
     """
-    # What deploys may want a token, which comparing does not.
-    recipe = Loaded.read(second.folder / "recipe.lock.json", {"deployer": []}).recipe
     found = [
         _contest(first, second, slot, judge)
-        for slot, judge in named(recipe.evaluator)
+        for slot, judge in named(_judges(second))
         if all(run.scores.get(slot.removeprefix("evaluator.")) for run in (first, second))
     ]
     if not found:
         raise UserError(f"{first.folder} and {second.folder}: no evaluator scored both")
     return found
+
+
+def _judges(run: RunRecord) -> list[Evaluator]:
+    """Return a run's evaluators; what else it needed, such as documents or a token, may be gone."""
+    registry = Registry(sorted((run.folder / "plugins").glob("*/*.py")))
+    context = registry.validation_context()
+    try:
+        return [Evaluator.model_validate(judge, context=context) for judge in recipe_of(run).get("evaluator") or ()]
+    except ValidationError as error:
+        raise UserError(f"{run.folder}: its evaluators are none of this version's: {error}") from error
 
 
 def _contest(first: RunRecord, second: RunRecord, slot: str, judge: Evaluator) -> Contest:
