@@ -111,7 +111,8 @@ def whole_example(arguments: argparse.Namespace, scratch: Path) -> None:
         for name, side in sides.items():
             tries[name].append(side(arguments, data, scratch / f"{name}-{attempt}"))
             shutil.rmtree(scratch / f"{name}-{attempt}", ignore_errors=True)
-            print(f"round {attempt + 1}, {name}: {tries[name][-1].seconds['whole']:.1f} s", flush=True)
+            seconds = ", ".join(f"{phase} {taken:.1f}" for phase, taken in tries[name][-1].seconds.items())
+            print(f"round {attempt + 1}, {name}: {seconds}", flush=True)
     theirs, mine = best_of(tries["plain"]), best_of(tries["embedrun"])
     print(f"\n{'seconds':<24}{'plain':>9}{'embedrun':>10}{'ratio':>8}")
     for name in (*PHASES, "evaluation, all", "whole"):

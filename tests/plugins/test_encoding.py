@@ -50,6 +50,14 @@ def test_vectors_are_the_models_own_also_in_the_middle_of_training(loaded):
     assert loaded.encode(["lamp"], output_value="token_embeddings")[0].shape[1] == 32
 
 
+@pytest.mark.parametrize("role", ["query", "document"])
+def test_no_padding_is_computed_on_a_cpu(loaded, role):
+    seen = []
+    loaded.transformers_model.embeddings.register_forward_hook(lambda *given: seen.append(given[-1].shape[:2]))
+    embed(loaded, ["lamp", "lamp river stone", "lamp river stone cloud copper garden"], role)
+    assert seen == [(1, 3 * 2 + 1 + 3 + 6)]
+
+
 def test_nothing_gives_no_vectors(loaded):
     assert embed(loaded, [], "query").shape == (0, 32)
 

@@ -75,7 +75,7 @@ def unpadded(model: SentenceTransformer) -> Iterator[bool]:
     Only `sentence_embedding` is made then. Vectors are the same but for rounding.
     """
     how = way(model)
-    if how != "ragged" or model.device.type != "cpu":
+    if how != "ragged":
         yield False
         return
     transformer: Any = model.transformers_model
@@ -126,7 +126,8 @@ class _Forward:
     def __call__(self, features: Features, **given: Any) -> Features:
         if EMBEDDED in features:
             return {**features, "sentence_embedding": features[EMBEDDED]}
-        if given or self.model.training is not self.training or not _plain(features):
+        # `task` chooses a route in models that have routes, and these have none.
+        if given.keys() - {"task"} or self.model.training is not self.training or not _plain(features):
             return self.plain(features, **given)
         return {**features, "sentence_embedding": self._embed(features)}
 
