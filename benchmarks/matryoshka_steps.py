@@ -13,9 +13,9 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss
 
 from embedrun import RetrievalSet
-from embedrun_plugins.trainers import allocation
 from embedrun_plugins.trainers.fast import choose
-from embedrun_plugins.trainers.joining import EMBEDDED, joined
+from embedrun_plugins.unpadded import allocation
+from embedrun_plugins.unpadded.joining import EMBEDDED, joined
 
 DIMENSIONS = (384, 256, 128, 64, 32)
 

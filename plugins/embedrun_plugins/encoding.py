@@ -69,7 +69,7 @@ def _without_padding(model: Encoder) -> Iterator[bool]:
     if not isinstance(model, torch.nn.Module):
         yield False
         return
-    from embedrun_plugins.trainers import allocation, joining
+    from embedrun_plugins.unpadded import allocation, joining
 
     with joining.unpadded(loaded) as unpadded, allocation.kept() if unpadded else nullcontext():
         yield unpadded

@@ -9,8 +9,8 @@ from embedrun import StageError
 from embedrun.testing import tiny_model
 from embedrun_plugins import encoding
 from embedrun_plugins.encoding import distinct, embed
-from embedrun_plugins.trainers import allocation, ragged
-from embedrun_plugins.trainers.joining import joined
+from embedrun_plugins.unpadded import allocation, ragged
+from embedrun_plugins.unpadded.joining import joined
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from sentence_transformers.sentence_transformer import losses
 from sentence_transformers.sentence_transformer.modules import Pooling
 
 from embedrun_plugins.losses.summing import Sum
-from embedrun_plugins.trainers import joining
+from embedrun_plugins.unpadded import joining
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

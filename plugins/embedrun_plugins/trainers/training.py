@@ -17,7 +17,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 from embedrun.artifacts import Model
 from embedrun.contract import ModelSettings
 from embedrun.errors import StageError, UserError
-from embedrun_plugins.trainers import allocation, arguments, joining, lora, messages, processes, rows, tokens
+from embedrun_plugins.trainers import arguments, lora, messages, processes, rows, tokens
 from embedrun_plugins.trainers.checkpoints import ResumableTrainer
 from embedrun_plugins.trainers.determinism import reproducible
 from embedrun_plugins.trainers.dropout import set_dropout
@@ -25,6 +25,7 @@ from embedrun_plugins.trainers.fast import Fast, choose
 from embedrun_plugins.trainers.material import Material, Table
 from embedrun_plugins.trainers.pacing import Pacing
 from embedrun_plugins.trainers.reporting import DevScores, Reporter, write_history
+from embedrun_plugins.unpadded import allocation, joining
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

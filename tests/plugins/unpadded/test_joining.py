@@ -11,8 +11,8 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
 from transformers import AutoConfig, AutoModel, BertTokenizer, DataCollatorWithFlattening
 
-from embedrun_plugins.trainers import joining, lengths, ragged
 from embedrun_plugins.trainers.tokens import Tokens
+from embedrun_plugins.unpadded import joining, lengths, ragged
 
 WORDS = [
     "lamp",

@@ -13,7 +13,7 @@ from sentence_transformers.sentence_transformer.modules import Normalize, Poolin
 from torch import Tensor
 from torch.nn import functional
 
-from embedrun_plugins.trainers import lengths, ragged
+from embedrun_plugins.unpadded import lengths, ragged
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

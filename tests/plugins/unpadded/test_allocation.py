@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from embedrun_plugins.trainers import allocation
+from embedrun_plugins.unpadded import allocation
 
 
 def resident() -> float:

@@ -1,0 +1,1 @@
+"""Embedding texts without computing padding, in training and in evaluation."""
