@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from embedrun import Context
 from embedrun.hashing import value_digest
 
@@ -20,7 +22,8 @@ class Answers:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.file = folder / "answers.sqlite"
-        with self._open() as database:
+        # sqlite does not wait its turn to change the journal's mode, as it does for everything else.
+        with FileLock(folder / "answers.lock"), self._open() as database:
             database.execute("PRAGMA journal_mode=WAL")
             database.execute("CREATE TABLE IF NOT EXISTS answers (request TEXT PRIMARY KEY, answer TEXT NOT NULL)")
 
