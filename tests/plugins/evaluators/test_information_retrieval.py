@@ -153,6 +153,7 @@ def test_metrics_names_exactly_what_is_measured(graded, model, tmp_path):
         "ndcg@10",
         "mrr@10",
         "recall@10",
+        "hit_rate@5",
         "dim_8_ndcg@10",
         "dim_16_ndcg@10",
     ]
