@@ -63,6 +63,7 @@ def pool(passages: int, answers: list[int]) -> Pool:
     return Pool(
         queries=[Query(f"q{number}", f"question {number}") for number in range(len(answers))],
         answers=[(documents[place],) for place in answers],
+        answers_anywhere=[(documents[place],) for place in answers],
         excluded=[frozenset({int(keys[place])}) for place in answers],
         documents=documents,
         keys=keys,

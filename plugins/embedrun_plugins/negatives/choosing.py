@@ -69,7 +69,7 @@ class Chooser:
     def _proposals(self, draft: Draft, candidates: Candidates) -> list[int]:
         """Return as many further ranks as are missing, if there are."""
         found: list[int] = []
-        answers = [document.full_text for document in self.pool.answers[draft.query]]
+        answers = [document.full_text for document in self.pool.answers_anywhere[draft.query]]
         while len(draft.kept) + len(found) < self.per_query:
             rank = next(draft.order, None)
             if rank is None:

@@ -23,9 +23,12 @@ class Pool:
     queries: Sequence[Query]
     answers: Sequence[tuple[Document, ...]]
     """For each query the documents that are relevant for it in training."""
+    answers_anywhere: Sequence[tuple[Document, ...]]
+    """For each query the documents that are relevant for it, or for an equal one, in any split, and what they were cut
+    from."""
     excluded: Sequence[frozenset[int]]
-    """For each query the near keys of texts that are not its negatives: answers of any split, what they were cut from,
-    and the query itself."""
+    """For each query the near keys of texts that are not its negatives: all those answers, negatives that it has
+    already, and the query itself."""
     documents: Sequence[Document]
     keys: NDArray[np.uint64]
     """(documents,): the near key of each whole text."""
@@ -45,10 +48,12 @@ class Pool:
         barred = set() if use_held_out else _held_out(data)
         documents, keys, left_out = _searched(data, barred)
         bare = [near_key(d.text) if d.title else key for d, key in zip(documents, keys, strict=True)]
+        anywhere = _answers_anywhere(data, queries)
         return cls(
             queries=queries,
             answers=[tuple(_documents(data, found)) for found in relevant.values()],
-            excluded=_excluded(data, queries, given),
+            answers_anywhere=anywhere,
+            excluded=_excluded(data, queries, anywhere, given),
             documents=documents,
             keys=np.array(keys, dtype=np.uint64),
             bare_keys=np.array(bare, dtype=np.uint64),
@@ -106,28 +111,35 @@ def _searched(data: RetrievalSet, barred: set[int]) -> tuple[list[Document], lis
     return list(documents.values()), keys, left_out
 
 
-def _excluded(data: RetrievalSet, queries: Sequence[Query], given: Mapping[str, set[str]]) -> list[frozenset[int]]:
-    """Collect the keys of what answers each query in any split; nearly equal queries share their answers."""
+def _answers_anywhere(data: RetrievalSet, queries: Sequence[Query]) -> list[tuple[Document, ...]]:
+    """Collect what answers each query in any split; queries with one near key share their answers."""
     answers: dict[int, set[str]] = {}
     for split in data.splits:
         for query, found in data.relevant(split).items():
             if query in data.queries:
                 answers.setdefault(near_key(data.queries[query].text), set()).update(found)
+    ids = (sorted(_with_wholes(data, answers[near_key(query.text)])) for query in queries)
+    return [tuple(_documents(data, found)) for found in ids]
+
+
+def _excluded(
+    data: RetrievalSet, queries: Sequence[Query], answers: Sequence[tuple[Document, ...]], given: Mapping[str, set[str]]
+) -> list[frozenset[int]]:
     keys: dict[str, int] = {}
     excluded = []
-    for asked in queries:
-        own = near_key(asked.text)
-        documents = _with_wholes(data, answers[own]) | given.get(asked.id, set())
-        for document in _documents(data, documents - keys.keys()):
+    for asked, answering in zip(queries, answers, strict=True):
+        documents = {document.id: document for document in (*answering, *_documents(data, given.get(asked.id, ())))}
+        for document in (document for id_, document in documents.items() if id_ not in keys):
             keys[document.id] = near_key(document.full_text)
-        excluded.append(frozenset({own, *(keys[document] for document in documents)}))
+        excluded.append(frozenset({near_key(asked.text), *(keys[id_] for id_ in documents)}))
     return excluded
 
 
 def _with_wholes(data: RetrievalSet, ids: Iterable[str]) -> set[str]:
-    """Add to documents those that they were cut from."""
+    """Add to documents those that they were cut from, where a filter has not taken them out."""
     found = set(ids)
-    return found | {str(d.metadata[CUT_FROM]) for d in _documents(data, found) if CUT_FROM in d.metadata}
+    wholes = {str(d.metadata[CUT_FROM]) for d in _documents(data, found) if CUT_FROM in d.metadata}
+    return found | (wholes & data.documents.keys())
 
 
 def _documents(data: RetrievalSet, ids: Iterable[str]) -> Iterable[Document]:

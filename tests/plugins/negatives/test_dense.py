@@ -143,7 +143,7 @@ def test_what_equals_an_answer_or_the_query_is_no_negative(model, make_set, make
     stage = Dense(range=(0, 50), per_query=50, use_held_out=True, near_equal=0.7)
     found = negatives(stage.run(context, data, model))
     assert {j.document_id for j in found[query.id]} == {document.id for document in others[1:]}
-    assert context.notes["candidates_nearly_equal_to_answers"] == 1
+    assert context.notes["candidates_nearly_equal_to_answers"] == 2
     assert context.notes["candidates_equal_to_answers"] == 2 * 6
 
 
@@ -163,6 +163,19 @@ def test_a_whole_passage_is_no_negative_of_its_part(model, make_set, make_contex
     data = make_set(documents=[*corpus[:10], part], queries=[query], qrels={"train": [Judgement(query.id, part.id)]})
     found = Dense(range=(0, 20), per_query=20, near_equal=None).run(make_context(), data, model).negatives()
     assert {j.document_id for j in found} == {document.id for document in corpus[:10]} - {corpus[5].id}
+
+
+def test_what_nearly_equals_an_answer_elsewhere_is_no_negative(model, make_set, make_context, corpus):
+    part = Document("part", "kept in the copper", metadata={"cut_from": corpus[5].id})
+    gone = Document("gone", "kept in the garden", metadata={"cut_from": "filtered out"})
+    near = [Document(f"near {n}", corpus[n].text.replace("of room", "of a room")) for n in (5, 7)]
+    query = Query.of("where is the lamp?")
+    train, dev = [Judgement(query.id, part.id), Judgement(query.id, gone.id)], [Judgement(query.id, corpus[7].id)]
+    documents = [*corpus[:10], part, gone, *near]
+    data = make_set(documents=documents, queries=[query], qrels={"train": train, "dev": dev})
+    stage = Dense(range=(0, 20), per_query=20, use_held_out=True, near_equal=0.7)
+    found = {judgement.document_id for judgement in stage.run(make_context(), data, model).negatives()}
+    assert found == {document.id for document in corpus[:10]} - {corpus[5].id, corpus[7].id}
 
 
 def test_passages_asked_about_in_a_test_are_left_out_unless_wanted(model, make_set, make_context, corpus):
