@@ -89,18 +89,15 @@ def _at(place: Path, split: Split | None, found: Listing) -> Iterator[File]:
     if place.is_dir():
         yield from _below(place, split)
     elif place.exists():
-        yield File(place.resolve(), 1, split, asked_for=True)
+        yield File(_placed(place.parent, Path(place.name)), 1, split, asked_for=True)
     elif glob.has_magic(str(place)):
         root = _root(place)
         matches = sorted(_matches(place))
         for match in matches:
             if match.is_dir():
-                yield from (
-                    replace(file, depth=len(file.path.relative_to(root.resolve()).parts))
-                    for file in _below(match, split)
-                )
+                yield from _below(match, split, root)
             elif not _is_hidden(match.relative_to(root)):
-                yield File(match.resolve(), len(match.relative_to(root).parts), split)
+                yield File(_placed(root, match.relative_to(root)), len(match.relative_to(root).parts), split)
         if not matches and root.is_dir():
             found.faults.append(f"path: {place}: matches no file")
         elif not matches:
@@ -114,11 +111,18 @@ def _matches(pattern: Path) -> Iterator[Path]:
     return root.glob(str(pattern.absolute().relative_to(root)))
 
 
-def _below(folder: Path, split: Split | None) -> Iterator[File]:
+def _below(folder: Path, split: Split | None, root: Path | None = None) -> Iterator[File]:
+    """Yield the files of a folder, named from the `root`, by default the folder itself."""
+    root = root or folder
     for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        if path.is_file() and not _is_hidden(inside):
-            yield File(path.resolve(), len(inside.parts), split)
+        if path.is_file() and not _is_hidden(path.relative_to(folder)):
+            inside = path.relative_to(root)
+            yield File(_placed(root, inside), len(inside.parts), split)
+
+
+def _placed(root: Path, inside: Path) -> Path:
+    """Return a file's full path; a link keeps its own name, which says what the file is."""
+    return root.resolve() / inside
 
 
 def _is_hidden(inside: Path) -> bool:
@@ -134,11 +138,12 @@ def _root(pattern: Path) -> Path:
 def _once(files: Iterable[File], found: Listing) -> list[File]:
     seen: dict[Path, File] = {}
     for file in files:
-        known = seen.setdefault(file.path, file)
+        place = file.path.resolve()
+        known = seen.setdefault(place, file)
         if known.split != file.split:
             found.faults.append(f"path: {file.path} is given for two splits, {known.split} and {file.split}")
         elif file.asked_for:
-            seen[file.path] = replace(known, asked_for=True)
+            seen[place] = replace(known, asked_for=True)
     return list(seen.values())
 
 

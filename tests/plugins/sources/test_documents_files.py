@@ -61,6 +61,18 @@ def test_a_file_found_twice_is_read_once(folder):
     assert list(names([str(place), f"{place}/b.txt"])).count("b.txt") == 1
 
 
+def test_a_link_is_read_by_its_own_name(folder, tmp_path):
+    """As a dataset of the hub lies in its cache."""
+    place = folder({"a.txt": words(0, 20)})
+    (tmp_path / "blob").write_text(words(30, 20))
+    (place / "linked.txt").symlink_to(tmp_path / "blob")
+    for path in (str(place), f"{place}/*.txt"):
+        assert list(names(path)) == ["a.txt", "linked.txt"]
+    assert list(names(f"{place}/linked.txt")) == ["linked.txt"]
+    (place / "again.txt").symlink_to(place / "a.txt")
+    assert list(names(str(place))) == ["a.txt", "linked.txt"]
+
+
 def test_a_name_may_hold_the_letters_of_patterns(folder):
     assert list(names(str(folder({"report [final].txt": "x"}) / "report [final].txt"))) == ["report [final].txt"]
 
