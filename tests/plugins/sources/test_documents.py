@@ -148,6 +148,14 @@ def test_an_html_page_is_decoded_as_it_says(harvest, folder):
     assert given.notes["invalid_bytes_replaced"] == 0
 
 
+@pytest.mark.parametrize(("named", "really"), [("iso-8859-1", "windows-1252"), ("utf-16", "utf-8")])
+def test_an_html_page_may_say_it_wrongly_as_many_do(harvest, folder, named, really):
+    page = f'<meta charset="{named}"><p>We don\u2019t: {words(0, 9)}</p>'
+    given = harvest(str(folder({"a.htm": page.encode(really)})))
+    assert texts(given) == [f"We don\u2019t: {words(0, 9)}"]
+    assert given.notes["unprintable_characters_removed"] == 0
+
+
 def test_word_documents_give_their_headings_and_tables_in_reading_order(harvest, folder):
     def build(document):
         document.core_properties.title = "Staff rules"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import warnings
 from collections.abc import Iterator
@@ -28,12 +29,20 @@ _HEAD = 2048
 """Bytes in which a page says what its encoding is (HTML standard: 1024)."""
 _DECLARED = re.compile(rb"""<(?:meta[^>]+charset|\?xml[^>]+encoding)\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE)
 
+_MEANT = {"iso8859-1": "windows-1252", "ascii": "windows-1252"}
+
 
 def declared_encoding(raw: bytes) -> str | None:
-    """Return the encoding that a page names, where Python knows it."""
+    """Return the encoding that a page means by the name that it gives, where Python knows it.
+
+    As the HTML standard has it, a page whose bytes spell that it is UTF-16 is UTF-8, and Latin-1 is Windows-1252.
+    """
     found = _DECLARED.search(raw[:_HEAD])
     name = found[1].decode("ascii") if found else ""
-    return name if name and is_known(name) else None
+    if not name or not is_known(name):
+        return None
+    name = codecs.lookup(name).name
+    return "utf-8" if name.startswith(("utf-16", "utf-32")) else _MEANT.get(name, name)
 
 
 def read(text: str) -> Reading:
