@@ -11,6 +11,7 @@ from pydantic import Field
 from embedrun.artifacts import Document
 from embedrun_plugins.generators.selfmade import Made, Pair, SelfMade, part
 from embedrun_plugins.generators.sentences import sentences, words
+from embedrun_plugins.sources.holdout import bare
 
 Heading = Literal["title", "section", "first_line"]
 
@@ -76,5 +77,6 @@ def _text(value: object) -> str:
 
 
 def _below(text: str, heading: str) -> str:
-    """Return a text without the heading, where it starts with it."""
-    return text.strip().removeprefix(heading)
+    """Return a text without the lines that are the heading, as Markdown or in other case, or begin the text with it."""
+    lines = text.strip().removeprefix(heading).split("\n")
+    return "\n".join(line for line in lines if bare(line) != bare(heading))

@@ -137,6 +137,9 @@ def test_crops_are_as_long_as_asked():
     assert all(pair.part is None for pair in Crop(answer="passage").pairs(document, random.Random(1)))
 
 
+_BOTH = "So it ends.\nIt rose."
+
+
 @pytest.mark.parametrize(
     ("document", "question", "answer"),
     [
@@ -144,6 +147,8 @@ def test_crops_are_as_long_as_asked():
         (Document.of("Rates rose.", "Yearly report"), "Yearly report", "Rates rose."),
         (Document.of("Our pier\nIt is long."), "Our pier", "It is long."),
         (Document.of("Our pier is old. It is long."), "Our pier is old.", "It is long."),
+        (Document("1", "## Our rates\nIt rose.", "", {"section": "Our rates"}), "Our rates", "It rose."),
+        (Document("1", "So it ends.\nOUR RATES\nIt rose.", "", {"section": "Our rates"}), "Our rates", _BOTH),
     ],
 )
 def test_a_title_is_not_left_in_its_answer(document, question, answer):
