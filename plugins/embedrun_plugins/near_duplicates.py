@@ -76,7 +76,8 @@ def twins(
     forest, places = Forest(len(texts)), {document.id: place for place, document in enumerate(documents)}
     for place, document in enumerate(documents):
         forest.join(place, int(found[place]))
-        forest.join(place, places.get(str(document.metadata.get(CUT_FROM)), place))
+        if CUT_FROM in document.metadata:
+            forest.join(place, places.get(str(document.metadata[CUT_FROM]), place))
     return forest.roots()
 
 

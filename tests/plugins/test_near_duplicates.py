@@ -94,3 +94,4 @@ def test_what_was_cut_from_a_document_is_its_twin():
     whole = Document.of("A long pier of stone. Nobody is there.")
     parts = [Document.of("Nobody is there.", **{CUT_FROM: whole.id}), Document.of("Salt.", **{CUT_FROM: "unknown"})]
     assert twins([parts[0], Document.of("Herring."), whole, parts[1]]).tolist() == [0, 1, 0, 3]
+    assert twins([Document("None", "Salt."), Document("1", "Herring.")]).tolist() == [0, 1]
