@@ -103,9 +103,9 @@ class Length(Pruning):
         elif self.unit == "words":
             yield from (len(words(text)) for text in texts)
         elif ctx.model:
-            tokenizer = ctx.model.load("cpu").tokenizer
-            for text in ctx.track(texts, "count tokens"):
-                yield len(tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)["input_ids"])
+            from embedrun_plugins.tokenizing import lengths, tokenizer_of
+
+            yield from lengths(tokenizer_of(ctx.model), ctx.track(texts, "count tokens"))
 
 
 def _fits(one: Judgement, queries: Mapping[str, int], documents: Mapping[str, int]) -> bool:
