@@ -56,9 +56,12 @@ class Bm25(Mining):
     def faults(self) -> Iterable[str]:
         yield from super().faults()
         try:
-            re.compile(self.words)
+            groups = re.compile(self.words).groups
         except re.error as error:
             yield f"words: {self.words!r} is no regular expression: {error}"
+        else:
+            if groups > 1:
+                yield f"words: {self.words!r} captures {groups} groups, but a word is one; write (?:…) for (…)"
 
     def candidates(self, ctx: Context, pool: Pool, model: Model) -> Iterator[Candidates]:  # noqa: ARG002  # reads words
         from embedrun_plugins.negatives.words import search
