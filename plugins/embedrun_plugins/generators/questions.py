@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from embedrun.artifacts import CUT_FROM, SPLITS, Document, Judgement, Query, RetrievalSet, Split
 from embedrun.context import Context
+from embedrun_plugins.sources.holdout import near_key
 
 _INSIGNIFICANT = re.compile(r"[\W_]+")
 _EXAMPLES = 3
@@ -26,17 +27,19 @@ def asked_about(data: RetrievalSet, splits: tuple[Split, ...] | None) -> list[As
     """Return the passages of some splits, by default train and what of dev and test has no questions yet.
 
     A passage's split is what its metadata names as `asked`, else as `split`, else train. A passage of train that
-    answers a question of dev or test, or that holds no text, is left out.
+    answers a question of dev or test, or equals one that does, or that holds no text, is left out.
     """
     judged = {split: data.relevant(split) for split in SPLITS}
-    held_out = {id_ for split in SPLITS[1:] for relevant in judged[split].values() for id_ in relevant}
+    answers = {id_ for split in SPLITS[1:] for relevant in judged[split].values() for id_ in relevant}
+    held_out = {near_key(data.documents[id_].full_text) for id_ in answers if id_ in data.documents}
     wanted = splits or tuple(split for split in SPLITS if split == "train" or not judged[split])
     found = []
     for document in data.documents.values():
         named = document.metadata.get("asked") or document.metadata.get("split") or "train"
         for split in (split for split in wanted if split == named):
             if document.text.strip() and CUT_FROM not in document.metadata:
-                found += [Asked(split, document)] if split != "train" or document.id not in held_out else []
+                held = split == "train" and held_out and near_key(document.full_text) in held_out
+                found += [] if held else [Asked(split, document)]
     return found
 
 

@@ -34,6 +34,13 @@ def test_a_test_that_has_questions_gets_no_more_unless_asked_for(tmp_path):
     assert [passage.split for passage in asked_about(data, ("train", "test"))] == ["train", "test"]
 
 
+def test_a_copy_of_a_passage_that_a_test_asks_about_is_not_trained_on(tmp_path):
+    query, copy = Query.of("real?"), Document("copy", "Another.")
+    judged = {"test": [Judgement(query.id, TEST.id)]}
+    data = written(tmp_path, documents=[TRAIN, TEST, copy], queries=[query], qrels=judged)
+    assert [passage.document.id for passage in asked_about(data, None)] == [TRAIN.id]
+
+
 def test_a_larger_sample_holds_the_smaller_one():
     passages = [Asked("train", Document.of(str(n))) for n in range(50)]
     few, more = sample(passages, 5, 1), sample(passages, 20, 1)
