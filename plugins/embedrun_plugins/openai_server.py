@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 from embedrun.errors import EmbedrunError, StageError, UserError, suggest
+from embedrun_plugins.deployers.variables import secret
 
 OPENAI = "https://api.openai.com/v1"
 OPENAI_KEY = "OPENAI_API_KEY"
 TRIES = 6
 """How often one request is sent, the first time included, before its failure counts."""
 _SECONDS = 300.0
+_BAD_REQUEST = 400
 _NO_KEY = "none"
 """What is sent as the key to servers that need none: the client insists on one."""
 
@@ -23,21 +26,34 @@ def client(base_url: str | None = None, *, api_key_env: str | None = None) -> An
     """Return an openai client that retries and that threads may share.
 
     The key is OPENAI_API_KEY's for OpenAI itself only; other servers get a key only from a variable that is named.
-    Raises UserError where the variable is not set.
+    No redirection is followed, since the texts would go along to wherever it leads. Raises UserError where the
+    variable is not set.
     """
     import openai
 
     variable = api_key_env or (OPENAI_KEY if is_openai(base_url) else None)
-    key = os.environ.get(variable, "").strip() if variable else _NO_KEY
-    if not key:
-        raise UserError(f"the environment variable {variable} is not set; it must hold the key of {base_url or OPENAI}")
-    # The client would send the account's and the project's id to any server.
-    unnamed: Any = (
-        {} if is_openai(base_url) else {"OpenAI-Organization": openai.Omit(), "OpenAI-Project": openai.Omit()}
+    key = secret(variable, base_url or OPENAI) if variable else _NO_KEY
+    transport = openai.DefaultHttpxClient(follow_redirects=False)
+    made = openai.OpenAI(
+        api_key=key,
+        base_url=base_url or OPENAI,
+        max_retries=TRIES - 1,
+        timeout=_SECONDS,
+        default_headers={} if is_openai(base_url) else _only(key),
+        http_client=transport,
     )
-    return openai.OpenAI(
-        api_key=key, base_url=base_url or OPENAI, max_retries=TRIES - 1, timeout=_SECONDS, default_headers=unnamed
-    )
+    weakref.finalize(made, transport.close)  # the client closes only a transport of its own making
+    return made
+
+
+def _only(key: str) -> Any:
+    """Return headers that keep back what the client would take from the environment and send to any server."""
+    import openai
+
+    lines = os.environ.get("OPENAI_CUSTOM_HEADERS", "").split("\n")
+    named = [name.strip() for name, colon, _ in (line.partition(":") for line in lines) if colon]
+    kept_back = dict.fromkeys((*named, "OpenAI-Organization", "OpenAI-Project"), openai.Omit())
+    return {**kept_back, "Authorization": f"Bearer {key}"}
 
 
 def is_openai(base_url: str | None) -> bool:
@@ -80,6 +96,8 @@ def _answered(server: str, model: str, models: Any, error: Any) -> EmbedrunError
     """Explain an error that the server answered with."""
     said = message_of(error)
     match error.status_code:
+        case status if status < _BAD_REQUEST:
+            text = f"leads to {error.response.headers.get('location')}; if that is right, give it as base_url"
         case 401:
             text = f"the key is not accepted: {said}; 'api_key_env' names the variable that holds it"
         case 403:

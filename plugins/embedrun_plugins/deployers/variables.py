@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
+
+from embedrun.errors import UserError
 
 _NAME = r"^[A-Za-z_]\w*$"
 _SECRET = re.compile(r"(hf|sk|pk|rk|gh[a-z]|xox[a-z])_\w{16,}")
@@ -22,3 +25,19 @@ def variable(name: str) -> str:
 
 VariableName = Annotated[str, AfterValidator(variable), Field(json_schema_extra={"pattern": _NAME})]
 """The name of an environment variable; an error about it never repeats what was given."""
+
+
+def secret(name: str, whose: str) -> str:
+    """Return the key that a variable holds, to be sent as a header; `whose` names the service in errors.
+
+    Raises UserError, without repeating it, where it is not set or cannot be sent.
+    """
+    key = os.environ.get(name, "").strip()
+    if not key:
+        raise UserError(f"{whose}: the environment variable {name} is not set; it must hold the key")
+    if not (key.isascii() and key.isprintable()):
+        raise UserError(
+            f"{whose}: the environment variable {name} holds no key: a key has neither line breaks nor letters of "
+            "other scripts"
+        )
+    return key

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import json
-import os
 import random
 import time
 from collections.abc import Mapping
@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator
 
 from embedrun.errors import StageError, UserError
+from embedrun_plugins.deployers.variables import secret
 
 TRIES = 6
 """How often a request is sent, the first time included, before its failure counts."""
@@ -46,10 +47,18 @@ def _address(url: str) -> str:
 
 def sends_in_the_open(url: str, key_env: str | None) -> str | None:
     """Say so where a key would cross the network unencrypted."""
-    parts = urlsplit(url)
-    if key_env is None or parts.scheme == "https" or parts.hostname in ("localhost", "127.0.0.1", "::1"):
+    if key_env is None or urlsplit(url).scheme == "https" or is_local(url):
         return None
     return f"{url} is not encrypted, and the key in {key_env} goes there; use https:// where the network is not yours"
+
+
+def is_local(url: str | None) -> bool:
+    """Say whether an address is on this machine."""
+    host = urlsplit(url or "").hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 Address = Annotated[str, AfterValidator(_address)]
@@ -93,15 +102,7 @@ class Server:
 
     def key(self) -> str | None:
         """Return the key. Raises UserError where its variable is not set."""
-        if self.key_env is None:
-            return None
-        key = os.environ.get(self.key_env, "").strip()
-        if not key or not key.isascii() or not key.isprintable():
-            wrong = (
-                "is not set" if not key else "holds no key: a key has neither line breaks nor letters of other scripts"
-            )
-            raise UserError(f"{self.name}: the environment variable {self.key_env} {wrong}")
-        return key
+        return secret(self.key_env, self.name) if self.key_env else None
 
     def _sent(self, path: str, body: bytes | None) -> Any:
         key = self.key()
@@ -131,7 +132,7 @@ class Server:
                 raise Refused(error.code, _read(error)) from error
         except errors.URLError as error:
             raise self._unreached(error) from error
-        except (TimeoutError, http.client.HTTPException, ConnectionError) as error:
+        except (OSError, http.client.HTTPException) as error:
             raise StageError(f"{self.name}: {self.url} broke off: {_reason(error)}") from error
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise StageError(f"{self.name}: {self.url} answers no JSON: is it such a server?") from error

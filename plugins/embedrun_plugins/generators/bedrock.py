@@ -10,12 +10,13 @@ from pydantic import Field
 
 from embedrun.context import Unkeyed
 from embedrun_plugins import aws
+from embedrun_plugins.embedders.servers import Address, is_local
 from embedrun_plugins.generators.bedrock_batch import FEWEST, PRICE_SHARE, Batch, Batches
 from embedrun_plugins.generators.converse import Converse
 from embedrun_plugins.generators.interview import Interview
 from embedrun_plugins.generators.language_model import LanguageModel
 from embedrun_plugins.generators.ledger import Price, bedrock_price
-from embedrun_plugins.generators.service import Request, is_local
+from embedrun_plugins.generators.service import Request
 
 RUNTIME = "bedrock-runtime"
 
@@ -36,7 +37,7 @@ class Bedrock(LanguageModel):
     """AWS region; by default that of the environment or the profile."""
     profile: Annotated[str | None, Unkeyed] = None
     """Profile of the AWS configuration whose credentials are used; by default that of the environment."""
-    endpoint_url: Annotated[str | None, Unkeyed] = Field(None, pattern=r"^https?://")
+    endpoint_url: Annotated[Address | None, Unkeyed] = None
     """Address of the service, for a private endpoint or a test; by default AWS_ENDPOINT_URL_BEDROCK_RUNTIME, then
     AWS's own."""
     batch: Annotated[Batch | None, Unkeyed] = None

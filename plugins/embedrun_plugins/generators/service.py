@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
-from urllib.parse import urlsplit
 
 Stop = Literal["end", "length", "declined"]
 Request = Mapping[str, Any]
@@ -49,9 +48,3 @@ def most_input_tokens(request: Request) -> int:
 def likely_input_tokens(request: Request) -> int:
     """Estimate a request's tokens: four characters each, as usual in English."""
     return (len(request["system"]) + len(request["prompt"])) // 4 + 16
-
-
-def is_local(url: str | None) -> bool:
-    """Say whether an address is on this machine."""
-    host = urlsplit(url or "").hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.")
