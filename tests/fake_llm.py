@@ -49,6 +49,8 @@ class Troubles:
     content_filter: int = 0
     always_fails: int = 0
     """The server has an error, each time."""
+    second_fails: int = 0
+    """It has one whenever the passage is asked about again."""
 
 
 @dataclass
@@ -85,6 +87,8 @@ class FakeModel:
             first = self.seen[passage] == 1
         for name, every in vars(self.troubles).items():
             once = name in ("throttle", "break_off", "garbage")
+            if name == "second_fails" and first:
+                continue
             if every and _number(f"{name} {passage}") % every == 0 and (first or not once):
                 return name
         return None
@@ -164,6 +168,7 @@ def _converse(model: FakeModel, name: str, body: dict[str, Any]) -> Reply | None
         "throttle": _aws_error("ThrottlingException", "Too many requests, please wait before trying again.", 429),
         "break_off": None,
         "always_fails": _aws_error("ModelErrorException", "The model met an error", 424),
+        "second_fails": _aws_error("ModelErrorException", "The model met an error", 424),
         "content_filter": reply(message("", "content_filtered", prompt)),
     }
     if trouble in errors:
@@ -196,6 +201,7 @@ def _chat(model: FakeModel, body: dict[str, Any]) -> Reply | None:
         "throttle": _openai_error("Rate limit reached", 429, "rate_limit_exceeded"),
         "break_off": None,
         "always_fails": _openai_error("The model met an error", 424),
+        "second_fails": _openai_error("The model met an error", 424),
         "content_filter": _openai_error("The response was filtered", 400, "content_filter"),
     }
     if trouble in errors:

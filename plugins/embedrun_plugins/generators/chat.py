@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -17,8 +18,8 @@ SCHEMA = {
 }
 """What a structured reply must look like."""
 _ABOUT_THE_PASSAGE = re.compile(
-    r"content.?(?:filter|policy|management)|context.?length|maximum context|too (?:long|large|many tokens)"
-    r"|exceeds? (?:the )?(?:available |maximum )?context|must be less than or equal to",
+    r"content.?(?:filter|policy|management)|context.?length|maximum context|too (?:long|many tokens)"
+    r"|exceeds? (?:the )?(?:available |maximum )?context|`inputs`.{0,30} must",
     re.IGNORECASE,
 )
 
@@ -35,6 +36,8 @@ class Chat:
         with explained(self.base_url, model=request["model"], models=self.client.models):
             try:
                 answer = self.client.chat.completions.create(**self._body(request))
+            except json.JSONDecodeError as error:
+                raise StageError(f"{self.base_url or OPENAI}: the answer is broken JSON: {error}") from error
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                 if _ABOUT_THE_PASSAGE.search(f"{error.code} {message_of(error)}"):
                     return Reply(message_of(error), "declined")

@@ -40,6 +40,8 @@ class Interview:
     sent: int = 0
     reused: int = 0
     failed: int = 0
+    _asked: int = 0
+    """Requests that were to be sent, whatever became of them."""
     _replies: dict[str, Reply] = field(default_factory=dict)
     _in_a_row: int = 0
     _service: Service | None = None
@@ -50,7 +52,7 @@ class Interview:
         Raises UserError where nothing can be asked before something is changed; StageError where the next request
         might exceed the budget, the first one fails, or more fail than allowed. What was answered is kept.
         """
-        missing = self._missing(requests)
+        missing = self.recall(requests)
         if missing and self.ctx.offline and not self.stays_here:
             raise UserError(
                 f"offline: {len(missing):,} of {len(requests):,} requests have not been answered before; run it once "
@@ -77,8 +79,8 @@ class Interview:
             self.ledger.count(reply)
         self.sent += len(replies)
 
-    def _missing(self, requests: Sequence[Request]) -> list[Request]:
-        """Take the replies that were kept, and return the requests without one, each once."""
+    def recall(self, requests: Sequence[Request]) -> list[Request]:
+        """Take the replies that were kept, counting their cost, and return the requests without one, each once."""
         missing: dict[str, Request] = {}
         for request, kept in zip(requests, self.answers.get_all(requests), strict=True):
             digest = value_digest(request)
@@ -94,6 +96,7 @@ class Interview:
         if not missing:
             return
         self._service = self._service or self.connect()
+        self._asked += len(missing)
         waiting, running = deque(missing), set[Future[None]]()
         with ThreadPoolExecutor(self.concurrency, "asking") as pool:
             try:
@@ -105,7 +108,7 @@ class Interview:
                     self.ctx.progress(f"{label}, {self.ledger.spent}", total - left, total)
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
-                        self._judge(future.exception(), len(missing))
+                        self._judge(future.exception())
             except BaseException:
                 self.ledger.close()
                 raise
@@ -121,7 +124,7 @@ class Interview:
         finally:
             self.ledger.release(held, reply)
 
-    def _judge(self, error: BaseException | None, asked: int) -> None:
+    def _judge(self, error: BaseException | None) -> None:
         """Let a failed request pass, or stop."""
         if error is None:
             self.sent += 1
@@ -131,9 +134,10 @@ class Interview:
             raise error
         self.failed += 1
         self._in_a_row += 1
-        if self.failed > math.ceil(self.max_failed * asked) or self._in_a_row >= _IN_A_ROW:
+        allowed = math.ceil(self.max_failed * self._asked)
+        if self.failed > allowed or self._in_a_row >= _IN_A_ROW:
             raise StageError(
                 f"{self.failed:,} requests failed, {self._in_a_row:,} of them in a row; 'max_failed' allows a share of "
-                f"{self.max_failed:g}, which is {math.ceil(self.max_failed * asked):,} of {asked:,}; what was answered "
-                f"is kept; the last one: {error}"
+                f"{self.max_failed:g}, which is {allowed:,} of {self._asked:,}; what was answered is kept; the last "
+                f"one: {error}"
             ) from error

@@ -166,6 +166,8 @@ class LanguageModel(Generator):
         examples = self._examples()
         found: dict[str, list[str]] = {document.id: [] for document in documents}
         asked = list(documents)
+        for attempt in range(self.attempts):  # so that the budget knows what was paid for
+            interview.recall(self._requests(documents, examples, attempt))
         for attempt in range(self.attempts):
             requests = self._requests(asked, examples, attempt)
             label = "questions" if attempt == 0 else f"questions, attempt {attempt + 1}"
@@ -177,8 +179,6 @@ class LanguageModel(Generator):
                 else:
                     found[document.id] = read
             asked = again
-            if not asked:
-                break
         reader.tally["too_few"] = sum(0 < len(read) < self.questions_per_passage for read in found.values())
         reader.tally["passages_without"] = sum(not read for read in found.values())
         return list(found.values())

@@ -8,11 +8,16 @@ from typing import Annotated, Any, ClassVar, Literal
 from embedrun.artifacts import RetrievalSet
 from embedrun.context import Context, Unkeyed
 from embedrun_plugins.deployers.variables import VariableName
-from embedrun_plugins.embedders.servers import Address, sends_in_the_open
+from embedrun_plugins.embedders.servers import Address, is_local, sends_in_the_open
 from embedrun_plugins.generators.chat import Chat
 from embedrun_plugins.generators.language_model import LanguageModel
-from embedrun_plugins.generators.service import is_local
 from embedrun_plugins.openai_server import client, too_much
+
+_TAKEN = (
+    *("model", "messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "response_format"),
+    *("n", "best_of", "stream", "stream_options"),
+)
+"""What `extra` would overrule."""
 
 
 class OpenAI(LanguageModel):
@@ -26,7 +31,8 @@ class OpenAI(LanguageModel):
     type: Literal["openai"] = "openai"
     packages: ClassVar[Mapping[str, str]] = {"openai": "openai"}
     base_url: Annotated[Address | None, Unkeyed] = None
-    """The server's address up to /v1, such as http://localhost:11434/v1 for Ollama; by default OpenAI's own."""
+    """The server's address up to /v1, such as http://localhost:11434/v1 for Ollama; by default OpenAI's own.
+    Replies are kept by the model's name alone: what one server answered, another is not asked again."""
     api_key_env: Annotated[VariableName | None, Unkeyed] = None
     """Environment variable that holds the key; by default OPENAI_API_KEY for OpenAI itself, and none elsewhere."""
     structured_output: bool = False
@@ -62,3 +68,5 @@ class OpenAI(LanguageModel):
         yield from super().faults()
         if self.base_url and (fault := too_much(self.base_url)):
             yield fault
+        if taken := ", ".join(name for name in _TAKEN if name in self.extra):
+            yield f"extra: {taken}: the request holds that already, or the budget and the reading of replies rely on it"

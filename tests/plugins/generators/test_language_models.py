@@ -16,6 +16,7 @@ from embedrun_plugins import aws, openai_server
 from embedrun_plugins.generators.bedrock import Bedrock
 from embedrun_plugins.generators.language_model import LanguageModel
 from embedrun_plugins.generators.openai import OpenAI
+from fake_services import reply, serving
 
 SERVICES = ("bedrock", "openai")
 PRICE = {"input": 1000, "output": 1000}
@@ -232,6 +233,28 @@ def test_failures_are_skipped_up_to_a_share_and_asked_for_again_later(chat, mode
     assert (ran.notes["requests_sent"], ran.notes["passages_without"]) == (failed, 0)
 
 
+def test_failures_are_a_share_of_all_requests_not_of_the_last_attempt(chat, model, ask, passages):
+    model.troubles = fake_llm.Troubles(garbage=9, always_fails=30)
+    data = passages(100)
+    ran = ask(chat(attempts=1, max_failed=1, temperature=0), data)
+    failed, unreadable = ran.notes["failed"], ran.notes["unreadable"]
+    model.seen.clear()
+    model.troubles = fake_llm.Troubles(garbage=9, always_fails=30, second_fails=1)
+    share = (failed + unreadable) / 100
+    assert share * unreadable + 1 < unreadable
+    ran = ask(chat(max_failed=share, concurrency=1), data)
+    assert ran.notes["failed"] == failed + unreadable
+
+
+def test_what_an_earlier_run_paid_for_a_second_attempt_counts_from_the_start(chat, model, ask, passages):
+    model.troubles = fake_llm.Troubles(garbage=1)
+    few = ask(chat(limit=4), passages())
+    model.troubles = fake_llm.Troubles()
+    with pytest.raises(StageError, match=r"budget_calls: 12 requests are allowed, 12 requests are spent"):
+        ask(chat(budget_calls=12), passages())
+    assert (few.notes["requests_sent"], model.answered) == (8, 12)
+
+
 def test_too_many_failures_stop_the_run(chat, model, ask, passages):
     model.troubles = fake_llm.Troubles(always_fails=3)
     with pytest.raises(StageError, match=r"requests failed.*'max_failed' allows a share of 0.05, which is 2 of 40"):
@@ -263,6 +286,7 @@ def test_further_fields_and_no_system_prompt_reach_the_service(server, ask, pass
 def test_no_key_of_openai_goes_to_another_server(server, ask, passages, monkeypatch):
     for name in ("OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_ADMIN_KEY"):
         monkeypatch.setenv(name, f"secret-{name}")
+    monkeypatch.setenv("OPENAI_CUSTOM_HEADERS", "X-Gateway: secret\nAuthorization: Bearer secret")
     ask(OpenAI(model="llama", base_url=f"{server.url}/v1"), passages(1))
     assert "secret" not in str(server.asked[0][2])
     monkeypatch.setenv("MY_KEY", "mine")
@@ -270,6 +294,37 @@ def test_no_key_of_openai_goes_to_another_server(server, ask, passages, monkeypa
     headers = {name.lower(): value for name, value in server.asked[-1][2].items()}
     assert headers["authorization"] == "Bearer mine"
     assert "secret" not in str(headers)
+
+
+def test_a_redirection_is_told_and_not_followed(server, ask, passages):
+    def route(*_: Any) -> Any:
+        return 307, {"location": f"{server.url}/v1/chat/completions"}, b""
+
+    with serving((r".*", route)) as elsewhere, pytest.raises(UserError, match=rf"leads to {server.url}/v1/chat.*"):
+        ask(OpenAI(model="llama", base_url=f"{elsewhere.url}/v1"), passages(1))
+    assert not server.asked
+
+
+def test_a_key_that_cannot_be_sent_is_not_repeated(ask, passages, monkeypatch):
+    monkeypatch.setenv("MY_KEY", "first-half\nsecond-half")
+    with pytest.raises(UserError, match="MY_KEY holds no key") as refused:
+        ask(OpenAI(model="gpt", base_url="http://127.0.0.1:9/v1", api_key_env="MY_KEY"), passages())
+    assert "half" not in str(refused.value)
+
+
+def test_settings_that_the_server_refuses_are_not_taken_for_passages_that_it_declines(ask, passages):
+    said = "max_tokens is too large: 9999. This model supports at most 4096 completion tokens"
+    with (
+        serving((r".*", lambda *_: reply({"error": {"message": said, "param": "max_tokens"}}, 400))) as services,
+        pytest.raises(StageError, match="answered 400: max_tokens is too large"),
+    ):
+        ask(OpenAI(model="gpt", base_url=f"{services.url}/v1", max_tokens=9999), passages())
+    assert len(services.asked) == 1
+
+
+def test_further_fields_that_would_overrule_the_stage_are_refused():
+    (fault,) = OpenAI(model="m", extra={"n": 3, "top_k": 5, "stream": True}).faults()
+    assert fault.startswith("extra: n, stream: ")
 
 
 def test_a_missing_key_is_named(ask, passages, monkeypatch):
