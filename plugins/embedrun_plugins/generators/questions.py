@@ -27,20 +27,25 @@ def asked_about(data: RetrievalSet, splits: tuple[Split, ...] | None) -> list[As
     """Return the passages of some splits, by default train and what of dev and test has no questions yet.
 
     A passage's split is what its metadata names as `asked`, else as `split`, else train. A passage of train that
-    answers a question of dev or test, or equals one that does, or that holds no text, is left out.
+    answers a question of dev or test, or equals one that does or that belongs there, or that holds no text, is left
+    out.
     """
     judged = {split: data.relevant(split) for split in SPLITS}
     answers = {id_ for split in SPLITS[1:] for relevant in judged[split].values() for id_ in relevant}
+    answers |= {document.id for document in data.documents.values() if _split_of(document) in SPLITS[1:]}
     held_out = {near_key(data.documents[id_].full_text) for id_ in answers if id_ in data.documents}
     wanted = splits or tuple(split for split in SPLITS if split == "train" or not judged[split])
     found = []
     for document in data.documents.values():
-        named = document.metadata.get("asked") or document.metadata.get("split") or "train"
-        for split in (split for split in wanted if split == named):
+        for split in (split for split in wanted if split == _split_of(document)):
             if document.text.strip() and CUT_FROM not in document.metadata:
                 held = split == "train" and held_out and near_key(document.full_text) in held_out
                 found += [] if held else [Asked(split, document)]
     return found
+
+
+def _split_of(document: Document) -> object:
+    return document.metadata.get("asked") or document.metadata.get("split") or "train"
 
 
 def sample(passages: Sequence[Asked], limit: int | None, seed: int) -> list[Asked]:

@@ -39,6 +39,8 @@ def test_a_copy_of_a_passage_that_a_test_asks_about_is_not_trained_on(tmp_path):
     judged = {"test": [Judgement(query.id, TEST.id)]}
     data = written(tmp_path, documents=[TRAIN, TEST, copy], queries=[query], qrels=judged)
     assert [passage.document.id for passage in asked_about(data, None)] == [TRAIN.id]
+    data = written(tmp_path / "unasked", documents=[TRAIN, TEST, copy])
+    assert [passage.document.id for passage in asked_about(data, None)] == [TRAIN.id, TEST.id]
 
 
 def test_a_larger_sample_holds_the_smaller_one():
