@@ -53,6 +53,8 @@ class Embedders:
     """What TEI and the OpenAI-compatible server serve."""
     sha: str | None = "a5beb1e3e68b9ab74eb54cfd186867f64f240e1a"
     kind: str = "embedding"
+    reads: int = 512
+    """Tokens that TEI says it reads of a text."""
     key: str | None = None
     """What must be sent as the key, if anything."""
     ignores_dimensions: bool = False
@@ -168,7 +170,7 @@ class Embedders:
                 "model_sha": self.sha,
                 "model_dtype": "float32",
                 "model_type": {self.kind: {"pooling": "cls"}},
-                "max_input_length": 512,
+                "max_input_length": self.reads,
                 "max_client_batch_size": 32,
                 "auto_truncate": False,
                 "version": "1.9.3",

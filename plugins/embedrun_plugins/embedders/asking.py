@@ -27,14 +27,14 @@ _MOST_CUTS = 8
 
 @dataclass(frozen=True)
 class _Embedded:
-    vector: Sequence[float]
+    vector: Vectors
     cut: bool
     """Whether the service read only the text's beginning."""
 
     @property
     def kept(self) -> dict[str, Any]:
         """As JSON: the vector's float32 numbers, little-endian, in base64."""
-        return {"vector": base64.b64encode(np.asarray(self.vector, "<f4").tobytes()).decode(), "cut": self.cut}
+        return {"vector": base64.b64encode(self.vector.astype("<f4").tobytes()).decode(), "cut": self.cut}
 
 
 class Asking:
@@ -116,9 +116,9 @@ class Asking:
             return self._embedded_in_parts(texts, role, cuts, error)
         if len(answer.vectors) != len(texts):
             raise StageError(f"{self.name}: sent {len(answer.vectors)} vectors for {len(texts)} texts")
-        self._check(answer.vectors)
+        vectors = [self._checked(vector) for vector in answer.vectors]
         cut = [cuts > 0 or (most is not None and len(text) > most) for text in texts]
-        return [_Embedded(vector, short) for vector, short in zip(answer.vectors, cut, strict=True)], answer.tokens
+        return [_Embedded(vector, short) for vector, short in zip(vectors, cut, strict=True)], answer.tokens
 
     def _embedded_in_parts(
         self, texts: Sequence[str], role: Role, cuts: int, error: TooLong
@@ -133,14 +133,21 @@ class Asking:
             raise StageError(f"{self.name}: refuses a text of {length} characters as too long: {error}") from error
         return self._embedded([shorter], role, cuts + 1)
 
-    def _check(self, vectors: Sequence[Sequence[float]]) -> None:
+    def _checked(self, sent: Sequence[float]) -> Vectors:
+        """Return a vector as it is kept. Raises where it is none, or not of the size that was asked for."""
+        try:
+            vector = np.asarray(sent, np.float32)
+        except (ValueError, TypeError):
+            vector = np.empty(0, np.float32)
+        if vector.ndim != 1 or not vector.size or not np.isfinite(vector).all():
+            raise StageError(f"{self.name}: sent what is no vector of finite numbers: {str(sent)[:80]}")
         wanted = self.service.dimensions
-        for vector in vectors:
-            if wanted is not None and len(vector) != wanted:
-                raise UserError(
-                    f"{self.name}: was asked for vectors of {wanted} dimensions and sent {len(vector)}; its model "
-                    "cannot be cut to any size, so leave 'dimensions' out or choose one that it knows"
-                )
+        if wanted is not None and len(vector) != wanted:
+            raise UserError(
+                f"{self.name}: was asked for vectors of {wanted} dimensions and sent {len(vector)}; its model cannot "
+                "be cut to any size, so leave 'dimensions' out or choose one that it knows"
+            )
+        return vector
 
     def _stacked(self, answers: Sequence[Mapping[str, Any] | None]) -> Vectors:
         vectors = [np.frombuffer(base64.b64decode(answer["vector"]), "<f4") if answer else None for answer in answers]
@@ -153,8 +160,11 @@ class Asking:
         if not sizes:
             raise DataError(f"{self.name}: all of the {len(answers)} texts are blank; there is nothing to ask")
         self._size = size = sizes.pop()
-        zeros = np.zeros(size, np.float32)
-        return np.stack([zeros if vector is None else vector for vector in vectors]).astype(np.float32)
+        found = np.zeros((len(vectors), size), np.float32)
+        for row, vector in zip(found, vectors, strict=True):
+            if vector is not None:
+                row[:] = vector
+        return found
 
     def _count(self, name: str, more: int) -> None:
         self._counts[name] = self._counts.get(name, 0) + more

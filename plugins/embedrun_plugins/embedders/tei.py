@@ -19,7 +19,7 @@ from embedrun_plugins.embedders.service import Answer, TooLong
 
 MOST_TEXTS = 32
 """Texts in a request that TEI takes unless it is told otherwise."""
-_IDENTIFYING = ("model_id", "model_sha", "model_dtype", "model_type")
+_IDENTIFYING = ("model_id", "model_sha", "model_dtype", "model_type", "max_input_length")
 
 
 class PromptNames(BaseModel):

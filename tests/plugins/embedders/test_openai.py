@@ -100,6 +100,15 @@ def test_a_server_that_does_not_cut_is_found_out(rival, embedders):
         rival(dimensions=16).documents("one")
 
 
+@pytest.mark.parametrize("sent", [[float("nan"), 1.0], [None, 1.0], [], "AACAPw=="])
+def test_what_is_no_vector_is_not_kept(rival, embedders, sent):
+    embedders.embed = lambda texts: [sent] * len(texts)
+    with pytest.raises(StageError, match="no vector of finite numbers"):
+        rival().documents("one")
+    embedders.embed = None
+    assert rival().documents("one").any()
+
+
 def test_a_model_that_changed_under_its_name_is_found_out(rival, embedders):
     found = rival()
     found.documents("one")

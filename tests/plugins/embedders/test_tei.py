@@ -7,6 +7,7 @@ import pytest
 
 from embedrun.contract import Prompts
 from embedrun.errors import StageError, UserError
+from embedrun_plugins.embedders.servers import is_local
 from embedrun_plugins.embedders.tei import PromptNames, Tei
 from fake_embedders import bag_of_words
 
@@ -58,6 +59,18 @@ def test_answers_are_kept_by_what_is_served(services, rival, embedders):
     embedders.sha = "another"
     rival().documents("one")
     assert services.count("/embed") == 2
+    embedders.reads = 256
+    rival().documents("one")
+    assert services.count("/embed") == 3
+
+
+@pytest.mark.parametrize(
+    ("url", "here"),
+    [("http://localhost:1", True), ("http://127.0.0.9", True), ("http://[::1]:80", True), ("http://127.x.org", False)],
+)
+def test_what_is_on_this_machine_is_known(url, here):
+    assert is_local(url) is here
+    assert is_local(None) is False
 
 
 def test_the_model_served_is_checked(rival, embedders):
