@@ -166,6 +166,8 @@ def _unanswered(service: str, error: Exception) -> EmbedrunError:
     said = str(error).strip().rstrip(".")
     if isinstance(error, (known.ConnectTimeoutError, known.ReadTimeoutError)):
         return StageError(f"{service}: no answer in time: {said}")
+    if isinstance(error, known.IncompleteReadError):
+        return StageError(f"{service}: the answer broke off: {said}")
     match error:
         case known.NoCredentialsError() | known.NoAuthTokenError():
             text = f"there are no AWS credentials; {_GIVE_CREDENTIALS}"

@@ -105,6 +105,13 @@ def test_a_connection_that_breaks_off_is_explained():
         ask(services.url)
 
 
+def test_an_answer_that_breaks_off_may_succeed_another_time():
+    from botocore.exceptions import IncompleteReadError
+
+    with pytest.raises(StageError, match="the answer broke off"), aws.explained("bedrock"):
+        raise IncompleteReadError(actual_bytes=1, expected_bytes=2)
+
+
 @pytest.mark.usefixtures("_known")
 def test_where_nothing_answers_the_address_is_doubted():
     with pytest.raises(UserError, match=r"nothing answers there: .*127.0.0.1:9"):
