@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from embedrun import Command, Stage, UserError
-from embedrun import console as consoles
 from embedrun.errors import suggest
 from embedrun.registry import Entry, Registry
 from embedrun.stages import KINDS
+from embedrun_plugins import console as consoles
 
 _WIDEST = 40
 

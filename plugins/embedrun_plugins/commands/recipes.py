@@ -7,8 +7,8 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from embedrun import Command, UserError, resources
-from embedrun import console as consoles
 from embedrun.errors import suggest
+from embedrun_plugins import console as consoles
 from embedrun_plugins.commands.writing import write_new
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from embedrun import RunRecord
-from embedrun.console import table
 from embedrun_plugins import roles
+from embedrun_plugins.console import table
 
 
 def report(record: RunRecord) -> str:
