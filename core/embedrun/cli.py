@@ -77,7 +77,7 @@ def device(text: str) -> str:
 
 def settings_of(arguments: Namespace) -> running.Settings:
     """Return the run's settings that the arguments of a command give."""
-    names = ("runs", "store", "offline", "until", "device")
+    names = ("runs", "store", "offline", "until", "device", "record")
     return running.Settings(**{name: value for name, value in vars(arguments).items() if name in names})
 
 

@@ -57,12 +57,16 @@ class Engine:
 
         Raises StageError where a stage fails, RequirementError where a limit of the recipe does not hold.
         """
-        started = time.monotonic()
+        started = time.monotonic() - float(self.record.data.get("seconds") or 0.0)
         status, error = "failed", None
+        self.record.data["status"] = "running"
         self.store.refer(self.record.folder)
+        done = {stage.slot for stage in self.record.stages()}
         try:
             self._observe("embedrun_run_started")
             for step in self.plan.steps:
+                if step.slot in done and self._recall(step):
+                    continue
                 if isinstance(step.stage, Deployer):
                     self._require()
                 self._step(step)
@@ -79,6 +83,14 @@ class Engine:
             self.plan.files.save()
             self.record.end(status, time.monotonic() - started, error)
             self._observe("embedrun_run_finished")
+
+    def _recall(self, step: Step) -> bool:
+        """Take up what a step left when the run was carried out elsewhere, if it is still here."""
+        key = self.plan.key(step, self.digests)
+        stored = self.store.get(key) if key else None
+        if stored:
+            self.digests[step.slot], self.folders[step.slot] = stored.digest, stored.out
+        return stored is not None
 
     def _step(self, step: Step) -> None:
         key = self.plan.key(step, self.digests)

@@ -100,6 +100,10 @@ class Plan:
             "config": keyed(stage),
         }
 
+    def work(self, store: Store) -> list[Step]:
+        """Return the steps, deployers aside, whose results are not in the store, as far as is known before running."""
+        return [step for step, _, stored in self.forecast(store) if step.cached and not stored]
+
     def forecast(self, store: Store) -> Iterator[tuple[Step, str | None, Stored | None]]:
         """Yield each step with its key and stored result, as far as they are known before running."""
         digests = {"model": self.base.digest}

@@ -17,10 +17,11 @@ from embedrun.engine import Engine
 from embedrun.errors import EmbedrunError, Problem, StageError, UserError
 from embedrun.models import find
 from embedrun.recipe import Recipe
-from embedrun.record import RunRecord
+from embedrun.record import RunRecord, environment
 from embedrun.registry import Registry
 from embedrun.resources import find_recipe
 from embedrun.runtimes import Job
+from embedrun.stages import Runtime
 from embedrun.store import FileDigests, Store
 from embedrun.yamlfile import YamlFile
 
@@ -34,6 +35,8 @@ class Settings:
     offline: bool = False
     until: str | None = None
     device: str | None = None
+    record: Path | None = None
+    """Folder of a run that a runtime began elsewhere and that is carried out here, except its deployers."""
 
     @property
     def store_folder(self) -> Path:
@@ -95,29 +98,89 @@ def run(
 
 
 def carry_out(loaded: Loaded, settings: Settings, console: consoles.Console) -> tuple[RunRecord, EmbedrunError | None]:
-    """Run a recipe on its runtime; return its record, and what stopped it where something did."""
+    """Run a recipe on its runtime; return its record, and what stopped it where something did.
+
+    Raises KeyboardInterrupt where the run was interrupted, here or elsewhere.
+    """
     loaded.require()
-    plan = loaded.plan(settings)
+    plan, store = loaded.plan(settings), Store(settings.store_folder)
+    work = _Work(plan, store, _record(loaded, plan, settings).folder, settings, console)
+    runtime = plan.recipe.runtime
+    judged_or_trained = plan.recipe.trainer or plan.recipe.evaluator
+    if settings.record or runtime is None or not judged_or_trained or not plan.work(store):
+        work.here()
+    else:
+        work.elsewhere(runtime)
+    return work.record, work.stopped
+
+
+def _record(loaded: Loaded, plan: plans.Plan, settings: Settings) -> RunRecord:
+    """Begin a run's record, or go on with the one that a runtime began elsewhere."""
+    if settings.record:
+        record = RunRecord.read(settings.record)
+        record.data["environment"] = {**environment(), "git": record.data["environment"]["git"]}
+        record.save()
+        return record
     owners = {stage.type: str(plan.registry.owner(stage)) for _, stage in plan.recipe.stages()}
     plugins = [loaded.path.parent / name for name in plan.recipe.plugins]
-    store = settings.store_folder
-    record = RunRecord.begin(settings.runs, plan.recipe, loaded.written, store, owners, plugins)
-    stopped: list[EmbedrunError] = []
+    return RunRecord.begin(settings.runs, plan.recipe, loaded.written, settings.store_folder, owners, plugins)
 
-    def here() -> int:
+
+@dataclass
+class _Work:
+    """A planned run, carried out here or by a runtime."""
+
+    plan: plans.Plan
+    store: Store
+    folder: Path
+    settings: Settings
+    console: consoles.Console
+    stopped: EmbedrunError | None = None
+
+    @property
+    def record(self) -> RunRecord:
+        """The record as it is on disk, whoever wrote it."""
+        return RunRecord.read(self.folder)
+
+    def here(self) -> int:
+        options = {"device": self.settings.device, "offline": self.settings.offline}
         try:
-            Engine(plan, Store(store), record, console, device=settings.device, offline=settings.offline).run()
+            Engine(self.plan, self.store, self.record, self.console, **options).run()
         except EmbedrunError as error:
-            stopped.append(error)
+            self.stopped = error
             return error.exit_code
         return 0
 
-    inputs = [path for _, stage in plan.recipe.stages() for path in stage.inputs()]
-    arguments = ["run", str(record.folder / "recipe.lock.json"), "--store", str(store), "--runs", str(settings.runs)]
-    runtime = plan.recipe.runtime
-    code = runtime.run(Job(here, arguments, inputs, store, record.folder, {})) if runtime else here()
-    record = RunRecord.read(record.folder)
-    if record.data["status"] == "running":
-        stopped.append(StageError(f"runtime: ended with exit code {code} before the run did"))
-        record.end("failed", 0.0, str(stopped[0]))
-    return record, stopped[0] if stopped else None
+    def elsewhere(self, runtime: Runtime) -> None:
+        try:
+            code = runtime.run(self._job())
+        except EmbedrunError as error:
+            self.stopped, code = error, error.exit_code
+        except KeyboardInterrupt:
+            self._close("interrupted", None)
+            raise
+        self._close("failed", f"runtime: ended with exit code {code} before the run did")
+        record = self.record
+        if record.data["status"] == "interrupted":
+            raise KeyboardInterrupt
+        if record.data["status"] == "failed":
+            kind = UserError if code == UserError.exit_code else StageError
+            self.stopped = self.stopped or kind(record.data["error"])
+        elif {step.slot for step in self.plan.steps} > {stage.slot for stage in record.stages()}:
+            self.here()
+
+    def _close(self, status: str, error: str | None) -> None:
+        """End a record that nobody else will."""
+        record = self.record
+        if record.data["status"] == "running":
+            record.end(status, 0.0, str(self.stopped or error or "") or None)
+
+    def _job(self) -> Job:
+        folder, settings = self.folder.resolve(), self.settings
+        inputs = [path.resolve() for _, stage in self.plan.recipe.stages() for path in stage.inputs()]
+        inputs += [self.plan.base.path.resolve()] if self.plan.base.path else []
+        last = [step.slot for step in self.plan.steps if step.cached][-1] if settings.until else None
+        options = {"--store": self.store.root, "--record": folder, "--until": last, "--device": settings.device}
+        arguments = ["run", str(folder / "recipe.lock.json"), "--set", "deployer=[]", "--set", "runtime=null"]
+        arguments += [word for name, value in options.items() if value for word in (name, str(value))]
+        return Job(self.here, arguments, self.plan, inputs, self.store, folder, self.console, offline=settings.offline)

@@ -101,6 +101,27 @@ class Stage(BaseModel, ABC):
         """Say what is wrong with this configuration beyond its fields, without loading anything heavy."""
         return ()
 
+    def fetch(self) -> None:
+        """Download into the hub's cache what `run` would, so that it can run elsewhere without a network.
+
+        Called after `resolve`. Raises UserError where that fails.
+        """
+
+    def reaches(self) -> Iterable[str]:
+        """Return the URLs of what `run` talks to, the hub's cached files aside; without any it gets no network."""
+        return ()
+
+    def variables(self) -> Iterable[str]:
+        """Name the environment variables that `run` may read; elsewhere it sees no others."""
+        return ()
+
+    def rehearsal(self, folder: Path) -> Stage:
+        """Return what `embedrun run --rehearse` runs instead: the same values, little work, nothing outside touched.
+
+        `folder` is an empty folder of this stage's own for what it makes up or would have written elsewhere.
+        """
+        return self
+
     def forecast(self, data: RetrievalSet | None) -> Mapping[str, object]:
         """Say what running would take (steps, calls, cost), as far as the data, if known already, tells."""
         return {}

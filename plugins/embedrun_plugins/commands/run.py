@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from embedrun import Command
-from embedrun import console as consoles
 from embedrun.cli import device, planned, settings_of
 from embedrun.running import carry_out
+from embedrun_plugins import console as consoles
 from embedrun_plugins.commands.reading import loaded
 from embedrun_plugins.commands.showing import last_model, report, short
 
@@ -17,11 +18,15 @@ def configure(parser: ArgumentParser) -> None:
     planned(parser)
     parser.add_argument("--device", type=device, metavar="DEVICE", help="torch device, such as cpu or cuda:1")
     parser.add_argument("--on", metavar="RUNTIME", help="where to run; short for --set runtime.type=RUNTIME")
+    help_record = "go on with a run that a runtime began, all but its deployers (runtimes call this)"
+    parser.add_argument("--record", type=Path, metavar="FOLDER", help=help_record)
 
 
 def run(arguments: Namespace) -> int:
     console = consoles.console()
     record, stopped = carry_out(loaded(arguments), settings_of(arguments), console)
+    if arguments.record:  # whoever began the run tells how it ended
+        return stopped.exit_code if stopped else 0
     if not arguments.json and record.scores:
         print(report(record))
     if stopped:
