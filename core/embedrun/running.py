@@ -161,9 +161,9 @@ class _Work:
             raise
         self._close("failed", f"runtime: ended with exit code {code} before the run did")
         record = self.record
-        if record.data["status"] == "interrupted":
+        if record.data["status"] == "interrupted" and not self.stopped:
             raise KeyboardInterrupt
-        if record.data["status"] == "failed":
+        if record.data["status"] != "done":
             kind = UserError if code == UserError.exit_code else StageError
             self.stopped = self.stopped or kind(record.data["error"])
         elif {step.slot for step in self.plan.steps} > {stage.slot for stage in record.stages()}:

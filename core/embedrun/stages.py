@@ -101,7 +101,7 @@ class Stage(BaseModel, ABC):
         """Say what is wrong with this configuration beyond its fields, without loading anything heavy."""
         return ()
 
-    def fetch(self) -> None:
+    def fetch(self, resolver: Resolver) -> None:
         """Download into the hub's cache what `run` would, so that it can run elsewhere without a network.
 
         Called after `resolve`. Raises UserError where that fails.

@@ -20,6 +20,22 @@ _GIVE_CREDENTIALS = (
     "`aws sso login`, or by the role of the machine"
 )
 
+VARIABLES = (
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", _BEARER_TOKEN),
+    *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION"),
+    *("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE", "AWS_ENDPOINT_URL"),
+    *("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_ENDPOINT_URL_BEDROCK", "AWS_ENDPOINT_URL_S3"),
+)
+"""Variables that a client may read, for `Stage.variables`."""
+
+
+def address(service: str, *, region: str | None = None, endpoint_url: str | None = None) -> str:
+    """Return where a client of a service would send its requests, for `Stage.reaches`."""
+    own = f"AWS_ENDPOINT_URL_{service.upper().replace('-', '_')}"
+    named = (endpoint_url, *(os.environ.get(name) for name in (own, "AWS_ENDPOINT_URL")))
+    region = region or os.environ.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_REGION") or "region"
+    return next(filter(None, named), f"https://{service}.{region}.amazonaws.com")
+
 
 def client(
     service: str,

@@ -31,7 +31,7 @@ def client(base_url: str | None = None, *, api_key_env: str | None = None) -> An
     """
     import openai
 
-    variable = api_key_env or (OPENAI_KEY if is_openai(base_url) else None)
+    variable = key_variable(base_url, api_key_env)
     key = secret(variable, base_url or OPENAI) if variable else _NO_KEY
     transport = openai.DefaultHttpxClient(follow_redirects=False)
     made = openai.OpenAI(
@@ -44,6 +44,11 @@ def client(base_url: str | None = None, *, api_key_env: str | None = None) -> An
     )
     weakref.finalize(made, transport.close)  # the client closes only a transport of its own making
     return made
+
+
+def key_variable(base_url: str | None, named: str | None) -> str | None:
+    """Return the variable that holds a server's key, if it wants one: OpenAI's own is given to OpenAI only."""
+    return named or (OPENAI_KEY if is_openai(base_url) else None)
 
 
 def _only(key: str) -> Any:

@@ -15,6 +15,7 @@ from embedrun.context import Context, Unkeyed
 from embedrun.contract import Prompts
 from embedrun.errors import StageError, suggest
 from embedrun.stages import Embedder
+from embedrun_plugins import aws
 from embedrun_plugins.embedders.bedrock_models import FAMILIES, KNOWN, FamilyName, answered, asked, family_of
 from embedrun_plugins.embedders.servers import Address
 from embedrun_plugins.embedders.service import Answer, TooLong
@@ -71,6 +72,12 @@ class Bedrock(Embedder):
             allowed = ", ".join(map(str, family.dimensions))
             yield f"dimensions: '{self.model}' has no vectors of {self.dimensions}; allowed: {allowed}"
 
+    def reaches(self) -> Iterable[str]:
+        return [aws.address("bedrock-runtime", region=self.region, endpoint_url=self.endpoint_url)]
+
+    def variables(self) -> Iterable[str]:
+        return aws.VARIABLES
+
     def connect(self, ctx: Context) -> Encoder:
         from embedrun_plugins.embedders.asking import Asking
 
@@ -109,8 +116,6 @@ class _Service:
         return {"service": "bedrock", "model": self.stage.model, **self.parameters, **read_as}
 
     def open(self) -> None:
-        from embedrun_plugins import aws
-
         self.client = aws.client(
             "bedrock-runtime",
             region=self.stage.region,
@@ -120,8 +125,6 @@ class _Service:
         )
 
     def ask(self, texts: Sequence[str], role: Role) -> Answer:
-        from embedrun_plugins import aws
-
         body = json.dumps(asked(self.family, texts, role, self.parameters))
         try:
             with aws.explained("bedrock-runtime", model=self.stage.model):

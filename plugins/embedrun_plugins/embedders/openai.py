@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -49,6 +49,12 @@ class OpenAI(Embedder):
     """Texts in a request."""
     concurrency: Annotated[int, Unkeyed] = Field(4, ge=1, le=64)
     """Requests at a time."""
+
+    def reaches(self) -> Iterable[str]:
+        return [self.base_url]
+
+    def variables(self) -> Iterable[str]:
+        return filter(None, [openai_server.key_variable(self.base_url, self.api_key_env)])
 
     def connect(self, ctx: Context) -> Encoder:
         from embedrun_plugins.embedders.asking import Asking

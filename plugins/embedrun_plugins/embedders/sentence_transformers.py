@@ -39,7 +39,12 @@ class SentenceTransformers(Embedder, ModelSettings):
         commit = commit_of(self.model, self.revision, offline=resolver.offline)
         return self if commit == self.revision else self.model_copy(update={"revision": commit})
 
+    def fetch(self, resolver: Resolver) -> None:
+        self._folder(offline=resolver.offline)
+
     def connect(self, ctx: Context) -> Encoder:
-        folder = folder_of(self.model, self.revision, offline=ctx.offline, trust_remote_code=self.trust_remote_code)
         settings = ModelSettings.model_validate(self.model_dump(include=set(ModelSettings.model_fields)))
-        return Model(folder, settings).load(ctx.device)
+        return Model(self._folder(offline=ctx.offline), settings).load(ctx.device)
+
+    def _folder(self, *, offline: bool) -> Path:
+        return folder_of(self.model, self.revision, offline=offline, trust_remote_code=self.trust_remote_code)

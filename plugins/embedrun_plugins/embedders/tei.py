@@ -61,6 +61,12 @@ class Tei(Embedder):
             if getattr(self.prompts, role) and getattr(self.prompt_names, role):
                 yield f"prompt_names: the {role} has a prompt under 'prompts', too; leave one out"
 
+    def reaches(self) -> Iterable[str]:
+        return [self.url]
+
+    def variables(self) -> Iterable[str]:
+        return filter(None, [self.api_key_env])
+
     def connect(self, ctx: Context) -> Encoder:
         from embedrun_plugins.embedders.asking import Asking
 

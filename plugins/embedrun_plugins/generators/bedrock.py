@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -64,8 +63,15 @@ class Bedrock(LanguageModel):
         return PRICE_SHARE if self.batch else 1.0
 
     def stays_here(self) -> bool:
-        named = (os.environ.get(name) for name in ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_ENDPOINT_URL"))
-        return self.batch is None and is_local(self.endpoint_url or next(filter(None, named), None))
+        return self.batch is None and all(is_local(url) for url in self.reaches())
+
+    def reaches(self) -> Iterable[str]:
+        yield aws.address(RUNTIME, region=self.region, endpoint_url=self.endpoint_url)
+        if self.batch:
+            yield from (aws.address(service, region=self.region) for service in ("bedrock", "s3"))
+
+    def variables(self) -> Iterable[str]:
+        return aws.VARIABLES
 
     def faults(self) -> Iterable[str]:
         yield from super().faults()

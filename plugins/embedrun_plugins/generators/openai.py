@@ -11,7 +11,7 @@ from embedrun_plugins.deployers.variables import VariableName
 from embedrun_plugins.embedders.servers import Address, is_local, sends_in_the_open
 from embedrun_plugins.generators.chat import Chat
 from embedrun_plugins.generators.language_model import LanguageModel
-from embedrun_plugins.openai_server import client, too_much
+from embedrun_plugins.openai_server import OPENAI, client, key_variable, too_much
 
 _TAKEN = (
     *("model", "messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "response_format"),
@@ -63,6 +63,12 @@ class OpenAI(LanguageModel):
 
     def stays_here(self) -> bool:
         return is_local(self.base_url)
+
+    def reaches(self) -> Iterable[str]:
+        return [self.base_url or OPENAI]
+
+    def variables(self) -> Iterable[str]:
+        return filter(None, [key_variable(self.base_url, self.api_key_env)])
 
     def faults(self) -> Iterable[str]:
         yield from super().faults()

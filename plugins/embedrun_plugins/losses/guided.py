@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from embedrun.context import Resolver
 from embedrun.errors import UserError
 from embedrun.stages import Loss
 from embedrun_plugins.losses.cached import MiniBatches
-from embedrun_plugins.other_models import ModelName, files_of, missing_folder
+from embedrun_plugins.other_models import ModelName, files_of, folder_of, missing_folder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -48,6 +49,9 @@ class Guided(Loss, ABC):
         if missing := missing_folder(self.guide):
             yield f"guide: {missing}"
 
+    def fetch(self, resolver: Resolver) -> None:
+        folder_of(self.guide, self.guide_revision, offline=resolver.offline)
+
     def arguments(self, model: SentenceTransformer) -> dict[str, Any]:
         """Return the fields as sentence-transformers' class takes them, the guide loaded beside the model."""
         return self.model_dump(exclude={"type", "guide", "guide_revision"}) | {"guide": self._load(model)}
@@ -55,14 +59,9 @@ class Guided(Loss, ABC):
     def _load(self, model: SentenceTransformer) -> SentenceTransformer:
         from sentence_transformers import SentenceTransformer
 
-        local = Path(self.guide).is_dir()
+        folder = folder_of(self.guide, self.guide_revision, offline=False)
         try:
-            guide = SentenceTransformer(
-                self.guide,
-                revision=None if local else self.guide_revision,
-                device=str(model.device),
-                local_files_only=local,
-            )
+            guide = SentenceTransformer(str(folder), device=str(model.device), local_files_only=True)
         except (OSError, ValueError) as error:
             raise UserError(f"loss.guide: '{self.guide}' cannot be loaded: {error}") from error
         return guide.eval().requires_grad_(requires_grad=False)

@@ -92,6 +92,10 @@ class Linear(Merger):
         )
         return self if fixed == self.models else self.model_copy(update={"models": fixed})
 
+    def fetch(self, resolver: Resolver) -> None:
+        for other in self.models:
+            folder_of(other.model, other.revision, offline=resolver.offline)
+
     def _add(self, ctx: Context, mix: Mix, other: Weighted, base: Model) -> None:
         trusted = base.settings.trust_remote_code
         folder = folder_of(other.model, other.revision, offline=ctx.offline, trust_remote_code=trusted)

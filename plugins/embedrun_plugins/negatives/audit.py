@@ -60,6 +60,10 @@ class Audit(Margins):
     def resolved(self, resolver: Resolver) -> Self:
         return self.model_copy(update={"revision": self._judge().resolved(resolver).revision}) if self.model else self
 
+    def fetch(self, resolver: Resolver) -> None:
+        if self.model:
+            self._judge().fetch(resolver)
+
     def load(self, ctx: Context, model: Model) -> Scorer:
         """Load what judges."""
         if self.model:

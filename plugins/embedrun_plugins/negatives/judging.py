@@ -83,6 +83,9 @@ class Judge(Margins):
         revision = commit_of(self.model, self.revision, offline=resolver.offline)
         return self.model_copy(update={"revision": revision})
 
+    def fetch(self, resolver: Resolver) -> None:
+        folder_of(self.model, self.revision, offline=resolver.offline)
+
     def load(self, ctx: Context, place: str) -> CrossEncoderScorer:
         """Load the cross-encoder, for the recipe's key `place`. Raises UserError where it is none."""
         return CrossEncoderScorer(ctx, place, self)

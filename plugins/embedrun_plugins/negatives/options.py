@@ -87,6 +87,11 @@ class Mining(Miner, ABC):
         judges = {name: judge for name in ("guard", "audit") if (judge := getattr(self, name))}
         return self.model_copy(update={name: judge.resolved(resolver) for name, judge in judges.items()})
 
+    def fetch(self, resolver: Resolver) -> None:
+        for judge in (self.guard, self.audit):
+            if judge:
+                judge.fetch(resolver)
+
     def columns_given(self) -> frozenset[Column]:
         return frozenset({"negative", "teacher_score"} if self.guard and self.guard.teach else {"negative"})
 

@@ -71,6 +71,11 @@ class Hub(Source):
         held_out = self.holdout.splits() if self.holdout else frozenset()
         return held_out.union(split for split, _ in self.hub_splits())
 
+    def fetch(self, resolver: Resolver) -> None:
+        from embedrun_plugins.sources.hub_access import HubDataset
+
+        HubDataset.load(self.dataset, self.name, str(self.revision), offline=resolver.offline)
+
     def run(self, ctx: Context) -> RetrievalSet:
         fixed = self.resolve(Resolver(ctx.offline))
         ctx.note("revision", fixed.revision)
