@@ -34,6 +34,7 @@ from embedrun_plugins.generators.title import Title
 from embedrun_plugins.losses import LOSSES
 from embedrun_plugins.mergers import MERGERS
 from embedrun_plugins.negatives import MINERS
+from embedrun_plugins.runtimes.docker import Docker
 from embedrun_plugins.runtimes.local import Local
 from embedrun_plugins.sources.beir import Beir
 from embedrun_plugins.sources.documents import Documents
@@ -56,7 +57,7 @@ def embedrun_stages() -> list[type[Stage]]:
         *(InformationRetrieval, HitRate, SimilarityPairs),
         *EMBEDDERS,
         *(local.Local, Directory, hub.Hub),
-        Local,
+        *(Local, Docker),
     ]
 
 

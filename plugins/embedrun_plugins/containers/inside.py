@@ -1,0 +1,50 @@
+"""The inside of a container: `python -m embedrun_plugins.containers.inside ARGUMENTS` is `embedrun ARGUMENTS`.
+
+Standard input begins with a line of JSON, the variables that are secret, so that the engine never writes them down. It
+then stays open for as long as whoever started the container lives; when it ends, the run is interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from embedrun import cli
+from embedrun.errors import UserError
+from embedrun_plugins.containers import gpus
+
+GRACE_SECONDS = 60.0
+"""How long an interrupted run may take to end by itself."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command for as long as someone waits for it, and return its exit code."""
+    given = json.loads(sys.stdin.buffer.readline() or b"{}")
+    os.environ.update({str(name): str(value) for name, value in given.items()})
+    Path(os.environ.get("HOME", "/tmp")).mkdir(parents=True, exist_ok=True)  # noqa: S108  # a tmpfs
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    threading.Thread(target=_outlive, args=(sys.stdin.buffer,), daemon=True).start()
+    if fault := gpus.fault():
+        sys.stderr.write(f"{fault}\n")
+        return UserError.exit_code
+    return cli.main(arguments)
+
+
+def _outlive(line: BinaryIO) -> None:
+    """Interrupt the run when its caller is gone, and end it where that does not help."""
+    while line.read(1):
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+    threading.Event().wait(GRACE_SECONDS)
+    os._exit(cli.INTERRUPTED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
