@@ -1,0 +1,1 @@
+"""The container image: packed from what is installed, built, found and described."""

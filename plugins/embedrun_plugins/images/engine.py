@@ -1,0 +1,99 @@
+"""The container engine on this machine, or wherever Docker's own settings point."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from embedrun.errors import MissingPackageError, UserError
+
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+"""What images call the processors that engines call by their kernel's name."""
+
+
+def client() -> Any:
+    """Return a `docker.DockerClient` that speaks the engine's version of the API.
+
+    It is found as Docker's own command finds it: $DOCKER_HOST, else the current context, else the usual socket.
+
+    Raises MissingPackageError without the docker package, UserError where no engine answers or may be used.
+    """
+    try:
+        import docker
+        from docker.errors import DockerException
+    except ImportError as error:
+        raise MissingPackageError("containers", "docker", "docker") from error
+    try:
+        return docker.from_env(use_ssh_client=True)
+    except (DockerException, OSError, ValueError) as error:
+        raise UserError(_explained(error)) from error
+
+
+def architecture(client: Any) -> str:
+    """Return the kind of processor that the engine runs on, as images call it."""
+    machine = str(client.info().get("Architecture", ""))
+    return ARCHITECTURES.get(machine, machine)
+
+
+def _explained(error: BaseException) -> str:
+    where = _address()
+    reason = next((e for e in _causes(error) if isinstance(e, OSError) and e.errno), None)
+    number = reason.errno if reason else None
+    if number in (errno.ENOENT, errno.ENOTDIR):
+        return (
+            f"no container engine at {where}: install Docker (or start it, where it is installed), "
+            f"or set DOCKER_HOST to where your engine listens, as in unix:///run/user/1000/docker.sock"
+        )
+    if number == errno.EACCES:
+        return (
+            f"no permission to use the container engine at {where}: join the group '{_group(where)}' "
+            f"(sudo usermod -aG {_group(where)} $USER, then log in again), or use a rootless engine"
+        )
+    if number == errno.ECONNREFUSED:
+        return f"no container engine listens at {where}: start it (sudo systemctl start docker, or Docker Desktop)"
+    if isinstance(reason, socket.gaierror):
+        return f"no container engine at {where}: there is no such host; DOCKER_HOST or Docker's context is wrong"
+    return f"no container engine at {where}: {_last(error)}; DOCKER_HOST or Docker's context may be wrong"
+
+
+def _address() -> str:
+    """Say where an engine was looked for, and why there."""
+    if named := os.environ.get("DOCKER_HOST"):
+        return f"{named} (DOCKER_HOST)"
+    from docker.context import ContextAPI
+
+    try:
+        context = ContextAPI.get_context(os.environ.get("DOCKER_CONTEXT"))
+    except Exception:  # noqa: BLE001  # a damaged context; the connection's own error says more
+        return "the current Docker context"
+    host = getattr(context, "Host", None)
+    # The client calls its own default by a made-up scheme.
+    return str(host).replace("http+unix://", "unix://") if host else "unix:///var/run/docker.sock"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield an error and all that it wraps, be it as its cause or, as urllib3 does, as an argument."""
+    found = [error]
+    for one in found:  # it grows
+        yield one
+        inner = (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args)
+        found += [e for e in inner if isinstance(e, BaseException) and e not in found]
+
+
+def _last(error: BaseException) -> str:
+    return str(error).removeprefix("Error while fetching server API version: ").splitlines()[0]
+
+
+def _group(where: str) -> str:
+    """Return the group that may use a socket."""
+    import grp  # Windows has none
+
+    path = Path(where.split(" ", maxsplit=1)[0].removeprefix("unix://"))
+    try:
+        return grp.getgrgid(path.stat().st_gid).gr_name
+    except (OSError, KeyError):
+        return "docker"
