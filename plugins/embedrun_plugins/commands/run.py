@@ -6,8 +6,9 @@ import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from embedrun import Command
+from embedrun import Command, UserError
 from embedrun.cli import device, planned, settings_of
+from embedrun.console import Console
 from embedrun.running import carry_out
 from embedrun_plugins import console as consoles
 from embedrun_plugins.commands.reading import loaded
@@ -18,12 +19,16 @@ def configure(parser: ArgumentParser) -> None:
     planned(parser)
     parser.add_argument("--device", type=device, metavar="DEVICE", help="torch device, such as cpu or cuda:1")
     parser.add_argument("--on", metavar="RUNTIME", help="where to run; short for --set runtime.type=RUNTIME")
+    help_rehearse = "try every stage on a handful of rows first, on the CPU, touching nothing outside"
+    parser.add_argument("--rehearse", action="store_true", help=help_rehearse)
     help_record = "go on with a run that a runtime began, all but its deployers (runtimes call this)"
     parser.add_argument("--record", type=Path, metavar="FOLDER", help=help_record)
 
 
 def run(arguments: Namespace) -> int:
     console = consoles.console()
+    if arguments.rehearse:
+        return _rehearse(arguments, console)
     record, stopped = carry_out(loaded(arguments), settings_of(arguments), console)
     if arguments.record:  # whoever began the run tells how it ended
         return stopped.exit_code if stopped else 0
@@ -41,6 +46,19 @@ def run(arguments: Namespace) -> int:
         done = {"run": str(record.folder), "status": record.data["status"], "error": record.data.get("error")}
         print(json.dumps({**done, "stages": stages, "scores": record.scores}))
     return stopped.exit_code if stopped else 0
+
+
+def _rehearse(arguments: Namespace, console: Console) -> int:
+    from embedrun_plugins.rehearsal import showing
+    from embedrun_plugins.rehearsal.running import rehearse
+
+    if arguments.record:
+        raise UserError("--record: goes on with a run, and --rehearse makes none; give one of them")
+    recipe = loaded(arguments)
+    console.say(f"rehearsing {short(recipe.path)} {showing.SAID}")
+    outcome = rehearse(recipe, console, until=arguments.until)
+    print(showing.as_json(outcome) if arguments.json else showing.as_text(outcome))
+    return showing.exit_code(outcome)
 
 
 RUN = Command("run", "Run a recipe.", configure, run)

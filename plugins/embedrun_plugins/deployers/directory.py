@@ -56,6 +56,11 @@ class Directory(Deployer):
         if fault := _fault(Path.cwd() / self.path):
             yield f"path: {fault}"
 
+    def rehearsal(self, folder: Path) -> Directory:
+        from embedrun_plugins.rehearsal.deploying import elsewhere
+
+        return elsewhere(self, folder)
+
     def delete(self, endpoint: Endpoint) -> None:
         """Delete the export; where another run has replaced it since, say so and leave that one alone."""
         folder = Path(endpoint.path or "")

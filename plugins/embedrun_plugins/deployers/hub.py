@@ -81,6 +81,11 @@ class Hub(Deployer):
         details = {"repo_id": self.repo_id, "commit": pushed.commit, "created": pushed.created}
         return Endpoint(deployer=self.type, url=pushed.url, details=details)
 
+    def rehearsal(self, folder: Path) -> Hub:
+        from embedrun_plugins.rehearsal.deploying import unpushed
+
+        return unpushed(self, folder)
+
     def delete(self, endpoint: Endpoint) -> None:
         """Delete the repository if the run made it; one that was there before is left as it is.
 

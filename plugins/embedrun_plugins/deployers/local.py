@@ -77,6 +77,11 @@ class Local(Deployer):
             if not serving_on(self.port):  # an earlier run's server makes room
                 yield str(error)
 
+    def rehearsal(self, folder: Path) -> Local:
+        from embedrun_plugins.rehearsal.deploying import on_free_port
+
+        return on_free_port(self, folder)
+
     def delete(self, endpoint: Endpoint) -> None:
         """End the server's process; a process that merely has its number by now is left alone."""
         from embedrun_plugins.deployers.process import Process

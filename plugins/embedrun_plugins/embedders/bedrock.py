@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -77,6 +78,11 @@ class Bedrock(Embedder):
 
     def variables(self) -> Iterable[str]:
         return aws.VARIABLES
+
+    def rehearsal(self, folder: Path) -> Embedder:
+        from embedrun_plugins.rehearsal.asked import unsent
+
+        return unsent(self, folder)
 
     def connect(self, ctx: Context) -> Encoder:
         from embedrun_plugins.embedders.asking import Asking

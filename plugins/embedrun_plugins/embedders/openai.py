@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -55,6 +56,11 @@ class OpenAI(Embedder):
 
     def variables(self) -> Iterable[str]:
         return filter(None, [openai_server.key_variable(self.base_url, self.api_key_env)])
+
+    def rehearsal(self, folder: Path) -> Embedder:
+        from embedrun_plugins.rehearsal.asked import unsent
+
+        return unsent(self, folder)
 
     def connect(self, ctx: Context) -> Encoder:
         from embedrun_plugins.embedders.asking import Asking

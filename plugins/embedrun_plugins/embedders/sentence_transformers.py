@@ -42,6 +42,11 @@ class SentenceTransformers(Embedder, ModelSettings):
     def fetch(self, resolver: Resolver) -> None:
         self._folder(offline=resolver.offline)
 
+    def rehearsal(self, folder: Path) -> SentenceTransformers:
+        from embedrun_plugins.rehearsal.bases import small_or_random
+
+        return small_or_random(self, folder, "model", "revision")
+
     def connect(self, ctx: Context) -> Encoder:
         settings = ModelSettings.model_validate(self.model_dump(include=set(ModelSettings.model_fields)))
         return Model(self._folder(offline=ctx.offline), settings).load(ctx.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -66,6 +67,11 @@ class Tei(Embedder):
 
     def variables(self) -> Iterable[str]:
         return filter(None, [self.api_key_env])
+
+    def rehearsal(self, folder: Path) -> Embedder:
+        from embedrun_plugins.rehearsal.asked import unsent
+
+        return unsent(self, folder)
 
     def connect(self, ctx: Context) -> Encoder:
         from embedrun_plugins.embedders.asking import Asking

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -77,6 +78,11 @@ class Bedrock(LanguageModel):
         yield from super().faults()
         if self.batch and self.limit is not None and self.limit < FEWEST:
             yield f"batch: AWS takes no fewer than {FEWEST} records in a job; raise 'limit', or leave one of the two"
+
+    def rehearsal(self, folder: Path) -> Bedrock:
+        from embedrun_plugins.rehearsal.asked import unasked_bedrock
+
+        return unasked_bedrock(self, folder)
 
     def batches(self, interview: Interview, missing: Sequence[Request]) -> None:
         if self.batch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from embedrun.artifacts import RetrievalSet
@@ -69,6 +70,11 @@ class OpenAI(LanguageModel):
 
     def variables(self) -> Iterable[str]:
         return filter(None, [key_variable(self.base_url, self.api_key_env)])
+
+    def rehearsal(self, folder: Path) -> OpenAI:
+        from embedrun_plugins.rehearsal.asked import unasked_openai
+
+        return unasked_openai(self, folder)
 
     def faults(self) -> Iterable[str]:
         yield from super().faults()

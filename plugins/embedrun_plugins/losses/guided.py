@@ -52,6 +52,11 @@ class Guided(Loss, ABC):
     def fetch(self, resolver: Resolver) -> None:
         folder_of(self.guide, self.guide_revision, offline=resolver.offline)
 
+    def rehearsal(self, folder: Path) -> Guided:
+        from embedrun_plugins.rehearsal.bases import small_or_random
+
+        return small_or_random(self, folder, "guide", "guide_revision")
+
     def arguments(self, model: SentenceTransformer) -> dict[str, Any]:
         """Return the fields as sentence-transformers' class takes them, the guide loaded beside the model."""
         return self.model_dump(exclude={"type", "guide", "guide_revision"}) | {"guide": self._load(model)}

@@ -70,6 +70,11 @@ class Linear(Merger):
         mix.save(ctx.out)
         return Model(ctx.out, tuned.settings)
 
+    def rehearsal(self, folder: Path) -> Linear:
+        from embedrun_plugins.rehearsal.mixing import two_models
+
+        return two_models(self, folder)
+
     def _shares(self) -> list[float]:
         return [self.base, self.tuned, *(other.weight for other in self.models)]
 

@@ -65,6 +65,11 @@ class Search(Merger):
         mix.save(ctx.out)
         return Model(ctx.out, tuned.settings)
 
+    def rehearsal(self, folder: Path) -> Search:
+        from embedrun_plugins.rehearsal.mixing import few_shares
+
+        return few_shares(self, folder)
+
     def watched_split(self) -> Split | None:
         return self.split
 

@@ -80,6 +80,11 @@ class Mining(Miner, ABC):
 
         return mine(self, ctx, data, model)
 
+    def rehearsal(self, folder: Path) -> Miner:
+        from embedrun_plugins.rehearsal.mining import few_negatives
+
+        return few_negatives(self, folder)
+
     def inputs(self) -> Iterable[Path]:
         return [path for judge in (self.guard, self.audit) if judge for path in judge.files()]
 

@@ -113,6 +113,11 @@ class Beir(Source):
             return None
         return frozenset(self.qrels()) | (self.holdout.splits() if self.holdout else frozenset())
 
+    def rehearsal(self, folder: Path) -> Beir:
+        from embedrun_plugins.rehearsal.sets import few_beir
+
+        return few_beir(self, folder)
+
     def run(self, ctx: Context) -> RetrievalSet:
         if not self.path.is_dir():
             raise DataError(f"{self.path}: no such folder; it should hold corpus.jsonl, queries.jsonl and qrels/")

@@ -155,6 +155,12 @@ class Documents(Source):
         size = sum(file.path.stat().st_size for file in files)
         return {"files": len(files), "megabytes": round(size / 1e6, 1)}
 
+    def rehearsal(self, folder: Path) -> Documents:
+        from embedrun_plugins.rehearsal.passages import few_documents
+
+        splits = [split for split in SPLITS if split in self._file_splits()]
+        return few_documents(self, self._listing, splits, folder)
+
     def run(self, ctx: Context) -> RetrievalSet:
         from embedrun_plugins.sources.harvest import Harvest
 

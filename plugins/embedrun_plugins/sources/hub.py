@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field
@@ -75,6 +76,11 @@ class Hub(Source):
         from embedrun_plugins.sources.hub_access import HubDataset
 
         HubDataset.load(self.dataset, self.name, str(self.revision), offline=resolver.offline)
+
+    def rehearsal(self, folder: Path) -> Source:
+        from embedrun_plugins.rehearsal.tables import few_of_hub
+
+        return few_of_hub(self, folder)
 
     def run(self, ctx: Context) -> RetrievalSet:
         fixed = self.resolve(Resolver(ctx.offline))

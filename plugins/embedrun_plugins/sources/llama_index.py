@@ -69,6 +69,11 @@ class LlamaIndex(Source):
     def splits_given(self) -> frozenset[Split]:
         return frozenset(self.splits) | (self.holdout.splits() if self.holdout else frozenset())
 
+    def rehearsal(self, folder: Path) -> LlamaIndex:
+        from embedrun_plugins.rehearsal.sets import few_llama_index
+
+        return few_llama_index(self, folder)
+
     def run(self, ctx: Context) -> RetrievalSet:
         collected = Collected()
         dropped = sum(_read(collected, split, self.files(split)) for split in self._ordered())

@@ -150,6 +150,11 @@ class Pairs(Source):
     def splits_given(self) -> frozenset[Split]:
         return self._file_splits() | (self.holdout.splits() if self.holdout else frozenset())
 
+    def rehearsal(self, folder: Path) -> Pairs:
+        from embedrun_plugins.rehearsal.tables import few_pairs
+
+        return few_pairs(self, folder)
+
     def run(self, ctx: Context) -> RetrievalSet:
         return make_set(ctx, self._tables(), self.columns, self.holdout)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -141,6 +142,11 @@ class FlagEmbedding(Trainer):
         from embedrun_plugins.trainers.flag.training import Training
 
         return Training(self, ctx, data, model, loss).run()
+
+    def rehearsal(self, folder: Path) -> FlagEmbedding:
+        from embedrun_plugins.rehearsal.steps import two_flag_steps
+
+        return two_flag_steps(self, folder)
 
     def columns_needed(self) -> frozenset[Column]:
         return frozenset({"negative", "teacher_score"} if self.knowledge_distillation else ())

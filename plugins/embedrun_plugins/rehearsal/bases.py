@@ -1,0 +1,160 @@
+"""Models for rehearsals: the real one where it is here and small, else one of its shape, or a small random BERT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+from embedrun.errors import UserError
+from embedrun.models import find
+from embedrun.recipe import ModelChoice
+from embedrun.registry import Registry
+from embedrun.stages import Stage
+from embedrun.store import FileDigests
+from embedrun_plugins.rehearsal.changing import changed
+from embedrun_plugins.rehearsal.shapes import random_model, shrunk, weights_size
+from embedrun_plugins.rehearsal.telling import Told, tell
+
+_S = TypeVar("_S", bound=Stage)
+SMALL = 100 * 2**20
+"""Bytes of weights that can be trained for two steps on a CPU within the minute."""
+_LEAST = 64
+"""Dimensions of a random model where the recipe asks for no more."""
+_LENGTH = 512
+"""Tokens that it reads, likewise."""
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The model that a rehearsal starts from, and what is to be told of it."""
+
+    choice: ModelChoice
+    told: tuple[Told, ...] = ()
+
+
+def basis(choice: ModelChoice, registry: Registry, beside: Path, scratch: Path, dimensions: Iterable[int]) -> Basis:
+    """Choose what stands in for a recipe's model; `beside` is the recipe's folder.
+
+    Raises UserError where it can be no model at all: a path that is not there, no hub id, an unknown architecture.
+    """
+    on_cpu = choice.model_copy(update={"attention": None, "dtype": choice.dtype and "float32"})
+    folder = _folder(choice, registry, beside)
+    size = weights_size(folder) if folder else 0
+    if folder and (size > SMALL or (not size and _is_cached(folder))):
+        if shrunk(folder, scratch, trusted=choice.trust_remote_code):
+            return Basis(
+                _at(on_cpu, scratch), (Told(f"{choice.id}: a random model of its shape with 2 layers stands in"),)
+            )
+    elif folder:
+        left_out = [f"attention: {choice.attention} is left out, since it needs a GPU"] if choice.attention else []
+        left_out += [f"dtype: float32 in place of {choice.dtype}"] if choice.dtype != on_cpu.dtype else []
+        return Basis(on_cpu, tuple(map(Told, left_out)))
+    else:
+        _require_id(choice, registry, beside, scratch)
+    size = max(_LEAST, *dimensions, choice.dimensions or 0)
+    random_model(scratch, size, max(_LENGTH, choice.max_length or 0))
+    why = "cannot be made small" if folder else "is not here"
+    unknown = "what only its files tell (whether it loads, what can serve it) is not known"
+    hint = "" if folder else _meant(choice, registry)
+    told = f"{choice.id} {why}: a random BERT of {size} dimensions stands in, so {unknown}{hint}"
+    return Basis(_at(on_cpu, scratch), (Told(told, unsure=True),))
+
+
+def _at(choice: ModelChoice, folder: Path) -> ModelChoice:
+    return choice.model_copy(update={"id": str(folder.resolve()), "revision": None})
+
+
+def _folder(choice: ModelChoice, registry: Registry, beside: Path) -> Path | None:
+    """Return where the model's files are on this machine, if they are, without reading its weights."""
+    path = Path(choice.id).expanduser()
+    for candidate in (beside / path, path):
+        if candidate.is_dir():
+            return candidate.resolve()
+    copies = {copy.id: copy.path for copy in registry.local_models()}
+    if choice.id in copies and choice.revision is None:
+        return copies[choice.id]
+    return cached(choice.id, choice.revision)
+
+
+def cached(name: str, revision: str | None) -> Path | None:
+    """Return a hub model's folder in the cache, if its configuration is there."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError, OSError):
+        return None
+    return folder if any(folder.rglob("config.json")) else None
+
+
+def _is_cached(folder: Path) -> bool:
+    """Say whether a folder is of the hub's cache, where weights may not be downloaded yet."""
+    return folder.parent.name == "snapshots"
+
+
+def _require_id(choice: ModelChoice, registry: Registry, beside: Path, scratch: Path) -> None:
+    """Raise UserError where no hub could have it."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils._validators import validate_repo_id
+
+    if choice.id.startswith((".", "/", "~")):
+        find(choice, registry, FileDigests(scratch.with_name("files.json")), folder=beside, offline=True)
+    try:
+        validate_repo_id(choice.id)
+    except HFValidationError as error:
+        raise UserError(f"'{choice.id}' is no folder here and no hub id (owner/name)") from error
+
+
+def _meant(choice: ModelChoice, registry: Registry) -> str:
+    close = get_close_matches(choice.id, [copy.id for copy in registry.local_models()], n=1)
+    return f"; did you mean '{close[0]}', which is installed?" if close else ""
+
+
+def other(name: str, revision: str | None, folder: Path, *, scores: bool = False, size: int = _LEAST) -> str | None:
+    """Return the folder of a random model for one that a stage names, None where the real one is here and small.
+
+    `scores` asks for a cross-encoder.
+    """
+    if Path(name).is_dir():
+        found: Path | None = Path(name)
+    else:
+        copies = {copy.id: copy.path for copy in Registry().local_models()}
+        found = copies.get(name) if revision is None else None
+        found = found or cached(name, revision)
+    if found and 0 < weights_size(found) <= SMALL:
+        return None
+    if found and Path(name).is_dir() and not weights_size(found):
+        return None  # to be refused as in a run
+    random_model(folder, size, _LENGTH, scores=scores)
+    return str(folder.resolve())
+
+
+def told_of_other(key: str, name: str) -> str:
+    return f"{key}: {name} is not here, or too large for a rehearsal: a random model stands in"
+
+
+def small_or_random(stage: _S, folder: Path, key: str, revision: str) -> _S:
+    """Return a stage that names a model under a key, and its revision under another, with one that can be loaded."""
+    name = getattr(stage, key)
+    model = other(name, getattr(stage, revision), folder / "model")
+    if model is None:
+        return stage
+    tell(folder, told_of_other(key, name), unsure=True)
+    return changed(stage, **{key: model, revision: None})
+
+
+def requested(recipe: Any) -> set[int]:
+    """Return the numbers of dimensions that a recipe asks its model for."""
+    found: set[int] = set()
+    for _, stage in recipe.stages():
+        if stage.kind in ("loss", "evaluator"):
+            for name in ("dims", "dimensions"):
+                value = getattr(stage, name, None) or ()
+                found.update((value,) if isinstance(value, int) else value)
+        if extra := getattr(stage, "extra", None):
+            found.update(extra.get("mrl_dims") or ())
+    return found

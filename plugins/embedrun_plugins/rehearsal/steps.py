@@ -1,0 +1,93 @@
+"""Rehearsals of the trainers: two steps with a recipe's own values, as far as a CPU can."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedrun_plugins.rehearsal.changing import changed
+from embedrun_plugins.rehearsal.telling import tell
+
+if TYPE_CHECKING:
+    from embedrun_plugins.trainers.finetuning import SentenceTransformers
+    from embedrun_plugins.trainers.flag_embedding import FlagEmbedding
+
+STEPS = 2
+_BATCH = 8
+_GROUP = 4
+"""Passages of a query in FlagEmbedding's rows."""
+_ON_GPU: Mapping[str, Any] = {"fp16": False, "bf16": False, "tf32": None, "torch_compile": False}
+_ON_GPU_EXTRA = ("bf16_full_eval", "fp16_full_eval", "jit_mode_eval", "use_liger_kernel")
+_OPTIMIZERS_OF = ("bitsandbytes", "torchao")
+"""Packages whose optimizers run on a GPU only."""
+
+
+def two_steps(stage: SentenceTransformers, folder: Path) -> SentenceTransformers:
+    """Return the trainer for two steps on the CPU, with an evaluation and a checkpoint as the recipe has them."""
+    judged, saved = stage.eval_strategy != "no", stage.save_strategy
+    save = {"save_strategy": "steps", "save_steps": STEPS} if saved in ("steps", "epoch") else {}
+    judge = {"eval_strategy": "steps", "eval_steps": STEPS, "eval_delay": 0, "eval_on_start": False} if judged else {}
+    workers = dict.fromkeys(("dataloader_prefetch_factor",)) | {"dataloader_persistent_workers": False}
+    made = changed(
+        stage,
+        **_fewer(stage, folder),
+        **save,
+        **judge,
+        **workers,
+        save_min_seconds=0.0,
+        dataloader_drop_last=False,
+        report_to=(),
+        optim=_on_cpu(stage.optim, folder),
+        extra={name: value for name, value in stage.extra.items() if name not in _ON_GPU_EXTRA},
+    )
+    if stage.report_to:
+        tell(folder, f"nothing is reported to {', '.join(stage.report_to)}")
+    return made
+
+
+def two_flag_steps(stage: FlagEmbedding, folder: Path) -> FlagEmbedding:
+    """Return the trainer for two steps in one process on the CPU."""
+    saved = {"save_strategy": "steps", "save_steps": STEPS} if stage.save_strategy != "no" else {}
+    group = min(stage.train_group_size, _GROUP)
+    if group < stage.train_group_size:
+        tell(folder, f"train_group_size: {group} in place of {stage.train_group_size}")
+    fewer = _fewer(stage, folder)
+    return changed(stage, **fewer, **saved, train_group_size=group, save_min_seconds=0.0, dataloader_drop_last=False)
+
+
+def _fewer(stage: SentenceTransformers | FlagEmbedding, folder: Path) -> dict[str, Any]:
+    """Return what makes training short and leaves out what needs a GPU, and tell of it."""
+    length = f"{stage.max_steps:,} steps" if stage.max_steps else f"{stage.epochs:g} epochs"
+    tell(folder, f"{STEPS} steps in place of {length}")
+    values: dict[str, Any] = {
+        "batch_size": min(stage.batch_size, _BATCH),
+        "gradient_accumulation_steps": min(stage.gradient_accumulation_steps, STEPS),
+    }
+    if "processes" in type(stage).model_fields:
+        values["processes"] = 1
+    for name, value in values.items():
+        if getattr(stage, name) not in (value, None):
+            tell(folder, f"{name}: {value} in place of {getattr(stage, name)}")
+    left_out = {name: off for name, off in _ON_GPU.items() if getattr(stage, name, None)}
+    if left_out:
+        tell(folder, f"{', '.join(left_out)} left out, since this is rehearsed on the CPU")
+    warmup = min(stage.warmup_steps, 1) if stage.warmup_steps >= 1 else stage.warmup_steps
+    return {
+        **values,
+        **left_out,
+        "max_steps": STEPS,
+        "warmup_steps": warmup,
+        "logging_steps": 1,
+        "dataloader_num_workers": 0,
+    }
+
+
+def _on_cpu(optimizer: str, folder: Path) -> str:
+    """Return an optimizer that runs on a CPU; one whose package is missing stays, to be refused as in a run."""
+    needs_gpu = optimizer.endswith(("bit", "bnb")) or "paged" in optimizer
+    if not needs_gpu or not any(find_spec(package) for package in _OPTIMIZERS_OF):
+        return optimizer
+    tell(folder, f"optim: adamw_torch in place of {optimizer}, which needs a GPU")
+    return "adamw_torch"
