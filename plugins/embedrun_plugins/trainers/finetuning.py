@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from embedrun.artifacts import Model, RetrievalSet, Split
@@ -38,6 +39,12 @@ class SentenceTransformers(Keeping):
         from embedrun_plugins.trainers.training import Training
 
         return Training(self, ctx, data, model, loss, dev).run()
+
+    def rehearsal(self, folder: Path) -> SentenceTransformers:
+        from embedrun_plugins.rehearsal.steps import two_steps
+
+        self._require_packages()
+        return two_steps(self, folder)
 
     def needs(self) -> Mapping[str, str]:
         tracked = {"tensorboard": "tracking"} if "tensorboard" in self.report_to else {}
