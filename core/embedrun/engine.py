@@ -59,7 +59,7 @@ class Engine:
         """
         started = time.monotonic() - float(self.record.data.get("seconds") or 0.0)
         status, error = "failed", None
-        self.record.data["status"] = "running"
+        self.record.data.update(status="running", device=self.device)
         self.store.refer(self.record.folder)
         done = {stage.slot for stage in self.record.stages()}
         try:

@@ -13,6 +13,7 @@ from embedrun_plugins.commands.init import INIT
 from embedrun_plugins.commands.plan import PLAN
 from embedrun_plugins.commands.plugins import PLUGINS
 from embedrun_plugins.commands.recipes import RECIPES
+from embedrun_plugins.commands.reproduce import REPRODUCE
 from embedrun_plugins.commands.run import RUN
 from embedrun_plugins.commands.schema import SCHEMA
 from embedrun_plugins.commands.serve import SERVE
@@ -62,6 +63,13 @@ def embedrun_stages() -> list[type[Stage]]:
 
 
 @hookimpl
+def embedrun_run_started(run: RunRecord) -> None:
+    from embedrun_plugins.reproducing import environments
+
+    environments.write_down(run)
+
+
+@hookimpl
 def embedrun_run_finished(run: RunRecord) -> None:
     from embedrun_plugins.reporting import report
 
@@ -75,4 +83,4 @@ def embedrun_models() -> list[LocalModel]:
 
 @hookimpl
 def embedrun_commands() -> list[Command]:
-    return [RUN, PLAN, CHECK, SHOW, COMPARE, SERVE, DELETE, GC, RECIPES, INIT, PLUGINS, SCHEMA]
+    return [RUN, PLAN, CHECK, SHOW, COMPARE, REPRODUCE, SERVE, DELETE, GC, RECIPES, INIT, PLUGINS, SCHEMA]

@@ -10,10 +10,15 @@ from embedrun.running import Loaded
 
 def loaded(arguments: Namespace) -> Loaded:
     """Read the recipe that a command line names, with its changes."""
-    overrides = dict(_pair(text) for text in arguments.settings)
+    changes = overrides(arguments)
     if getattr(arguments, "on", None):
-        overrides["runtime.type"] = arguments.on
-    return Loaded.read(arguments.recipe, overrides)
+        changes["runtime.type"] = arguments.on
+    return Loaded.read(arguments.recipe, changes)
+
+
+def overrides(arguments: Namespace) -> dict[str, str]:
+    """Return what a command line changes with --set."""
+    return dict(_pair(text) for text in arguments.settings)
 
 
 def _pair(text: str) -> tuple[str, str]:

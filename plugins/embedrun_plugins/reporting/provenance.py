@@ -60,11 +60,9 @@ def reproduction(runs: Sequence[tuple[str, RunRecord]]) -> Markup:
     """Return the commands that give the same again, and what the results may depend on."""
     parts: list[Content] = []
     for name, run in runs:
-        lock = shlex.quote(str(nearby(run.folder) / "recipe.lock.json"))
-        heading = f"Run {name} again from nothing:" if len(runs) > 1 else "Run it again from nothing, and compare:"
-        again = f"embedrun run {lock} --store again/store --runs again"
-        check = f"embedrun compare {shlex.quote(str(nearby(run.folder)))} again/{shlex.quote(str(run.data['name']))}"
-        parts += [element("p", heading), _code(f"{again}\n{check}")]
+        which = name if len(runs) > 1 else "it"
+        heading = f"Run {which} again from nothing, and compare every result and score:"
+        parts += [element("p", heading), _code(f"embedrun reproduce {shlex.quote(str(nearby(run.folder)))}")]
         facts = folded(f"Versions and hardware of {name}", table("Versions and hardware", ["", ""], _facts(run)))
         parts += [facts]
     return section("reproduce", "How to reproduce", *parts)
@@ -79,8 +77,8 @@ def _facts(run: RunRecord) -> list[tuple[str, str]]:
             rows.append(("git", f"{value.get('commit')}{', with changes' if value.get('changed') else ''}"))
         elif isinstance(value, Mapping):
             rows += [(str(name), str(told)) for name, told in value.items()]
-        elif value is not None:
-            rows.append((key, str(value)))
+        elif value is not None and value != []:
+            rows.append((key, ", ".join(value) if isinstance(value, list) else str(value)))
     rows += [
         (f"stage {stage.slot}", f"{stage.type}, result {(stage.digest or NOTHING)[:12]}") for stage in run.stages()
     ]

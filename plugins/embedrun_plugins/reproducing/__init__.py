@@ -1,0 +1,1 @@
+"""Running a run's lock again, and saying what differs."""
