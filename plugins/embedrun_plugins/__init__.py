@@ -65,8 +65,10 @@ def embedrun_stages() -> list[type[Stage]]:
 @hookimpl
 def embedrun_run_started(run: RunRecord) -> None:
     from embedrun_plugins.reproducing import environments
+    from embedrun_plugins.trainers import workspace
 
     environments.write_down(run)
+    workspace.prepare(run)
 
 
 @hookimpl

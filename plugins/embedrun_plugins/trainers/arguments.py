@@ -28,6 +28,7 @@ _OWN = frozenset(
         "lora",
         "eval_split",
         "grouping",
+        "full_determinism",
         "early_stopping_patience",
         "early_stopping_threshold",
         "gradient_checkpointing",

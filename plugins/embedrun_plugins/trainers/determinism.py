@@ -2,30 +2,69 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
+from embedrun.errors import StageError, UserError
+from embedrun_plugins.trainers import workspace
+
+_FLASH = "FLASH_ATTENTION_DETERMINISTIC"
+"""Read by transformers in every call of flash-attention."""
+
 
 @contextmanager
-def reproducible() -> Iterator[None]:
-    """On a CPU, where it costs nothing, have torch choose algorithms that give the same bits every time.
+def reproducible(*, on_cuda: bool, asked: bool = False) -> Iterator[None]:
+    """Have torch choose algorithms that give the same bits every time: on a CPU always, with CUDA where it is asked.
 
-    Where it has none, it warns and goes on. Filling memory that is about to be written is left out, since that costs.
+    On a CPU it costs nothing, and where torch has none it warns and goes on; attention in torch is exact only if it
+    may not. Filling memory that is about to be written is left out, since that costs.
+    Raises UserError where CUDA cannot be made to any more, StageError where torch has no such algorithm.
+    Source: torch.use_deterministic_algorithms and https://pytorch.org/docs/stable/notes/randomness.html
     """
-    enabled, warning = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
-    memory: Any = torch.utils.deterministic
-    filling = memory.fill_uninitialized_memory
-    if not torch.cuda.is_available():
-        torch.use_deterministic_algorithms(mode=True, warn_only=True)
-        memory.fill_uninitialized_memory = False
+    strict = on_cuda and asked
+    if strict and torch.version.cuda and not workspace.is_deterministic():
+        raise UserError(
+            f"full_determinism: CUDA is in use in this process already; set {workspace.VARIABLE}={workspace.CHOSEN} "
+            "before it starts"
+        )
+    before = _state()
+    if asked or not on_cuda:
+        _apply((True, not strict, False, "1" if strict else before[3]))
     try:
         yield
+    except RuntimeError as error:
+        if strict and "deterministic" in str(error):
+            reason = str(error).partition(", but you set")[0]
+            raise StageError(f"full_determinism: {reason}; use another loss or option, or leave it out") from error
+        raise
     finally:
-        torch.use_deterministic_algorithms(enabled, warn_only=warning)
-        memory.fill_uninitialized_memory = filling
+        _apply(before)
+
+
+_State = tuple[bool, bool, bool, str | None]
+"""Whether algorithms are deterministic, whether only a warning is given, whether memory is filled; for flash."""
+
+
+def _state() -> _State:
+    memory: Any = torch.utils.deterministic
+    return (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        memory.fill_uninitialized_memory,
+        os.environ.get(_FLASH),
+    )
+
+
+def _apply(state: _State) -> None:
+    enabled, warning, filling, flash = state
+    memory: Any = torch.utils.deterministic
+    torch.use_deterministic_algorithms(enabled, warn_only=warning)
+    memory.fill_uninitialized_memory = filling
+    if flash is None:
+        os.environ.pop(_FLASH, None)
+    else:
+        os.environ[_FLASH] = flash

@@ -168,7 +168,10 @@ class Hardware(Optimisation, ABC):
     torch_empty_cache_steps: Annotated[int | None, Unkeyed] = Field(None, ge=1)
     """Steps after which the GPU's cached memory is freed, each time; slower, for less memory."""
     full_determinism: bool = False
-    """Whether a GPU gives the same bits every time, too, at some cost in speed. On a CPU it is always so."""
+    """Whether a GPU, too, gives the same bits every time. On a CPU it is always so, and costs nothing. On a GPU it
+    costs speed (torch: "deterministic operations tend to have worse performance"; how much depends on model and GPU),
+    some 24 MiB of memory, and training stops where torch has no such algorithm. Bits are the same on an equal GPU with
+    the same driver and versions."""
     ddp_backend: Annotated[Literal["nccl", "gloo", "mpi", "xccl", "hccl"] | None, Unkeyed] = None
     """How processes talk when several train together (torchrun)."""
     ddp_find_unused_parameters: Annotated[bool | None, Unkeyed] = None

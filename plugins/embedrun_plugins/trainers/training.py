@@ -53,7 +53,9 @@ class Training:
         Raises UserError where set, loss and options do not go together, StageError where training fails.
         """
         table = rows.make(self.material)
-        with messages.redirected(self.ctx.warn), messages.without_bars(), _tracked(self.options), reproducible():
+        on_cuda = torch.cuda.is_available() and not arguments.on_cpu(self.ctx.device)
+        same_bits = reproducible(on_cuda=on_cuda, asked=self.options.full_determinism)
+        with messages.redirected(self.ctx.warn), messages.without_bars(), _tracked(self.options), same_bits:
             args = self._arguments()
             set_seed(self.ctx.seed)
             tuned = self.model.load(str(args.device))

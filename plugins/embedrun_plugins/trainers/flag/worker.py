@@ -168,8 +168,9 @@ class Runner(EncoderOnlyEmbedderRunner):  # type: ignore[misc]
 def main() -> None:
     end_with_parent()
     try:
-        with reproducible():
-            Runner(Job.read(Path(sys.argv[1]))).run()
+        job = Job.read(Path(sys.argv[1]))
+        with reproducible(on_cuda=torch.cuda.is_available() and not job.training.get("use_cpu")):
+            Runner(job).run()
     except Exception as error:
         tell("error", type=type(error).__name__, message=str(error))
         raise
