@@ -9,6 +9,7 @@ from embedrun_plugins.commands.check import CHECK
 from embedrun_plugins.commands.compare import COMPARE
 from embedrun_plugins.commands.delete import DELETE
 from embedrun_plugins.commands.gc import GC
+from embedrun_plugins.commands.image import IMAGE
 from embedrun_plugins.commands.init import INIT
 from embedrun_plugins.commands.plan import PLAN
 from embedrun_plugins.commands.plugins import PLUGINS
@@ -85,4 +86,4 @@ def embedrun_models() -> list[LocalModel]:
 
 @hookimpl
 def embedrun_commands() -> list[Command]:
-    return [RUN, PLAN, CHECK, SHOW, COMPARE, REPRODUCE, SERVE, DELETE, GC, RECIPES, INIT, PLUGINS, SCHEMA]
+    return [RUN, PLAN, CHECK, SHOW, COMPARE, REPRODUCE, SERVE, DELETE, GC, RECIPES, INIT, IMAGE, PLUGINS, SCHEMA]

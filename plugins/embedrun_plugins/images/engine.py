@@ -11,7 +11,7 @@ from typing import Any
 
 from embedrun.errors import MissingPackageError, UserError
 
-ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 """What images call the processors that engines call by their kernel's name."""
 
 

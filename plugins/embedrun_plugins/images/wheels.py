@@ -1,0 +1,67 @@
+"""Wheels written anew from the files of what is installed, the same bytes for the same files."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_WHEEL = "Wheel-Version: 1.0\nGenerator: embedrun\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A distribution of pure Python: its name and version, and its files by their paths in a wheel."""
+
+    name: str
+    version: str
+    files: Mapping[str, bytes]
+    """All but those in the folder of metadata."""
+    metadata: Mapping[str, bytes] = field(default_factory=dict)
+    """Files in the folder of metadata: METADATA, entry_points.txt, licences."""
+
+    @property
+    def stem(self) -> str:
+        """The beginning of the wheel's name, and of its metadata folder's."""
+        return f"{re.sub(r'[-_.]+', '_', self.name).lower()}-{self.version.replace('-', '_')}"
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.stem}-py3-none-any.whl"
+
+    @property
+    def record(self) -> bytes:
+        """The wheel's RECORD: the digest and the size of each file."""
+        lines = [
+            f"{_quoted(path)},sha256={base64.urlsafe_b64encode(hashlib.sha256(text).digest()).rstrip(b'=').decode()},"
+            f"{len(text)}\n"
+            for path, text in self._contents()
+        ]
+        return "".join([*lines, f"{self.stem}.dist-info/RECORD,,\n"]).encode()
+
+    def wheel(self) -> bytes:
+        """Return the wheel."""
+        made = io.BytesIO()
+        with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path, text in [*self._contents(), (f"{self.stem}.dist-info/RECORD", self.record)]:
+                entry = zipfile.ZipInfo(path, _EPOCH)
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                entry.external_attr = (0o100755 if ".data/scripts/" in path else 0o100644) << 16
+                archive.writestr(entry, text)
+        return made.getvalue()
+
+    def _contents(self) -> list[tuple[str, bytes]]:
+        """Return all files but RECORD, the metadata last, as the format wants it."""
+        described = {"WHEEL": _WHEEL.encode(), **self.metadata}
+        inside = {f"{self.stem}.dist-info/{name}": text for name, text in described.items()}
+        return [*sorted(self.files.items()), *sorted(inside.items())]
+
+
+def _quoted(path: str) -> str:
+    """Write a path for CSV."""
+    return '"' + path.replace('"', '""') + '"' if {",", '"'} & set(path) else path
