@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # What a local run, the tests and the linters need; every version is pinned in constraints.txt.
 EXTRAS := offline,serve,lora,tracking,documents,mining,flag,bedrock,openai
-TOOLS := hatchling httpx ir-measures jsonschema pytest codespell mypy ruff
+TOOLS := check-jsonschema hatchling httpx ir-measures jsonschema pytest codespell mypy ruff
 
 .PHONY: demo test lint fix bench docs clean
 
