@@ -70,13 +70,15 @@ class Loaded:
             raise self.document.error(problems)
 
     def plan(self, settings: Settings) -> plans.Plan:
-        """Fix what floats and lay out the steps. Raises RecipeError where the model cannot be found."""
+        """Fix what floats and lay out the steps. Raises RecipeError where the model cannot be found or served."""
         files = FileDigests(settings.store_folder / "files.json")
         try:
             base = find(self.recipe.model, self.registry, files, folder=self.path.parent, offline=settings.offline)
         except UserError as error:
             raise self.document.error([Problem(("model",), str(error))]) from error
         recipe = plans.resolved(self.recipe, Resolver(settings.offline))
+        if refused := [Problem(("deployer", n), why) for n, d in enumerate(recipe.deployer) for why in d.refuses(base)]:
+            raise self.document.error(refused)
         return plans.make(recipe, base, self.registry, files, until=settings.until)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import nn
 
+    from embedrun.models import Base
     from embedrun.runtimes import Job
 
 Column = Literal["positive", "negative", "score", "teacher_score"]
@@ -323,6 +324,13 @@ class Deployer(Stage):
 
     @abstractmethod
     def run(self, ctx: Context, model: Model) -> Endpoint: ...
+
+    def refuses(self, base: Base) -> Iterable[str]:
+        """Say why it could not serve what is trained from this model, as far as its files, where they are here, tell.
+
+        Called when a recipe is checked and planned, so without loading anything heavy.
+        """
+        return ()
 
     @abstractmethod
     def delete(self, endpoint: Endpoint) -> None:

@@ -6,12 +6,14 @@ from argparse import Namespace
 
 from embedrun import Command
 from embedrun.cli import recipe
+from embedrun_plugins import servable
 from embedrun_plugins.commands.reading import loaded
 
 
 def run(arguments: Namespace) -> int:
     found = loaded(arguments)
     found.require()
+    servable.require(found)
     print(f"{found.path}: ok: {', '.join(f'{stage.kind} {stage.type}' for _, stage in found.recipe.stages())}")
     return 0
 
