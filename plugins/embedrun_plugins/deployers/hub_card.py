@@ -102,15 +102,18 @@ class Card:
 
     def _usage(self) -> str:
         sizes = [size for contest in self._contests() for size, _ in contest.sizes() if size]
-        cut = f'# fewer dimensions, less storage: SentenceTransformer("{self.repo_id}", truncate_dim={min(sizes)})\n'
+        cut = self._cut(min(sizes)) if sizes else ""
         code = (
             "from sentence_transformers import SentenceTransformer\n\n"
-            f'model = SentenceTransformer("{self.repo_id}")\n{cut if sizes else ""}'
+            f'model = SentenceTransformer("{self.repo_id}")\n{cut}'
             'queries = model.encode_query(["How long does a refund take?"])\n'
             'documents = model.encode_document(["Refunds take three days.", "We are closed on Sundays."])\n'
             "print(model.similarity(queries, documents))"
         )
         return f"## Use\n\n```python\n{code}\n```\n\n{self._prompts()}"
+
+    def _cut(self, size: int) -> str:
+        return f'# fewer dimensions, less storage: SentenceTransformer("{self.repo_id}", truncate_dim={size})\n'
 
     def _prompts(self) -> str:
         file = self.folder / "config_sentence_transformers.json"

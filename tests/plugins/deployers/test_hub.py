@@ -22,6 +22,7 @@ from embedrun.context import Context
 from embedrun.contract import ModelSettings, Prompts
 from embedrun.errors import StageError, UserError
 from embedrun_plugins.deployers.hub import Hub
+from embedrun_plugins.deployers.hub_card import Card
 
 TOKEN = "hf_" + "s3cr3t" * 6
 COMMIT = "c0ffee" * 6 + "c0ff"
@@ -273,6 +274,12 @@ def test_the_card_shows_scores_prompts_and_recipe_and_its_metadata_can_be_read(h
     assert 'before each query: ` "query: " `' in text
     assert f'SentenceTransformer("{REPO}", truncate_dim=16)' in text
     assert "````yaml\nname: demo  # ``` a fence\n````" in text
+
+
+def test_a_card_can_be_written_of_a_model_that_was_not_scored_at_several_sizes(tmp_path):
+    written = Card(REPO, tmp_path, None, None, ()).text()
+    assert f'SentenceTransformer("{REPO}")' in written
+    assert "truncate_dim" not in written
 
 
 def test_a_repository_that_was_there_is_kept_and_a_public_one_is_not_pushed_to_by_accident(hub, model, ctx):
