@@ -39,8 +39,29 @@ def _kept(project) -> list[Path]:
     return list((project.folder / "tmp").glob("embedrun-rehearsal-*"))
 
 
+@pytest.fixture
+def reached(monkeypatch):
+    """The addresses beyond this machine that anything in this process tries to reach, whatever becomes of it."""
+    found: list[object] = []
+    connect, look_up = socket.socket.connect, socket.getaddrinfo
+
+    def connecting(self, address):
+        if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "::1"):
+            found.append(address)
+        return connect(self, address)
+
+    def looking_up(host, *rest, **more):
+        if host not in (None, "localhost", "127.0.0.1", "::1"):
+            found.append(host)
+        return look_up(host, *rest, **more)
+
+    monkeypatch.setattr(socket.socket, "connect", connecting)
+    monkeypatch.setattr(socket, "getaddrinfo", looking_up)
+    return found
+
+
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_shipped_recipe_passes_its_rehearsal_within_a_minute(name, nowhere):
+def test_a_shipped_recipe_passes_its_rehearsal_within_a_minute(name, nowhere, reached):
     port = [] if _free(8080) else ["--set", "deployer.port=0"]
     words = port if name == "sagemaker_faq" else []
     done = nowhere.run(name, "--rehearse", "--json", *words)
@@ -51,6 +72,7 @@ def test_a_shipped_recipe_passes_its_rehearsal_within_a_minute(name, nowhere):
     assert done.json["seconds"] < MINUTE
     assert not (nowhere.folder / "runs").exists()
     assert not _kept(nowhere)
+    assert reached == []
 
 
 RECIPE = """
@@ -133,9 +155,9 @@ def test_a_limit_that_two_steps_cannot_reach_fails_no_rehearsal(begun):
 def test_a_rehearsal_says_of_each_stage_what_stood_in(begun):
     done = begun.run("mine.yaml", "--rehearse", "--set", "source.path=elsewhere.jsonl", "--set", "trainer.bf16=true")
     assert done.code == 0, done.out + done.err
-    assert "elsewhere.jsonl is not here: 40 made-up rows stand in" in done.out
+    assert "elsewhere.jsonl is not here: 30 made-up rows stand in" in done.out
     assert "bf16 left out, since this is rehearsed on the CPU" in done.out
-    assert "batch_size: 8 in place of 32" in done.out
+    assert "batch_size: 4 in place of 32" in done.out
     assert "rehearsed in" in done.out
 
 
@@ -145,6 +167,53 @@ def test_a_deployer_that_does_not_say_how_is_not_run(begun):
     assert done.code == 0, done.out + done.err
     assert done.json["not_rehearsed"] == ["deployer.fake"]
     assert not (begun.folder / "deployed.txt").exists()
+
+
+OUTSIDE = """
+import urllib.request
+from typing import Any, Literal
+
+from embedrun import Context, Filter, RetrievalSet, hookimpl
+
+
+class Phoning(Filter):
+    \"\"\"Asks somebody.\"\"\"
+
+    type: Literal["phoning"] = "phoning"
+
+    def run(self, ctx: Context, data: RetrievalSet) -> RetrievalSet:
+        urllib.request.urlopen("http://192.0.2.1/", timeout=2)
+        return data
+
+
+class Listed(Phoning):
+    \"\"\"Says whom it asks.\"\"\"
+
+    type: Literal["listed"] = "listed"
+
+    def reaches(self) -> list[str]:
+        return ["http://192.0.2.1/"]
+
+
+@hookimpl
+def embedrun_stages() -> list[type]:
+    return [Phoning, Listed]
+"""
+
+
+def test_a_stage_that_reaches_another_machine_is_stopped(begun):
+    begun.write("outside.py", OUTSIDE)
+    done = begun.run("mine.yaml", "--rehearse", "--set", "plugins=[outside.py]", "--set", "filters=[{type: phoning}]")
+    assert done.code == 1
+    assert "tried to reach 192.0.2.1, but a rehearsal touches nothing outside" in done.out
+
+
+def test_a_stage_that_says_whom_it_asks_and_not_what_is_run_instead_is_left_out(begun):
+    begun.write("outside.py", OUTSIDE)
+    words = ["--set", "plugins=[outside.py]", "--set", "filters=[{type: listed}]"]
+    done = begun.run("mine.yaml", "--rehearse", "--json", *words)
+    assert done.code == 0, done.out + done.err
+    assert done.json["not_rehearsed"] == ["filters.0.listed"]
 
 
 def test_a_rehearsal_goes_on_with_no_run(begun):

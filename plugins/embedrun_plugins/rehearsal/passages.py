@@ -21,11 +21,11 @@ from embedrun_plugins.sources.reading import PdfReader, kind_of
 if TYPE_CHECKING:
     from embedrun_plugins.sources.documents import Documents
 
-_PASSAGES: Mapping[Split, int] = {"train": 20, "dev": 8, "test": 8}
+_PASSAGES: Mapping[Split, int] = {"train": 14, "dev": 6, "test": 6}
 _FILES = 4
 _LETTERS = 4.5
 """Of a token, about."""
-_PAGE = 3_000
+_PAGE = 4_000
 """Letters of a page, about."""
 _WHOLE = 2_000
 """Letters read of a document that is one passage."""

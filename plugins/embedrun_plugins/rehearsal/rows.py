@@ -13,7 +13,7 @@ from embedrun_plugins.sources.columns import Columns, complete
 from embedrun_plugins.sources.holdout import Holdout
 from embedrun_plugins.sources.tables import Row, Table
 
-ROWS = 40
+ROWS = 30
 """Rows of a split."""
 _LOOKED_AT = 2_000
 _LEAST_HELD_OUT = 2

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from embedrun_plugins.trainers.flag_embedding import FlagEmbedding
 
 STEPS = 2
-_BATCH = 8
+_BATCH = 4
 _GROUP = 4
 """Passages of a query in FlagEmbedding's rows."""
 _ON_GPU: Mapping[str, Any] = {"fp16": False, "bf16": False, "tf32": None, "torch_compile": False}

@@ -43,9 +43,9 @@ def _rows(path, count, **more):
 def test_pairs_are_a_few_of_the_file_with_the_same_splits(tmp_path, read):
     file = _rows(tmp_path / "pairs.jsonl", 5_000)
     made, told = read(Pairs(path=file, holdout={"test": 700, "dev": 0.05}))
-    assert "40 rows of pairs.jsonl" in told
+    assert "30 rows of pairs.jsonl" in told
     assert set(made.splits) == {"train", "dev", "test"}
-    assert len(made.queries) == 40
+    assert len(made.queries) == 30
     assert {query.text for query in made.queries.values()} <= {f"where is item {n}?" for n in range(5_000)}
 
 
@@ -153,7 +153,7 @@ def test_documents_are_the_beginnings_of_a_few_files_in_the_same_splits(tmp_path
     made, told = read(stage, model)
     assert "the beginning of 4 of 20 files (train)" in told
     assert {document.metadata["split"] for document in made.documents.values()} == {"train", "test"}
-    assert 10 < len(made.documents) < 200
+    assert 10 < len(made.documents) < 100
 
 
 def test_the_first_pages_of_a_long_pdf_are_read(tmp_path, read):
@@ -176,6 +176,6 @@ def test_documents_that_are_not_here_are_made_up_in_the_same_splits(tmp_path, re
     )
     assert "filings is not here: made-up passages stand in" in told
     counts = {split: len(made.searched(split)) for split in ("train", "test")}
-    assert counts["train"] >= 20
-    assert counts["test"] >= 8
+    assert counts["train"] >= 14
+    assert counts["test"] >= 6
     assert any("pages" in document.metadata for document in made.documents.values())
