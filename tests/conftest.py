@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from embedrun.cli import main
+from embedrun_plugins import images
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 FAKES = Path(__file__).parent / "fakes.py"
+
+
+def pytest_collection_modifyitems(config, items) -> None:
+    """Leave out what takes a container engine unless it is asked for: the first run builds an image with torch."""
+    if "docker" in config.option.markexpr:
+        return
+    for item in items:
+        if item.get_closest_marker("docker"):
+            item.add_marker(pytest.mark.skip(reason="needs a container engine; `make test-docker` runs it"))
 
 
 @dataclass(frozen=True)
@@ -86,3 +97,51 @@ def data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"no real data at {DATA}")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Any]:
+    """A client of a real container engine, which commands find by themselves. CI must have one."""
+    import container_engine
+    from embedrun_plugins.images.engine import client
+
+    with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
+        try:
+            address = stack.enter_context(container_engine.running())
+        except container_engine.NoEngineError as error:
+            _without(str(error))
+        if address:
+            patch.setenv("DOCKER_HOST", address)
+        with contextlib.closing(client()) as connected:
+            yield connected
+
+
+@pytest.fixture(scope="session")
+def base(engine) -> Iterator[str]:
+    """A base image that the engine has, which commands build on."""
+    import container_engine
+
+    with pytest.MonkeyPatch.context() as patch:
+        try:
+            name = container_engine.base(engine)
+        except container_engine.NoEngineError as error:
+            _without(str(error))
+        patch.setenv("EMBEDRUN_BASE_IMAGE", name)
+        yield name
+
+
+@pytest.fixture(scope="session")
+def image(engine, base) -> images.Description:
+    """The image that `embedrun image build` makes of this checkout."""
+    import container_engine
+
+    packed = images.contents(base_image=base)
+    found = images.describe(engine, packed.reference)
+    return found or images.build(engine, packed, print, network=container_engine.network(engine))
+
+
+def _without(reason: str) -> NoReturn:
+    """Skip what needs an engine, but never in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(f"CI must run the tests that need a container engine: {reason}")
+    pytest.skip(f"no container engine: {reason}")

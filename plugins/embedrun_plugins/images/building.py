@@ -16,7 +16,7 @@ from embedrun_plugins.images.describing import Description, describe
 from embedrun_plugins.images.engine import architecture
 
 Say = Callable[[str], None]
-_LAST_LINES = 15
+_LAST_LINES = 20
 _STEP = re.compile(r"Step (\d+)/(\d+) : (.*)", re.DOTALL)
 _SHOWN = re.compile(r"\s*(Downloading .*\((\d{2,}(\.\d+)? MB|[\d.]+ GB)\)|Installing collected|Pulling from |Status: )")
 """Lines of a step that take long enough to be told of."""
@@ -109,7 +109,8 @@ class _Progress:
         if found := _STEP.match(line):
             self.step = " ".join(found[3].split())
             self.lines.clear()
-            self.say(_cut(f"{found[1]}/{found[2]} {self.step}"))
+            if self.step.startswith(("FROM ", "RUN ", "COPY ")):
+                self.say(_cut(f"{found[1]}/{found[2]} {self.step}"))
             return
         if line.strip() and not line.startswith((" --->", "Removing intermediate container")):
             self.lines.append(line)

@@ -50,7 +50,7 @@ def describe(client: Any, reference: str) -> Description | None:
         return None
     except APIError as error:
         raise UserError(f"image {reference}: {error.explanation or error}") from error
-    made = (Layer(step["Size"], _readable(step["CreatedBy"])) for step in reversed(history))
+    made = (Layer(step["Size"], _readable(step["CreatedBy"] or step["Comment"])) for step in reversed(history))
     return Description(
         reference=reference,
         id=told["Id"],

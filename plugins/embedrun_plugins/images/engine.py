@@ -11,6 +11,7 @@ from typing import Any
 
 from embedrun.errors import MissingPackageError, UserError
 
+_SECONDS = 10.0
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 """What images call the processors that engines call by their kernel's name."""
 
@@ -28,6 +29,7 @@ def client() -> Any:
     except ImportError as error:
         raise MissingPackageError("containers", "docker", "docker") from error
     try:
+        _connect(_address())
         return docker.from_env(use_ssh_client=True)
     except (DockerException, OSError, ValueError) as error:
         raise UserError(_explained(error)) from error
@@ -39,8 +41,16 @@ def architecture(client: Any) -> str:
     return ARCHITECTURES.get(machine, machine)
 
 
+def _connect(address: str) -> None:
+    """See whether somebody listens at a socket of this machine; the client would leave its own open if not."""
+    if address.startswith("unix://") and hasattr(socket, "AF_UNIX"):
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(_SECONDS)
+            line.connect(address.removeprefix("unix://"))
+
+
 def _explained(error: BaseException) -> str:
-    where = _address()
+    where = f"{_address()}{' (DOCKER_HOST)' if os.environ.get('DOCKER_HOST') else ''}"
     reason = next((e for e in _causes(error) if isinstance(e, OSError) and e.errno), None)
     number = reason.errno if reason else None
     if number in (errno.ENOENT, errno.ENOTDIR):
@@ -61,9 +71,9 @@ def _explained(error: BaseException) -> str:
 
 
 def _address() -> str:
-    """Say where an engine was looked for, and why there."""
+    """Return where an engine is looked for, as far as that is known."""
     if named := os.environ.get("DOCKER_HOST"):
-        return f"{named} (DOCKER_HOST)"
+        return named
     from docker.context import ContextAPI
 
     try:

@@ -1,0 +1,117 @@
+"""Builds and pulls that go wrong say what went wrong and leave nothing behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from embedrun.errors import StageError, UserError
+from embedrun_plugins import images
+from embedrun_plugins.images.building import _Progress, pull
+from embedrun_plugins.images.contents import Contents
+
+
+def made(dockerfile: str, reference: str = "embedrun:tests-failing", **arguments: str) -> Contents:
+    return Contents({"Dockerfile": dockerfile.encode()}, arguments, reference)
+
+
+def reason(said: str, step: str = "RUN pip", kind: str = "base image") -> Exception:
+    client = type("Client", (), {"info": lambda _: {"Architecture": "x86_64"}})()
+    return _Progress(print, "debian:13", client, kind, step).failure(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "step", "expected"),
+    [
+        ("pull access denied for debian, repository does not exist", "FROM x", "you may not have it: `docker login`"),
+        ("manifest for debian:13 not found: manifest unknown", "FROM x", "there is no such image; name another with"),
+        ("Get https://r/v2/: dial tcp: lookup r: no such host", "", "its registry cannot be reached"),
+        ("no matching manifest for linux/amd64 in the manifest list", "FROM x", "for this engine's processors (amd64)"),
+        ("exec /bin/sh: exec format error", "RUN pip", "for this engine's processors (amd64)"),
+        ("write /opt/x: no space left on device", "RUN pip", "the engine's disk is full at 'RUN pip'"),
+        ("The command '/bin/sh -c pip' returned a non-zero code: 3", "RUN pip", "failed at 'RUN pip': exit code 3"),
+    ],
+)
+def test_what_an_engine_refuses_is_explained(said, step, expected):
+    assert expected in str(reason(said, step))
+
+
+@pytest.mark.docker
+def test_a_failing_step_is_shown_with_what_it_said_last(engine, base):
+    lines = "; ".join(f"echo line {n}" for n in range(40))
+    with pytest.raises(StageError) as error:
+        images.build(engine, made(f"FROM {base}\nRUN true\nRUN {lines}; sleep 0.3; echo 'no wheel for x' >&2; exit 7\n"), print)
+    shown = str(error.value).splitlines()
+    assert "exit code 7" in shown[0]
+    assert "no wheel for x" in [line.strip() for line in shown]
+    assert len(shown) < 30
+    assert images.describe(engine, "embedrun:tests-failing") is None
+    assert not engine.containers.list(all=True, filters={"status": "created"})
+
+
+@pytest.mark.docker
+def test_a_full_disk_is_called_that(engine, base):
+    with pytest.raises(StageError, match=r"the engine's disk is full at 'RUN cat .*docker system prune"):
+        images.build(engine, made(f"FROM {base}\nRUN cat /etc/passwd > /dev/full\n"), print)
+
+
+@pytest.mark.docker
+def test_a_base_that_is_nowhere_is_told_with_how_to_name_another(engine):
+    with pytest.raises(UserError, match=r"base image nowhere\.invalid/none:1: .*--base-image"):
+        images.build(engine, made("FROM nowhere.invalid/none:1\n", BASE_IMAGE="nowhere.invalid/none:1"), print)
+
+
+@pytest.mark.docker
+def test_an_image_that_a_user_names_is_pulled_or_its_absence_told(engine):
+    with pytest.raises(UserError, match=r"image nowhere\.invalid/none@sha256:0+: .*check its name"):
+        pull(engine, f"nowhere.invalid/none@sha256:{'0' * 64}", print)
+    with pytest.raises(UserError, match=r"Not A Name"):
+        images.provided(engine, "Not A Name", (), None, print)
+
+
+@pytest.mark.docker
+def test_an_image_for_other_processors_is_refused(engine, base):
+    made_for = images.describe(engine, base).architecture
+    assert images.provided(engine, base, (), None, print).reference == base
+    with pytest.raises(UserError, match=f"is made for {made_for}, and the engine runs on s390x"):
+        images.provided(Elsewhere(engine), base, (), None, print)
+
+
+class Elsewhere:
+    """A real engine that says that it runs on another kind of processor."""
+
+    def __init__(self, client):
+        self.api = client.api
+
+    def info(self):
+        return {"Architecture": "s390x"}
+
+
+@pytest.mark.docker
+def test_an_interrupted_build_leaves_no_container(engine, base):
+    before = {container.id for container in engine.containers.list(all=True)}
+    program = (
+        "from embedrun_plugins import images\n"
+        "from embedrun_plugins.images import engine\n"
+        "from embedrun_plugins.images.contents import Contents\n"
+        f"files = {{'Dockerfile': b'FROM {base}\\nRUN echo {time.time()}; sleep 300'}}\n"
+        "say = lambda line: print(line, flush=True)\n"
+        "images.build(engine.client(), Contents(files, {}, 'embedrun:tests-interrupted'), say)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert any("sleep 300" in line for line in process.stdout)
+        process.send_signal(2)
+        assert "KeyboardInterrupt" in process.communicate(timeout=60)[1]
+    finally:
+        process.kill()
+    deadline = time.monotonic() + 30
+    while (left := {c.id for c in engine.containers.list(all=True)} - before) and time.monotonic() < deadline:
+        time.sleep(0.5)
+    assert not left
+    assert images.describe(engine, "embedrun:tests-interrupted") is None

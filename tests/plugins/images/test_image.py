@@ -1,0 +1,165 @@
+"""The image on a real engine: one for every runtime, small, and of nothing but what was packed."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import zipfile
+from dataclasses import replace
+
+import pytest
+
+from embedrun_plugins import images
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture
+def run(engine, image):
+    """Run a command in the image and return what it prints on both streams."""
+
+    def start(*words: str, **options) -> str:
+        options = {"read_only": True, "user": "12345:12345", "network_mode": "none", "cap_drop": ["ALL"], **options}
+        return engine.containers.run(image.id, list(words), remove=True, stderr=True, **options).decode()
+
+    return start
+
+
+@pytest.fixture
+def shell(run):
+    """Run a line of shell in the image, as root."""
+
+    def start(line: str) -> str:
+        return run("-c", line, entrypoint="sh", user="0", read_only=False)
+
+    return start
+
+
+def test_the_command_line_works_for_any_user_with_a_root_that_cannot_be_written(run, image):
+    assert run("--version").split() == ["embedrun", image.labels["org.opencontainers.image.version"]]
+    assert "matryoshka" in run("plugins")
+    assert run("check", "quickstart", "--set", "model=/opt", tmpfs={"/tmp": ""}).endswith("quickstart.yaml: ok\n")
+
+
+def test_torch_works_for_a_user_without_a_name_or_a_home(run):
+    program = "import torch, sentence_transformers, getpass; print(getpass.getuser(), (torch.ones(2) + 1).tolist())"
+    assert run("-c", program, entrypoint="python3", tmpfs={"/tmp": ""}).splitlines()[-1] == "embedrun [2.0, 2.0]"
+
+
+def test_nothing_that_only_built_it_is_left(shell):
+    assert shell("command -v gcc cc make pip pip3 || true").split() == []
+    left = "ls -A /tmp /root/.cache /home/embedrun /var/lib/apt/lists /opt/embedrun/wheels 2>/dev/null"
+    assert [line for line in shell(f"{left} || true").splitlines() if line and not line.endswith(":")] == []
+    assert shell("find / -xdev -name '*.safetensors' -o -xdev -name '*.gguf'") == ""
+
+
+def test_its_code_is_compiled_to_bytecode_since_nobody_can_do_so_later(shell):
+    places = "/opt/embedrun/lib/python3*/site-packages/{embedrun,embedrun_plugins,torch}"
+    for module in ("embedrun", "embedrun_plugins", "torch", "transformers"):
+        found = shell(f"ls {places.partition('{')[0]}{module}/__pycache__")
+        assert "__init__.cpython" in found
+
+
+def test_it_runs_as_a_user_without_rights_by_default(run):
+    assert run("-c", "id -u", entrypoint="sh", user="").strip() == "1000"
+
+
+def test_its_labels_say_what_it_was_made_of(image):
+    assert image.labels["org.opencontainers.image.title"] == "embedrun"
+    assert image.labels["embedrun.extras"] == ",".join(sorted(images.DEFAULT_EXTRAS))
+    assert image.labels["embedrun.constraints"].startswith("sha256:")
+    assert len(image.labels["org.opencontainers.image.revision"].removesuffix("-dirty")) in (7, 40)
+
+
+def with_a_comment(wheel: bytes, module: str) -> bytes:
+    """Write a wheel anew with a line more in one of its modules."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(wheel)) as old, zipfile.ZipFile(made, "w") as new:
+        for entry in old.infolist():
+            new.writestr(entry, old.read(entry) + (b"# changed\n" if entry.filename == module else b""))
+    return made.getvalue()
+
+
+def test_a_change_of_code_installs_no_other_package_again(engine, image, base):
+    import container_engine
+
+    packed = images.contents(base_image=base)
+    (wheel,) = [name for name in packed.files if name.endswith(".whl")]
+    files = {**packed.files, wheel: with_a_comment(packed.files[wheel], "embedrun/hashing.py")}
+    changed = replace(packed, files=files, reference="embedrun:tests-changed")
+    lines: list[str] = []
+    try:
+        again = images.build(engine, changed, lines.append, network=container_engine.network(engine))
+        shared = [layer for layer in again.layers if layer in image.layers]
+        assert sum(layer.size for layer in shared) > 0.98 * image.size
+        assert not [line for line in lines if "Installing" in line and "embedrun" not in line]
+    finally:
+        engine.images.remove("embedrun:tests-changed", force=True)
+
+
+def test_sagemakers_word_for_training_is_understood(run):
+    assert "sagemaker-train" in run("train", "--help", tmpfs={"/tmp": ""})
+
+
+@pytest.fixture
+def served(engine, image, minilm):
+    """Serve a model as SageMaker does."""
+    container = engine.containers.create(
+        image.id,
+        ["serve"],
+        user="12345",
+        read_only=True,
+        tmpfs={"/tmp": ""},
+        network_mode="none",
+        environment={"SAGEMAKER_BIND_TO_PORT": "9090", "OMP_NUM_THREADS": "1"},
+        volumes={str(minilm): {"bind": "/opt/ml/model", "mode": "ro"}},
+    )
+    try:
+        container.start()
+        yield container
+    finally:
+        container.remove(force=True)
+
+
+def health(container, wanted: str, seconds: float = 120) -> str:
+    """Wait for a container to be well, or not to be, and return how it is."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        container.reload()
+        now = container.attrs["State"]["Health"]["Status"]
+        if now == wanted or container.status == "exited":
+            break
+        time.sleep(0.5)
+    return now
+
+
+def ask(container, path: str, body: object = None) -> object:
+    program = (
+        "import json, sys, urllib.request as u\n"
+        "data = sys.argv[2].encode() if len(sys.argv) > 2 else None\n"
+        "print(u.urlopen(u.Request('http://127.0.0.1:9090' + sys.argv[1], data)).read().decode())"
+    )
+    words = ["python3", "-c", program, path, *([json.dumps(body)] if body else [])]
+    return container.exec_run(words).output.decode()
+
+
+def test_sagemakers_word_for_serving_serves_its_model_on_its_port_and_is_healthy(served):
+    assert health(served, "healthy") == "healthy", served.logs().decode()
+    assert len(json.loads(str(ask(served, "/invocations", {"inputs": "who is on call?"})))[0]) == 384
+
+
+def test_a_server_that_does_not_answer_is_not_well(served):
+    assert health(served, "healthy") == "healthy"
+    served.exec_run(["sh", "-c", "kill -STOP 1"], user="12345")
+    asked = served.exec_run(["python3", "-I", "-S", "/opt/embedrun/health.py"])
+    assert asked.exit_code == 1, "a probe in a stopped container must fail"
+
+
+def test_a_container_that_trains_is_well(engine, image):
+    container = engine.containers.create(image.id, ["-c", "sleep 60"], entrypoint="sh")
+    try:
+        container.start()
+        assert container.exec_run(["python3", "-I", "-S", "/opt/embedrun/health.py"]).exit_code == 0
+    finally:
+        container.remove(force=True)
