@@ -15,6 +15,7 @@ from embedrun.recipe import Recipe
 from embedrun.running import Loaded
 from embedrun.stages import Deployer, Embedder, Generator, Source, Stage
 from embedrun_plugins.rehearsal.bases import basis, requested
+from embedrun_plugins.rehearsal.cutting import CutSource
 from embedrun_plugins.rehearsal.lenient import inner
 from embedrun_plugins.rehearsal.telling import Told, tell, told
 
@@ -73,7 +74,10 @@ def _standing_in(made: Rehearsed, stages: Sequence[tuple[str, Stage]] | Iterator
         folder = scratch / "stages" / re.sub(r"[^\w.-]", "-", slot)
         folder.mkdir(parents=True)
         if not _says_what(stage) and (isinstance(stage, Deployer) or tuple(stage.reaches())):
-            instead = _instead(stage, folder)
+            instead: Stage | None = _instead(stage, folder)
+        elif isinstance(stage, Source) and not _says_what(stage):
+            tell(folder, "read whole, and cut to a handful of rows")
+            instead = CutSource(type=stage.type, own=stage)
         else:
             instead = _of(stage, folder)
         made.told[slot] = told(folder) or _differences(stage, instead)

@@ -24,6 +24,7 @@ from embedrun.plan import Step
 from embedrun.record import Finished, RunRecord
 from embedrun.running import Loaded
 from embedrun.store import FileDigests, Store
+from embedrun_plugins import servable
 from embedrun_plugins.rehearsal.changes import Rehearsed, rehearsed
 from embedrun_plugins.rehearsal.quiet import quiet
 from embedrun_plugins.rehearsal.telling import Told
@@ -52,8 +53,7 @@ def rehearse(loaded: Loaded, console: Console, *, until: str | None = None) -> O
     """
     _require(loaded)
     started = time.monotonic()
-    scratch = Path(tempfile.mkdtemp(prefix="embedrun-rehearsal-"))
-    outcome = Outcome()
+    scratch, outcome = _scratch(), Outcome()
     try:
         with quiet():
             changed = rehearsed(loaded, scratch)
@@ -69,11 +69,19 @@ def rehearse(loaded: Loaded, console: Console, *, until: str | None = None) -> O
     return outcome
 
 
+def _scratch() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="embedrun-rehearsal-"))
+    except OSError as error:
+        raise UserError(f"no scratch folder can be made: {error.strerror}; name another place by TMPDIR") from error
+
+
 def _require(loaded: Loaded) -> None:
     """Raise RecipeError where a package or file is missing; data that is not here is made up instead."""
     found = [one for one in rules.missing(loaded.recipe) if one.path != ("source", "path")]
     if found:
         raise loaded.document.error(found)
+    servable.require(loaded)
 
 
 def _carry_out(
@@ -94,7 +102,7 @@ def _carry_out(
     try:
         with _deleted(plan, record.folder):
             engine.run()
-            _report(record)
+            _report(record, console)
     except EmbedrunError as error:
         outcome.error = error
     finally:
@@ -127,7 +135,10 @@ def _deleted(plan: plans.Plan, run: Path) -> Iterator[None]:
             deployers[file.parent.name].delete(endpoint)
 
 
-def _report(record: RunRecord) -> None:
+def _report(record: RunRecord, console: Console) -> None:
     from embedrun_plugins.reporting import report
 
-    report.write(RunRecord.read(record.folder))
+    try:
+        report.write(RunRecord.read(record.folder))
+    except Exception as error:  # noqa: BLE001  # as in a run, which is worth more than its report
+        console.say(f"warning: the report cannot be written: {type(error).__name__}: {error}")
