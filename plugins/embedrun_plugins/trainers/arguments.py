@@ -33,6 +33,7 @@ _OWN = frozenset(
         "early_stopping_threshold",
         "gradient_checkpointing",
         "gradient_checkpointing_kwargs",
+        "processes",
         "save_min_seconds",
         "save_total_limit",
         "logging_dir",
@@ -70,7 +71,9 @@ def build(options: Keeping, *, folder: Path, seed: int, device: str | None, rows
 def _values(options: Keeping, folder: Path, seed: int, device: str | None, rows: Rows) -> dict[str, Any]:
     values = {k: v for k, v in options.model_dump(exclude=set(_OWN)).items() if v is not None}
     checkpointing = "activation_checkpointing" if "activation_checkpointing" in _KNOWN else "gradient_checkpointing"
+    cpu, several = on_cpu(device), options.processes > 1
     return {
+        **({"ddp_backend": "gloo"} if cpu and several else {}),
         "per_device_eval_batch_size": options.batch_size,
         **values,
         **options.extra,
@@ -79,12 +82,13 @@ def _values(options: Keeping, folder: Path, seed: int, device: str | None, rows:
         "max_steps": options.max_steps or -1,
         "per_device_train_batch_size": options.batch_size,
         "batch_sampler": sampler(options, rows),
+        "dataloader_drop_last": options.dataloader_drop_last or several,
         checkpointing: options.gradient_checkpointing,
         f"{checkpointing}_kwargs": options.gradient_checkpointing_kwargs or None,
         "report_to": list(options.report_to) or "none",
         "seed": seed,
         "data_seed": seed,
-        "use_cpu": on_cpu(device),
+        "use_cpu": cpu,
         "disable_tqdm": True,
         "logging_strategy": "steps",
     }

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import EarlyStoppingCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
-from embedrun_plugins.trainers import marking, processes
+from embedrun_plugins.trainers import marking, processes, running
 from embedrun_plugins.trainers.fast import Fast
 
 _WEIGHTS = "trained.safetensors"
@@ -21,10 +21,13 @@ _WEIGHTS = "trained.safetensors"
 class ResumableTrainer(SentenceTransformerTrainer):
     """sentence-transformers' trainer with checkpoints that hold what is trained, the loss's weights included."""
 
+    goes_on_from: Path | None = None
+
     def __init__(self, *, keep: int, fast: Fast | None = None, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.keep = keep
         self.fast = fast
+        self.add_callback(running.Restoring(self))
 
     @property
     def folder(self) -> Path:
@@ -46,6 +49,7 @@ class ResumableTrainer(SentenceTransformerTrainer):
                 self._load_best_model()
             return
         self.args.eval_on_start = False
+        self.goes_on_from = last
         self._restore_patience()
         self.train(resume_from_checkpoint=str(last))
 
@@ -81,6 +85,11 @@ class ResumableTrainer(SentenceTransformerTrainer):
             tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.trained().items()}
             save_file(tensors, Path(output_dir) / _WEIGHTS)
 
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        if self.args.world_size > 1:
+            processes.collect(Path(output_dir) / f"rng_state_{self.args.process_index}.pth")
+
     def _load_from_checkpoint(self, checkpoint_path: str, model: Any = None) -> None:
         del model
         saved = load_file(Path(checkpoint_path) / _WEIGHTS)
@@ -89,14 +98,19 @@ class ResumableTrainer(SentenceTransformerTrainer):
                 tensor.copy_(saved[name])
 
     def _load_best_model(self) -> None:
+        if not self.args.should_save:
+            return  # what it holds is not published, and the checkpoint may be on another machine
         self._load_from_checkpoint(str(self.folder / f"checkpoint-{self.state.best_global_step}"))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        here = self.folder / f"checkpoint-{self.state.global_step}"
+        if self.args.should_save:
+            marking.unmark(here)
         super()._save_checkpoint(model, trial)
+        running.keep(self, here)
         processes.wait()
         if not self.args.should_save:
             return
-        here = self.folder / f"checkpoint-{self.state.global_step}"
         marking.mark(here, finished=self.control.should_training_stop)
         marking.remove_old(self.folder, self.keep, spared=f"checkpoint-{self.state.best_global_step}")
 

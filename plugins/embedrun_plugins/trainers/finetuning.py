@@ -28,17 +28,23 @@ class SentenceTransformers(Keeping):
     """Fine-tune with sentence-transformers' trainer.
 
     Goes on from its last checkpoint after it was killed, and gives the same weights as if it had not been. Columns go
-    to the loss in its order, with the model's prompts before queries and documents. Started by `torchrun`, it trains
-    in several processes.
+    to the loss in its order, with the model's prompts before queries and documents.
     """
 
     type: Literal["sentence_transformers"] = "sentence_transformers"
 
     def run(self, ctx: Context, data: RetrievalSet, model: Model, loss: Loss, dev: Evaluator | None) -> Model:
         self._require_packages()
+        from embedrun_plugins.trainers.torchrun import together
         from embedrun_plugins.trainers.training import Training
 
-        return Training(self, ctx, data, model, loss, dev).run()
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise UserError(
+                "trainer: sentence_transformers starts its processes itself; run embedrun without torchrun, and set "
+                "trainer.processes"
+            )
+        training = Training(self, ctx, data, model, loss, dev)
+        return training.run() if self.processes == 1 else together.train(training)
 
     def rehearsal(self, folder: Path) -> SentenceTransformers:
         from embedrun_plugins.rehearsal.steps import two_steps
@@ -99,7 +105,6 @@ class SentenceTransformers(Keeping):
     def _steps(self, count: int) -> int:
         if self.max_steps:
             return self.max_steps
-        processes = int(os.environ.get("WORLD_SIZE", "1"))
-        batches = count / (self.batch_size * processes)
-        batches = math.floor(batches) if self.dataloader_drop_last or processes > 1 else math.ceil(batches)
+        batches = count / (self.batch_size * self.processes)
+        batches = math.floor(batches) if self.dataloader_drop_last or self.processes > 1 else math.ceil(batches)
         return math.ceil(self.epochs * max(1, math.ceil(batches / self.gradient_accumulation_steps)))

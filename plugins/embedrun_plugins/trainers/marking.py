@@ -6,18 +6,33 @@ import json
 import shutil
 from pathlib import Path
 
+from embedrun.hashing import folder_files
+
 _COMPLETE = "complete.json"
 
 
 def mark(checkpoint: Path, *, finished: bool) -> None:
     """Say that a checkpoint is whole, and whether training ends with it."""
     scratch = checkpoint / f"{_COMPLETE}.part"
-    scratch.write_text(json.dumps({"finished": finished}), "utf-8")
+    files = {name: file.stat().st_size for name, file in folder_files(checkpoint).items()}
+    for own in (_COMPLETE, scratch.name):
+        files.pop(own, None)
+    scratch.write_text(json.dumps({"finished": finished, "files": files}), "utf-8")
     scratch.rename(checkpoint / _COMPLETE)
 
 
+def unmark(checkpoint: Path) -> None:
+    """Say that a checkpoint is not whole, such as one that is made again."""
+    (checkpoint / _COMPLETE).unlink(missing_ok=True)
+
+
 def whole(checkpoint: Path) -> bool:
-    return (checkpoint / _COMPLETE).exists()
+    """Say whether a checkpoint is marked, and all its files are there: they may have been copied one by one since."""
+    try:
+        files = json.loads((checkpoint / _COMPLETE).read_text("utf-8")).get("files") or {}
+        return all((checkpoint / name).stat().st_size == size for name, size in files.items())
+    except (OSError, ValueError):
+        return False
 
 
 def finished(checkpoint: Path) -> bool:
@@ -27,7 +42,7 @@ def finished(checkpoint: Path) -> bool:
 
 def checkpoints(folder: Path) -> list[Path]:
     """Return the whole checkpoints, the last one at the end."""
-    return sorted((mark.parent for mark in folder.glob(f"checkpoint-*/{_COMPLETE}")), key=_step)
+    return sorted((found for found in folder.glob("checkpoint-*") if whole(found)), key=_step)
 
 
 def remove_incomplete(folder: Path) -> None:
@@ -41,7 +56,7 @@ def remove_old(folder: Path, keep: int, spared: str = "") -> None:
     for checkpoint in checkpoints(folder)[:-keep]:
         if checkpoint.name != spared:
             # The mark goes first, so that a folder half deleted is no checkpoint.
-            (checkpoint / _COMPLETE).unlink()
+            unmark(checkpoint)
             shutil.rmtree(checkpoint)
 
 

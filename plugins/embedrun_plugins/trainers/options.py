@@ -95,6 +95,9 @@ class Data(Trainer, ABC):
     """How rows are put into batches. By default what the loss needs: `no_duplicates` for in-batch negatives, so that no
     text is its own negative, `group_by_label` for mined triplets, else `batch_sampler` (at random). The hashed one
     makes the same batches faster, with more memory."""
+    processes: int = Field(1, ge=1)
+    """Processes that train together, each with batches of `batch_size` of its own, on a GPU each or all on the CPU.
+    Whether their batches are compared with each other is the loss's `gather_across_devices`."""
     dataloader_drop_last: bool = False
     """Whether an epoch's last batch is dropped if it is smaller; always so when several processes train."""
     dataloader_num_workers: Annotated[int, Unkeyed] = Field(0, ge=0)
@@ -173,7 +176,7 @@ class Hardware(Optimisation, ABC):
     some 24 MiB of memory, and training stops where torch has no such algorithm. Bits are the same on an equal GPU with
     the same driver and versions."""
     ddp_backend: Annotated[Literal["nccl", "gloo", "mpi", "xccl", "hccl"] | None, Unkeyed] = None
-    """How processes talk when several train together (torchrun)."""
+    """How processes talk when several train together; by default NCCL on GPUs, gloo on a CPU."""
     ddp_find_unused_parameters: Annotated[bool | None, Unkeyed] = None
     """Whether parameters without gradients are looked for in each step when several processes train."""
     ddp_bucket_cap_mb: Annotated[int | None, Unkeyed] = Field(None, ge=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -45,3 +46,44 @@ class Pacing(TrainerCallback):
             # All processes must agree, or they would wait for each other for ever.
             control.should_save = processes.agreed(answer=time.monotonic() - self.last >= self.seconds)
         return control
+
+
+class Stopping(TrainerCallback):
+    """Ends a training with a checkpoint when it is asked to; must come after all that decides whether to save."""
+
+    def __init__(self, asked: Callable[[], bool]) -> None:
+        self.asked = asked
+        self.stopping = False
+        self.due = False
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        del args
+        # All save the same step, though a signal does not reach all machines in the same one.
+        self.stopping = processes.any_of(answer=self.asked())
+        # What is logged and judged at an epoch's end would be missed by a training that goes on from its last step.
+        last = control.should_training_stop or control.should_epoch_stop or _is_whole(state.epoch or 0)
+        self.due = self.stopping and not last
+        control.should_save = control.should_save or self.due
+        return control
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        del args, state
+        self.due = self.stopping
+        control.should_save = control.should_save or self.due
+        return control
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        del args, state
+        if self.due:
+            raise KeyboardInterrupt
+        return control
+
+
+def _is_whole(epoch: float) -> bool:
+    return abs(epoch - round(epoch)) < 1e-6  # noqa: PLR2004 - rounding

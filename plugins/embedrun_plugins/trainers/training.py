@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,13 @@ from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 from embedrun.artifacts import Model
 from embedrun.contract import ModelSettings
 from embedrun.errors import StageError, UserError
-from embedrun_plugins.trainers import arguments, lora, messages, processes, rows, tokens
+from embedrun_plugins.trainers import arguments, lora, messages, processes, rows, stopping, tokens
 from embedrun_plugins.trainers.checkpoints import ResumableTrainer
 from embedrun_plugins.trainers.determinism import reproducible
 from embedrun_plugins.trainers.dropout import set_dropout
 from embedrun_plugins.trainers.fast import Fast, choose
 from embedrun_plugins.trainers.material import Material, Table
-from embedrun_plugins.trainers.pacing import Pacing
+from embedrun_plugins.trainers.pacing import Pacing, Stopping
 from embedrun_plugins.trainers.reporting import DevScores, Reporter, write_history
 from embedrun_plugins.unpadded import allocation, joining
 
@@ -46,11 +46,14 @@ class Training:
     model: Model
     loss: Loss
     dev: Evaluator | None
+    asked: Callable[[], bool] | None = None
+    """Says whether to end early, with a checkpoint; by default, SIGTERM asks for that."""
 
     def run(self) -> Model:
         """Train and save below `ctx.out`.
 
-        Raises UserError where set, loss and options do not go together, StageError where training fails.
+        Raises UserError where set, loss and options do not go together, StageError where training fails, and
+        KeyboardInterrupt where it was asked to end early.
         """
         table = rows.make(self.material)
         on_cuda = torch.cuda.is_available() and not arguments.on_cpu(self.ctx.device)
@@ -66,11 +69,17 @@ class Training:
             attached = self._prepare(tuned, table, args)
             trainer = self._trainer(tuned, table, args)
             fast = joining.joined(tuned, trainer.fast.way) if trainer.fast else nullcontext()
-            with fast, allocation.kept() if args.device.type == "cpu" else nullcontext():
+            asking = nullcontext(self.asked) if self.asked else stopping.requested()
+            with fast, allocation.kept() if args.device.type == "cpu" else nullcontext(), asking as asked:
+                trainer.add_callback(Stopping(asked))
                 _fit(trainer)
             if attached is not None:
                 lora.merge(attached)
             self._publish(trainer, tuned)
+        return self.result
+
+    @property
+    def result(self) -> Model:
         kept = self.model.settings.model_dump(include={"trust_remote_code", "attention"})
         return Model(self.ctx.out, ModelSettings.model_validate(kept))
 

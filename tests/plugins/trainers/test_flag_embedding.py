@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -23,9 +26,10 @@ from embedrun.testing import small_set, tiny_model
 from embedrun_plugins.losses.ranking import InfoNce, MultipleNegativesRanking
 from embedrun_plugins.losses.wrapping import Matryoshka
 from embedrun_plugins.trainers import FlagEmbedding, SentenceTransformers, marking
-from embedrun_plugins.trainers.flag import launch, material
+from embedrun_plugins.trainers.flag import material
 from embedrun_plugins.trainers.flag.lines import groups, lines, taught
-from embedrun_plugins.trainers.flag.telling import tell, told
+from embedrun_plugins.trainers.torchrun import launch
+from embedrun_plugins.trainers.torchrun.telling import tell, told
 
 PROMPTS = Prompts(query="where is {} : ", document="room ")
 OPTIONS = {
@@ -40,15 +44,21 @@ OPTIONS = {
     "passage_max_length": 12,
 }
 KILLED = """
-import os, signal, sys
+import json, os, signal, sys
 from pathlib import Path
-from embedrun_plugins.trainers.flag.launch import Launch
+from embedrun import Context, Model, ModelSettings, RetrievalSet
+from embedrun_plugins.losses.ranking import InfoNce
+from embedrun_plugins.trainers import FlagEmbedding
 
-def on_event(name, values):
-    if name == "step" and values["done"] == 4:
+def progress(_, done, __):
+    if done == 4:
         os.kill(os.getpid(), signal.SIGKILL)
 
-Launch(Path(sys.argv[1]), 1, offline=True).run(on_event)
+folder, data, model = map(Path, sys.argv[1:4])
+settings = ModelSettings.model_validate_json(sys.argv[4])
+ctx = Context(folder / "out", folder / "state", seed=42, device="cpu", offline=True, on_progress=progress)
+trainer = FlagEmbedding(**json.loads(sys.argv[5]))
+trainer.run(ctx, RetrievalSet(data), Model(model, settings), InfoNce(temperature=0.02), None)
 """
 
 
@@ -146,7 +156,7 @@ def test_the_result_is_a_complete_model_with_the_base_models_contract(trained, m
 def test_the_saved_model_makes_flagembeddings_own_vectors(trained):
     made, _, folder = trained
     job = json.loads((folder / "state/job.json").read_text("utf-8"))
-    theirs, loaded = load_file(folder / "state/vectors.safetensors"), Model(made.path).load("cpu")
+    theirs, loaded = load_file(folder / "state/output/samples/vectors.safetensors"), Model(made.path).load("cpu")
     for role, encode in (("query", loaded.encode_query), ("document", loaded.encode_document)):
         own = torch.from_numpy(encode(job["samples"][role]))
         assert len(own) == 4
@@ -178,7 +188,10 @@ def test_it_says_what_it_did(trained):
     assert [("log", entry) for entry in history] == said["events"]
 
 
-def test_an_interrupted_and_a_killed_training_end_as_if_they_had_not_been(tmp_path, data, model, trained):
+def test_an_interrupted_and_a_killed_training_end_as_if_they_had_not_been(tmp_path, data, model, trained, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+
     def interrupted(step):
         if step == 2:
             raise KeyboardInterrupt
@@ -186,8 +199,8 @@ def test_an_interrupted_and_a_killed_training_end_as_if_they_had_not_been(tmp_pa
     with pytest.raises(KeyboardInterrupt):
         fit(tmp_path, data, model, at_step=interrupted)
     assert running(tmp_path) == []
-    job = tmp_path / "state/job.json"
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(job)], check=False)
+    given = [tmp_path, data.path, model.path, model.settings.model_dump_json(), json.dumps(OPTIONS)]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *map(str, given)], check=False)
     assert killed.returncode == -9
     assert running(tmp_path) == []
     (checkpoint,) = marking.checkpoints(tmp_path / "state/output")[-1:]
@@ -196,6 +209,21 @@ def test_an_interrupted_and_a_killed_training_end_as_if_they_had_not_been(tmp_pa
     whole, _, _ = trained
     for name in ("model.safetensors", "training_history.json"):
         assert file_digest(made.path / name) == file_digest(whole.path / name)
+
+
+def test_a_stopped_training_goes_on_as_if_it_had_not_been(tmp_path, data, model, trained):
+    def stopped(step):
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    seldom = {"save_strategy": "epoch", "save_steps": None, "save_min_seconds": 60}
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path, data, model, at_step=stopped, **seldom)
+    assert marking.checkpoints(tmp_path / "state/output")
+    made, said = fit(tmp_path, data, model, **seldom)
+    assert said["steps"][0][0] > 2
+    whole, _, _ = trained
+    assert file_digest(made.path / "model.safetensors") == file_digest(whole.path / "model.safetensors")
 
 
 def test_what_was_trained_before_a_kill_is_not_trained_again(trained, data, model, monkeypatch):
@@ -328,12 +356,13 @@ def test_a_result_that_is_not_what_was_trained_is_never_saved(damage, tmp_path, 
     made, _, folder = trained
     shutil.copytree(folder / "state", tmp_path / "state")
     if damage == "vectors":
-        file = tmp_path / "state/vectors.safetensors"
+        file = tmp_path / "state/output/samples/vectors.safetensors"
         save_file({name: -tensor for name, tensor in load_file(file).items()}, file)
         message = "vectors are not those that FlagEmbedding trained"
     else:
         file = tmp_path / "state/output/model.safetensors"
-        save_file({name: tensor * float("nan") for name, tensor in load_file(file).items()}, file)
+        broken = {name: tensor * float("nan") for name, tensor in load_file(file).items()}
+        save_file(broken, file, metadata={"format": "pt"})  # of the same size, so that it is not made again
         message = "training diverged"
     with pytest.raises(StageError, match=message):
         fit(tmp_path, data, model)
@@ -344,15 +373,17 @@ def test_a_result_that_is_not_what_was_trained_is_never_saved(damage, tmp_path, 
 @pytest.mark.parametrize(
     ("found", "last", "message"),
     [
-        (["OutOfMemoryError: CUDA out of memory. Tried"], [], "ran out of memory.*lower trainer.batch_size"),
+        (["CUDA out of memory. Tried"], [], "ran out of memory.*lower trainer.batch_size"),
         ([], ["  exitcode  : -9 (pid: 7)"], "ran out of memory, or was killed"),
-        (["ValueError: no such thing"], ["a", "b"], r"FlagEmbedding failed: ValueError: no such thing \(its log: log"),
+        (["no such thing"], ["a", "b"], r"FlagEmbedding failed: ValueError: no such thing \(its log: log"),
         ([], ["Segmentation fault"], "its last words:\n  Segmentation fault"),
     ],
 )
 def test_a_failure_is_explained(found, last, message):
     with pytest.raises(StageError, match=message):
-        raise launch._failure(found, last, Path("log"))
+        raise launch.failure(
+            [{"type": "ValueError", "message": text} for text in found], last, Path("log"), "FlagEmbedding"
+        )
 
 
 def test_only_its_own_loss_is_accepted():

@@ -173,7 +173,7 @@ def test_a_checkpoint_holds_no_pickled_arguments_and_old_ones_are_deleted(fit, t
     assert found == ["checkpoint-8", "checkpoint-9"]
     last = tmp_path / "run/state/checkpoints/checkpoint-9"
     assert not list(last.glob("training_args.bin"))
-    assert json.loads((last / "complete.json").read_text("utf-8")) == {"finished": True}
+    assert json.loads((last / "complete.json").read_text("utf-8"))["finished"]
     for file in last.glob("*.p*t*"):
         if file.name != "rng_state.pth":
             torch.load(file, weights_only=True)

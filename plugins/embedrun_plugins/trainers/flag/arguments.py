@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 OWN = frozenset({"fix_position_embedding", "use_mrl", "mrl_dims", "shuffle_ratio"})
 """FlagEmbedding's own arguments that `extra` may give, beside those of transformers."""
+FILE, ROWS, MODEL, OUTPUT, VECTORS = "job.json", "train.jsonl", "model", "output", "output/samples/vectors.safetensors"
+"""Names in the folder that the processes run in, which may be copied to other machines."""
 _OF_DATA = frozenset({"shuffle_ratio"})
 _SAME_NAME = (
     *("learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "weight_decay", "max_grad_norm"),
@@ -28,7 +30,7 @@ def job(training: Training, encoding: Encoding, samples: Mapping[Role, list[str]
     options, settings = training.options, training.model.settings
     return Job(
         model={
-            "model_name_or_path": str(encoding.folder),
+            "model_name_or_path": MODEL,
             "trust_remote_code": settings.trust_remote_code,
             # By default HF_TOKEN, which FlagEmbedding would write to its log.
             "token": None,
@@ -41,7 +43,7 @@ def job(training: Training, encoding: Encoding, samples: Mapping[Role, list[str]
         dropout=options.dropout,
         save_min_seconds=options.save_min_seconds,
         samples={str(role): list(texts) for role, texts in samples.items()},
-        vectors=str(training.vectors),
+        vectors=VECTORS,
     )
 
 
@@ -54,8 +56,8 @@ def limit(options: FlagEmbedding, role: Role, encoding: Encoding) -> int:
 def _data(training: Training, encoding: Encoding) -> dict[str, Any]:
     options = training.options
     return {
-        "train_data": [str(training.file)],
-        "cache_path": str(training.ctx.state / "cache"),
+        "train_data": [ROWS],
+        "cache_path": "cache",
         "train_group_size": options.train_group_size,
         "query_max_len": limit(options, "query", encoding),
         "passage_max_len": limit(options, "document", encoding),
@@ -85,7 +87,7 @@ def _of_run(training: Training, encoding: Encoding) -> dict[str, Any]:
     loss, seed = training.loss, training.ctx.seed
     together = training.processes > 1
     return {
-        "output_dir": str(training.output),
+        "output_dir": OUTPUT,
         "temperature": loss.temperature,
         "negatives_cross_device": loss.gather_across_devices and together,
         "sentence_pooling_method": encoding.pooling,

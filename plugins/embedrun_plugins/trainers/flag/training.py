@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,10 +25,11 @@ from embedrun_plugins.trainers.flag import arguments
 from embedrun_plugins.trainers.flag.cuts import Lengths
 from embedrun_plugins.trainers.flag.encoding import Encoding
 from embedrun_plugins.trainers.flag.job import Job
-from embedrun_plugins.trainers.flag.launch import Launch
 from embedrun_plugins.trainers.flag.lines import lines
 from embedrun_plugins.trainers.flag.material import Groups, make
 from embedrun_plugins.trainers.reporting import write_history
+from embedrun_plugins.trainers.torchrun.launch import Launch, Start
+from embedrun_plugins.trainers.torchrun.nodes import Nodes
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 _SAMPLES = 4
 """Texts of each role whose vectors must come out of the saved model as they do of FlagEmbedding."""
 _TOLERANCE = 1e-4
+_WORKER = "embedrun_plugins.trainers.flag.worker"
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Training:
         encoding.require_same_tokens(tuned, [text for some in samples.values() for text in some], trusted=trusted)
         if not marking.whole(self.output):
             self._write(groups)
-            self._train(arguments.job(self, encoding, samples))
+            self._train(arguments.job(self, encoding, samples), encoding)
         self._fill(tuned, samples)
         self._publish(tuned)
 
@@ -90,7 +93,7 @@ class Training:
     @property
     def vectors(self) -> Path:
         """What FlagEmbedding makes of some texts in the end."""
-        return self.ctx.state / "vectors.safetensors"
+        return self.output.parent / arguments.VECTORS
 
     @cached_property
     def on_cpu(self) -> bool:
@@ -99,9 +102,9 @@ class Training:
     @cached_property
     def processes(self) -> int:
         """As many as asked for, or one for each GPU. Raises UserError where there are not so many GPUs."""
-        seen = 0 if self.on_cpu else torch.cuda.device_count()
-        wanted = self.options.processes or max(1, seen)
-        if not self.on_cpu and wanted > max(1, seen):
+        seen, nodes = 0 if self.on_cpu else torch.cuda.device_count(), Nodes.here()
+        wanted = self.options.processes or nodes.count * max(1, seen)
+        if not self.on_cpu and nodes.share(wanted) > max(1, seen):
             raise UserError(f"trainer.processes: {wanted} processes need as many GPUs, but torch sees {seen} here")
         return wanted
 
@@ -162,11 +165,9 @@ class Training:
         with self.file.open("w", encoding="utf-8", newline="\n") as stream:
             stream.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in made)
 
-    def _train(self, job: Job) -> None:
+    def _train(self, job: Job, encoding: Encoding) -> None:
         self.output.mkdir(parents=True, exist_ok=True)
         marking.remove_incomplete(self.output)
-        file = self.ctx.state / "job.json"
-        job.write(file)
 
         def on_event(name: str, values: Mapping[str, Any]) -> None:
             if name == "step":
@@ -174,7 +175,19 @@ class Training:
             else:
                 self.ctx.event(name, **values)
 
-        Launch(file, self.processes, self.ctx.offline).run(on_event)
+        nodes = Nodes.here()
+        start = Start(_WORKER, arguments.FILE, nodes.share(self.processes), "FlagEmbedding", self.ctx.offline)
+        with TemporaryDirectory(prefix="embedrun-") as name:
+            folder = Path(name).resolve()
+            for place in (folder, self.ctx.state):
+                job.write(place / arguments.FILE)
+            for there, here in {
+                arguments.ROWS: self.file,
+                arguments.OUTPUT: self.output,
+                arguments.MODEL: encoding.folder,
+            }.items():
+                (folder / there).symlink_to(here.resolve())
+            Launch(folder, start, self.ctx.state / "flag_embedding.log", nodes).run(on_event)
         if not marking.whole(self.output):
             raise StageError("FlagEmbedding ended without a model")
 

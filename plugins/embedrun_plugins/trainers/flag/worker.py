@@ -25,13 +25,14 @@ from safetensors.torch import load_file, save_file
 from transformers import PrinterCallback, TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
-from embedrun_plugins.trainers import marking, processes
+from embedrun_plugins.trainers import marking, processes, running
 from embedrun_plugins.trainers.determinism import reproducible
 from embedrun_plugins.trainers.dropout import set_dropout
 from embedrun_plugins.trainers.flag.job import Job
-from embedrun_plugins.trainers.flag.parent import end_with_parent
-from embedrun_plugins.trainers.flag.telling import tell
-from embedrun_plugins.trainers.pacing import Pacing
+from embedrun_plugins.trainers.pacing import Pacing, Stopping
+from embedrun_plugins.trainers.torchrun.launch import STOP
+from embedrun_plugins.trainers.torchrun.parent import end_with_parent
+from embedrun_plugins.trainers.torchrun.telling import tell
 
 
 class Draws(AbsEmbedderTrainDataset):  # type: ignore[misc] # FlagEmbedding has no types
@@ -53,6 +54,17 @@ class Draws(AbsEmbedderTrainDataset):  # type: ignore[misc] # FlagEmbedding has 
 
 class ResumableTrainer(EncoderOnlyEmbedderTrainer):  # type: ignore[misc]
     """FlagEmbedding's trainer, whose checkpoints hold weights in safetensors alone, and are loaded again."""
+
+    goes_on_from: Path | None = None
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        running.keep(self, Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        if self.args.world_size > 1:
+            processes.collect(Path(output_dir) / f"rng_state_{self.args.process_index}.pth")
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         del state_dict
@@ -131,6 +143,8 @@ class Runner(EncoderOnlyEmbedderRunner):  # type: ignore[misc]
             processing_class=self.tokenizer,
             callbacks=[Telling(self.train_dataset), Pacing(self.job.save_min_seconds), Marking()],
         )
+        trainer.add_callback(running.Restoring(trainer))
+        trainer.add_callback(Stopping(Path(STOP).exists))
         trainer.remove_callback(PrinterCallback)
         return trainer
 
@@ -145,9 +159,11 @@ class Runner(EncoderOnlyEmbedderRunner):  # type: ignore[misc]
             self.trainer.save_model()
         else:
             self.training_args.resume_from_checkpoint = str(last) if last else None
+            self.trainer.goes_on_from = last
             super().run()
         if self.training_args.should_save:
             self.trainer.state.save_to_json(str(self.job.output / TRAINER_STATE_NAME))
+            Path(self.job.vectors).parent.mkdir(exist_ok=True)
             save_file({role: self._vectors(role) for role in self.job.samples}, self.job.vectors)
             marking.mark(self.job.output, finished=True)
         processes.wait()
@@ -171,6 +187,8 @@ def main() -> None:
         job = Job.read(Path(sys.argv[1]))
         with reproducible(on_cuda=torch.cuda.is_available() and not job.training.get("use_cpu")):
             Runner(job).run()
+    except KeyboardInterrupt:
+        tell("stopped")
     except Exception as error:
         tell("error", type=type(error).__name__, message=str(error))
         raise

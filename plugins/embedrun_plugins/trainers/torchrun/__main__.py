@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from embedrun_plugins.trainers.flag.parent import VARIABLE, end_with_parent
+from embedrun_plugins.trainers.torchrun.parent import VARIABLE, end_with_parent
 
 
 def main() -> None:

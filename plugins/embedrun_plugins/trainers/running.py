@@ -1,0 +1,54 @@
+"""The loss since it was last logged, which transformers' checkpoints do not hold, so that a log goes on, too.
+
+Planned checkpoints are made where the loss was just logged; one that SIGTERM asks for may be made anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from embedrun_plugins.trainers import processes
+
+
+class Resumed(Protocol):
+    """A trainer of transformers that knows which checkpoint it goes on from."""
+
+    args: Any
+    goes_on_from: Path | None
+
+
+def keep(trainer: Any, checkpoint: Path) -> None:
+    """Write each process's sum of losses, and the step that it begins after, into a checkpoint."""
+    values = {"loss": trainer._tr_loss.item(), "logged": trainer._globalstep_last_logged}  # noqa: SLF001 - there is no other way to it
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    file = _file(checkpoint, trainer.args)
+    file.write_text(json.dumps(values), "utf-8")
+    processes.collect(file)
+
+
+def _file(checkpoint: Path, args: Any) -> Path:
+    return checkpoint / f"running_loss_{args.process_index}.json"
+
+
+class Restoring(TrainerCallback):
+    """Takes the sum up where training goes on."""
+
+    def __init__(self, trainer: Resumed) -> None:
+        self.trainer = trainer
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        del state
+        trainer: Any = self.trainer
+        file = _file(trainer.goes_on_from, args) if trainer.goes_on_from else None
+        if file and file.exists():
+            values = json.loads(file.read_text("utf-8"))
+            trainer._tr_loss = torch.tensor(values["loss"], device=args.device)  # noqa: SLF001 - as above
+            trainer._globalstep_last_logged = values["logged"]  # noqa: SLF001 - as above
+        return control
