@@ -90,11 +90,12 @@ def repeat(run: RunRecord, folder: Path, conditions: Conditions, console: Consol
         raise UserError(f"{run.folder}: {run.data['status']} before its first stage was done; nothing to reproduce")
     store = Store(folder / ".store")
     loaded = _loaded(run, conditions)
+    plan = make(loaded.recipe, Base(loaded.recipe.model, ""), loaded.registry, FileDigests(folder / "files.json"))
     settings = Settings(
         runs=folder,
         store=store.root,
         offline=conditions.offline,
-        until=list(done)[-1],
+        until=next((step.slot for step in reversed(plan.steps) if step.slot in done), None),
         device=conditions.device or run.data.get("device"),
     )
     _copy_answers(Store(run.store).answers, store.answers)
@@ -104,7 +105,6 @@ def repeat(run: RunRecord, folder: Path, conditions: Conditions, console: Consol
     # A stage that fails is a difference; what fails outside of any stage says nothing of the run.
     if stopped and not any(stage.error for stage in now.stages()) and not ended.issuperset(done):
         raise stopped
-    plan = make(loaded.recipe, Base(loaded.recipe.model, ""), loaded.registry, FileDigests(folder / "files.json"))
     return Repetition(run, now, {step.slot: step for step in plan.steps})
 
 

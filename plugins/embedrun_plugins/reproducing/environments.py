@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from embedrun.errors import UserError
 from embedrun.record import RunRecord
 from embedrun.store import Store
 
@@ -106,7 +107,9 @@ def maker(run: RunRecord, slot: str) -> RunRecord | None:
     if stage is None or not stage.cached:
         return run
     for folder in Store(run.store).referring():
-        other = RunRecord.read(folder)
-        if any(made.key == stage.key and not made.cached and not made.error for made in other.stages()):
-            return other
+        # A damaged record of another run tells nothing.
+        with contextlib.suppress(UserError):
+            other = RunRecord.read(folder)
+            if any(made.key == stage.key and not made.cached and not made.error for made in other.stages()):
+                return other
     return None
