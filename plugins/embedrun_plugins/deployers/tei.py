@@ -1,0 +1,210 @@
+"""Serve the model by Text Embeddings Inference on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from embedrun.artifacts import Endpoint, Model
+from embedrun.context import Context, Resolver, Unkeyed
+from embedrun.errors import StageError, UserError
+from embedrun.stages import Deployer
+from embedrun_plugins import servable
+from embedrun_plugins.deployers.runs import run_folder, run_id
+from embedrun_plugins.deployers.variables import VariableName, secret
+from embedrun_plugins.tei import environment, servability, versions
+from embedrun_plugins.tei.environment import Limits
+from embedrun_plugins.tei.options import Network
+
+if TYPE_CHECKING:
+    from embedrun.models import Base
+    from embedrun_plugins.images import Description
+
+_SIZE = r"^\d+(\.\d+)?\s*[kmgtKMGT]?[bB]?$"
+_MODEL = "/model"
+SAME = 0.999
+"""Cosine from which the server's vector counts as the model's."""
+
+
+class Tei(Deployer):
+    """Starts TEI's own container on this machine's engine, and checks that it answers with the model's own vectors.
+
+    The image is the one for this machine's GPU, or for its CPU. The container lives until `embedrun delete`, also
+    through restarts of the machine; a later run of the recipe replaces it once its own answers. It runs as you, with no
+    capabilities and a root that cannot be written, and sees nothing but the exported model in the run's folder.
+    """
+
+    type: Literal["tei"] = "tei"
+    seeded = False
+    packages: ClassVar[Mapping[str, str]] = {"docker": "docker"}
+    image: str | None = Field(None, min_length=1)
+    """Image to run, pulled where it is missing; `name@sha256:…` pins it. By default TEI 1.9's for this machine's GPU,
+    or for its CPU."""
+    gpu: Annotated[int, Field(ge=0)] | str | None = None
+    """GPU that it runs on: its number or id, or none. By default the first, where this machine has any."""
+    dtype: Literal["float32", "float16"] | None = None
+    """Number format that it computes in; by default the model's own on a GPU, and float32 on a CPU."""
+    host: str = "127.0.0.1"
+    """Address to listen on. Any but this machine's own can be reached from outside; then set `api_key_env` too."""
+    port: int = Field(8080, ge=0, le=65535)
+    """Port to listen on; 0 takes one that is free."""
+    network: Network | None = None
+    """Network of the container: a bridge, or the machine's own (host). By default a bridge, if the engine has one."""
+    api_key_env: VariableName | None = None
+    """Environment variable that holds the key which clients must send; by default none is asked for."""
+    limits: Limits = Limits()
+    """What the server takes on."""
+    restart: Literal["no", "on-failure", "always", "unless-stopped"] = "unless-stopped"
+    """When the engine starts it again by itself."""
+    memory: str | None = Field(None, pattern=_SIZE)
+    """Most memory, as in 8g; by default the machine's."""
+    cpus: float | None = Field(None, gt=0)
+    """Most CPUs, as in 2 or 0.5; by default the machine's."""
+    timeout: Annotated[float, Unkeyed, Field(gt=0)] = 600.0
+    """Seconds that it may take to start."""
+
+    def run(self, ctx: Context, model: Model) -> Endpoint:
+        from embedrun_plugins.images.engine import client
+        from embedrun_plugins.tei import container
+        from embedrun_plugins.tei.options import free_port
+
+        key = secret(self.api_key_env, "the server") if self.api_key_env else None
+        self._warn(ctx)
+        engine = client()
+        image = self._pulled(engine, ctx)
+        folder = self.export(ctx.out / "model", model)
+        port = self.port or free_port(self.host)
+        url = f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{port}"
+        options = self._options(engine, ctx, image, folder, port)
+        options["environment"] |= {"API_KEY": key} if key else {}
+        replaced: list[str] = []
+        with (
+            container.making_room(engine, self._labels(ctx, owner=True), port, replaced.append),
+            container.started(engine, options, url, key) as server,
+        ):
+            server.wait(self.timeout, lambda: ctx.progress("starting TEI", 0, None))
+            worst = self._worst_cosine(url, model, key)
+            server.container.update(restart_policy={"Name": self.restart})
+        if replaced:
+            ctx.note("replaced", f"the server of {', '.join(replaced)}")
+        ctx.note("image", image.digest or image.reference)
+        ctx.note("worst_cosine", round(worst, 6))
+        details = {"container": server.container.id, "image": image.digest or image.id, "model": str(folder)}
+        return Endpoint(deployer=self.type, url=url, details={**details, "api_key_env": self.api_key_env})
+
+    def faults(self) -> Iterable[str]:
+        if self.api_key_env and not os.environ.get(self.api_key_env):
+            yield f"api_key_env: the environment variable {self.api_key_env} is not set, or empty"
+
+    def resolve(self, resolver: Resolver) -> Tei:
+        """Miss the engine, the image, the GPU and the port now, not when everything is trained."""
+        from embedrun_plugins.images.engine import client
+        from embedrun_plugins.tei import engine
+
+        connected = client()
+        engine.require_here(connected)
+        if self.on_gpu():
+            engine.require_gpus(connected.info())
+        engine.require_image(connected, self.image_for(connected), offline=resolver.offline)
+        engine.require_port(connected, self.host, self.port)
+        return self
+
+    def refuses(self, base: Base) -> Iterable[str]:
+        if folder := servable.files(base):
+            yield from servability.faults(
+                folder, base.choice.settings, self.version_of(), gpu=self.on_gpu(), dtype=self.dtype
+            )
+
+    def rehearsal(self, folder: Path) -> Deployer:
+        from embedrun_plugins.tei.rehearsing import rehearsed
+
+        return rehearsed(self, folder)
+
+    def delete(self, endpoint: Endpoint) -> None:
+        """Stop and remove the container, and what was exported for it."""
+        from embedrun_plugins.images.engine import client
+        from embedrun_plugins.tei import container
+        from embedrun_plugins.tei.options import remove_export
+
+        container.remove(client(), str(endpoint.details["container"]))
+        remove_export(Path(endpoint.details["model"]))
+
+    def export(self, folder: Path, model: Model) -> Path:
+        """Write the model as TEI reads it. Raises UserError for one that TEI could not serve."""
+        from embedrun_plugins.exporting import export
+
+        export(model, folder, "tei")
+        found = servability.faults(folder, None, self.version_of(), gpu=self.on_gpu(), dtype=self.dtype)
+        if faults := [*found, *servability.start_faults(folder)]:
+            raise UserError(f"the model cannot be served: {'; '.join(faults)}")
+        return folder.absolute()
+
+    def environment(self, folder: Path) -> dict[str, str]:
+        """Return what TEI is told of an exported model; no key is among it."""
+        return environment.of(folder, None, self.limits, gpu=self.on_gpu(), dtype=self.dtype)
+
+    def on_gpu(self) -> bool:
+        """Say whether it will run on a GPU."""
+        if self.gpu is not None:
+            return self.gpu != "none"
+        return ":cpu-" not in (self.image or "") and versions.capability() is not None
+
+    def version_of(self) -> str | None:
+        """Return TEI's version, where the image's name tells it."""
+        return versions.version_of(self.image) if self.image else versions.NEWEST
+
+    def image_for(self, client: Any) -> str:
+        """Return the image to run. Raises UserError where the GPU is not seen, or TEI has no image for it."""
+        from embedrun_plugins.images.engine import architecture
+
+        if self.image:
+            return self.image
+        capability = versions.capability(self.gpu or 0) if self.on_gpu() else None
+        if self.on_gpu() and capability is None:
+            raise UserError(f"gpu: `nvidia-smi` shows no GPU {self.gpu} on this machine; name another, or none")
+        return versions.image_for(capability, architecture(client))
+
+    def _pulled(self, client: Any, ctx: Context) -> Description:
+        from embedrun_plugins import images
+
+        return images.provided(client, self.image_for(client), (), None, lambda line: ctx.progress(line, 0, None))
+
+    def _options(self, client: Any, ctx: Context, image: Description, folder: Path, port: int) -> dict[str, Any]:
+        from embedrun_plugins.tei import options
+
+        network = options.network_of(client, self.network)
+        return {
+            "image": image.id,
+            "command": ["--model-id", _MODEL],
+            "environment": options.base_environment(network, self.host, port) | self.environment(folder),
+            "labels": self._labels(ctx) | {"embedrun.port": str(port)},
+            "mounts": options.read_only(folder, _MODEL),
+            "device_requests": options.devices(self.gpu or 0) if self.on_gpu() else [],
+            **options.hardened(client.info(), self.memory, self.cpus),
+            **options.reached(network, self.host, port),
+        }
+
+    def _labels(self, ctx: Context, *, owner: bool = False) -> dict[str, str]:
+        """Return what the container is found by: by later runs of the recipe (`owner`), and by its user."""
+        folder = run_folder(ctx)
+        labels = {"embedrun": "tei", "embedrun.slot": ctx.out.absolute().parent.name}
+        labels["embedrun.recipe"] = str((folder or ctx.out.absolute()).parent)
+        return labels if owner else labels | {"embedrun.run": run_id(ctx) or ""}
+
+    def _warn(self, ctx: Context) -> None:
+        from embedrun_plugins.serving.listening import is_loopback
+
+        if self.api_key_env is None and not is_loopback(self.host):
+            ctx.warn(f"{self.host} can be reached from other machines, and no API key is asked for (api_key_env)")
+
+    def _worst_cosine(self, url: str, model: Model, key: str | None) -> float:
+        from embedrun_plugins.serving.parity import worst_cosine
+
+        worst, text, role = worst_cosine(url, model, key)
+        if not worst >= SAME:
+            raise StageError(f"{url}: TEI's vectors are not the model's: cosine {worst:.4f} for the {role} {text!r}")
+        return worst
