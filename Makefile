@@ -3,16 +3,28 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # What a local run, the tests and the linters need; every version is pinned in constraints.txt.
-EXTRAS := offline,serve,lora,tracking,documents,mining,flag,bedrock,openai
+EXTRAS := offline,serve,lora,tracking,documents,mining,flag,bedrock,openai,docker
 TOOLS := check-jsonschema hatchling httpx ir-measures jsonschema pytest codespell mypy ruff
 
-.PHONY: demo test lint fix bench docs clean
+# Where the demo runs, and what its image starts from: make demo ON=docker BASE_IMAGE=debian:bookworm
+ON ?=
+BASE_IMAGE ?=
+export EMBEDRUN_BASE_IMAGE ?= $(BASE_IMAGE)
+
+.PHONY: demo test test-docker image lint fix bench docs clean
 
 demo: $(VENV)/.installed
-	$(BIN)/embedrun recipes/quickstart.yaml
+	$(BIN)/embedrun recipes/quickstart.yaml $(if $(ON),--on $(ON))
+
+image: $(VENV)/.installed
+	$(BIN)/embedrun image build
 
 test: $(VENV)/.tools
 	$(BIN)/python -m pytest
+
+# On the engine that answers here, else one of its own; the first time it builds an image, which takes minutes.
+test-docker: $(VENV)/.tools
+	$(BIN)/python -m pytest -m docker
 
 lint: $(VENV)/.tools
 	$(BIN)/ruff check .
