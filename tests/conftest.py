@@ -135,7 +135,7 @@ def image(engine, base) -> images.Description:
     """The image that `embedrun image build` makes of this checkout."""
     import container_engine
 
-    packed = images.contents(base_image=base)
+    packed = images.pack(base_image=base)
     found = images.describe(engine, packed.reference)
     return found or images.build(engine, packed, print, network=container_engine.network(engine))
 

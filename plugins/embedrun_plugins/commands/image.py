@@ -65,7 +65,7 @@ def _packed(arguments: Namespace) -> Contents:
     from embedrun_plugins import images
 
     extras = [extra.strip() for extra in (arguments.extras or "").split(",") if extra.strip()]
-    return images.contents(extras, arguments.base_image, arguments.user)
+    return images.pack(extras, arguments.base_image, arguments.user)
 
 
 def _build(arguments: Namespace) -> int:

@@ -7,12 +7,12 @@ from typing import Any
 
 from embedrun.errors import UserError
 from embedrun_plugins.images.building import Say, build, pull
-from embedrun_plugins.images.contents import contents
+from embedrun_plugins.images.contents import pack
 from embedrun_plugins.images.describing import Description, Layer, describe
 from embedrun_plugins.images.engine import architecture
 from embedrun_plugins.images.requirements import DEFAULT_EXTRAS, NEVER
 
-__all__ = ["DEFAULT_EXTRAS", "Description", "Layer", "build", "contents", "describe", "provided", "pull", "wanted"]
+__all__ = ["DEFAULT_EXTRAS", "Description", "Layer", "build", "describe", "pack", "provided", "pull", "wanted"]
 
 
 def wanted(extras: Iterable[str] = (), base_image: str | None = None, user: int | None = None) -> str:
@@ -20,7 +20,7 @@ def wanted(extras: Iterable[str] = (), base_image: str | None = None, user: int 
 
     Raises UserError for an extra or a base image that cannot be, and for a plugin that cannot be packed.
     """
-    return contents(extras, base_image, user).reference
+    return pack(extras, base_image, user).reference
 
 
 def provided(
@@ -33,7 +33,7 @@ def provided(
     if reference is not None:
         found = describe(client, reference) or pull(client, reference, say)
     else:
-        packed = contents(set(extras) - NEVER, base_image)
+        packed = pack(set(extras) - NEVER, base_image)
         found = describe(client, packed.reference) or build(client, packed, say)
     if found.architecture != (here := architecture(client)):
         raise UserError(

@@ -59,7 +59,7 @@ class Contents:
             raise UserError(f"{folder}: cannot be written: {error.strerror}") from error
 
 
-def contents(extras: Iterable[str] = (), base_image: str | None = None, user: int | None = None) -> Contents:
+def pack(extras: Iterable[str] = (), base_image: str | None = None, user: int | None = None) -> Contents:
     """Pack what is installed here. `extras` come on top of DEFAULT_EXTRAS.
 
     Raises UserError for an extra or a base image that cannot be, and for a plugin that cannot be packed.

@@ -44,8 +44,8 @@ def own() -> Packed:
     files: dict[str, bytes] = {}
     for module in (embedrun, embedrun_plugins):
         folder = Path(str(module.__file__)).parent
-        files |= {f"{folder.name}/{name}": text for name, text in _tree(folder) if not name.startswith("_data/")}
-    files |= {f"embedrun/_data/recipes/{name}": text for name, text in _tree(recipes_folder())}
+        files |= {name: text for name, text in _tree(folder, f"{folder.name}/") if "/_data/" not in name}
+    files |= _tree(recipes_folder(), "embedrun/_data/recipes/")
     files |= {f"embedrun/_data/docker/{name}": path.read_bytes() for name, path in docker_files().items()}
     installed = distribution("embedrun")
     return Packed("embedrun", installed.version, files, _metadata(installed))
@@ -133,7 +133,7 @@ def _imported(installed: Distribution, project: Path) -> Iterator[tuple[str, byt
                 f"install it without --editable"
             )
         for folder in inside:
-            yield from ((f"{name}/{path}", _pure(installed, path, text)) for path, text in _tree(folder))
+            yield from ((path, _pure(installed, path, text)) for path, text in _tree(folder, f"{name}/"))
         if not inside and origin is not None:
             yield origin.name, _pure(installed, origin.name, origin.read_bytes())
 
@@ -159,10 +159,10 @@ def _pure(installed: Distribution, path: str, text: bytes) -> bytes:
     return text
 
 
-def _tree(folder: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield all files below a folder but hidden ones and bytecode, by their paths in it."""
+def _tree(folder: Path, at: str) -> Iterator[tuple[str, bytes]]:
+    """Yield all files below a folder but hidden ones and bytecode, by their paths in a wheel."""
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
         hidden = any(part.startswith(".") or part == "__pycache__" for part in inside.parts)
         if path.is_file() and not hidden and path.suffix != ".pyc":
-            yield inside.as_posix(), path.read_bytes()
+            yield f"{at}{inside.as_posix()}", path.read_bytes()

@@ -43,7 +43,9 @@ def test_what_an_engine_refuses_is_explained(said, step, expected):
 def test_a_failing_step_is_shown_with_what_it_said_last(engine, base):
     lines = "; ".join(f"echo line {n}" for n in range(40))
     with pytest.raises(StageError) as error:
-        images.build(engine, made(f"FROM {base}\nRUN true\nRUN {lines}; sleep 0.3; echo 'no wheel for x' >&2; exit 7\n"), print)
+        images.build(
+            engine, made(f"FROM {base}\nRUN true\nRUN {lines}; sleep 0.3; echo 'no wheel for x' >&2; exit 7\n"), print
+        )
     shown = str(error.value).splitlines()
     assert "exit code 7" in shown[0]
     assert "no wheel for x" in [line.strip() for line in shown]

@@ -84,7 +84,7 @@ def with_a_comment(wheel: bytes, module: str) -> bytes:
 def test_a_change_of_code_installs_no_other_package_again(engine, image, base):
     import container_engine
 
-    packed = images.contents(base_image=base)
+    packed = images.pack(base_image=base)
     (wheel,) = [name for name in packed.files if name.endswith(".whl")]
     files = {**packed.files, wheel: with_a_comment(packed.files[wheel], "embedrun/hashing.py")}
     changed = replace(packed, files=files, reference="embedrun:tests-changed")

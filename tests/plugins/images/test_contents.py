@@ -1,0 +1,141 @@
+"""What an image is built from follows from what is installed, and its name from that."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import tarfile
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from embedrun.errors import UserError
+from embedrun_plugins import images
+from embedrun_plugins.images import contents, distributions
+from embedrun_plugins.images.contents import passed
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(autouse=True)
+def _settings(monkeypatch):
+    for name in (
+        "EMBEDRUN_BASE_IMAGE",
+        "PIP_INDEX_URL",
+        "PIP_EXTRA_INDEX_URL",
+        "PIP_FIND_LINKS",
+        "PIP_DEFAULT_TIMEOUT",
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_the_same_files_make_the_same_image():
+    one, two = images.pack(), images.pack()
+    assert one.reference == two.reference == images.wanted()
+    assert one.archive() == two.archive()
+    assert one.reference.startswith(f"embedrun:{version('embedrun')}-")
+
+
+@pytest.mark.parametrize("change", [{"base_image": "debian:13"}, {"extras": ["tracking"]}, {"user": 0}], ids=str)
+def test_another_base_extra_or_user_makes_another_image(change):
+    assert images.wanted(**change) != images.wanted()
+
+
+def test_extras_that_every_image_has_change_nothing():
+    assert images.wanted(["serve", "mining"]) == images.wanted()
+
+
+def test_changed_code_makes_another_image_but_changes_nothing_that_is_installed_before_it(monkeypatch):
+    before = images.pack()
+    own = distributions.own()
+    files = {**own.files, "embedrun/hashing.py": own.files["embedrun/hashing.py"] + b"\n"}
+    monkeypatch.setattr(distributions, "own", lambda: type(own)(own.name, own.version, files, own.metadata))
+    after = images.pack()
+    assert after.reference != before.reference
+    changed = [name for name in before.files if before.files[name] != after.files[name]]
+    assert changed == [f"wheels/{own.file_name}"]
+
+
+def test_the_base_is_named_by_a_variable_too_and_otherwise_by_the_dockerfile(monkeypatch):
+    assert images.pack().arguments["BASE_IMAGE"].startswith("nvidia/cuda:")
+    monkeypatch.setenv("EMBEDRUN_BASE_IMAGE", "debian:13")
+    assert images.pack().arguments["BASE_IMAGE"] == "debian:13"
+
+
+def test_what_is_no_image_or_extra_is_refused():
+    with pytest.raises(UserError, match="'https://x/y' is no image's name"):
+        images.pack(base_image="https://x/y")
+    with pytest.raises(UserError, match="no extra 'mine'; did you mean 'mining'"):
+        images.pack(["mine"])
+    with pytest.raises(UserError, match="'offline' does not go into an image"):
+        images.pack(["offline"])
+
+
+def test_a_checkout_and_a_wheel_of_it_make_the_same_image(tmp_path):
+    build = "from hatchling.build import build_wheel; import sys; build_wheel(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=ROOT, check=True, capture_output=True)
+    zipfile.ZipFile(next(tmp_path.glob("*.whl"))).extractall(tmp_path / "site")
+    shown = [
+        subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        for program in (
+            f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n{DIGESTS}",
+            f"import sys\nsys.path.append({str(tmp_path / 'site')!r})\n{DIGESTS}",
+        )
+    ]
+    assert shown[0] == shown[1]
+    assert "embedrun_plugins/images/contents.py" in shown[0]
+
+
+DIGESTS = """
+from embedrun_plugins.images import distributions
+print("\\n".join(line for line in distributions.own().record.decode().splitlines() if ".dist-info/" not in line))
+"""
+"""What pip wrote down about a checkout is as old as its installation."""
+
+
+def test_the_context_holds_what_the_dockerfile_copies_with_its_rights(tmp_path):
+    packed = images.pack()
+    with tarfile.open(fileobj=io.BytesIO(packed.archive())) as archive:
+        rights = {entry.name: entry.mode for entry in archive}
+    dockerfile = packed.files["Dockerfile"].decode()
+    copied = {word for line in dockerfile.splitlines() if line.startswith("COPY") for word in line.split()[1:-1]}
+    assert copied <= {name.split("/")[0] for name in rights}
+    assert {name for name, mode in rights.items() if mode == 0o755} == {"entrypoint.sh", "pip.sh"}
+    packed.write(tmp_path / "context")
+    assert (tmp_path / "context/entrypoint.sh").stat().st_mode & 0o777 == 0o755
+    with pytest.raises(UserError, match="is there already"):
+        packed.write(tmp_path / "context")
+
+
+def test_the_dockerfile_is_for_any_builder():
+    dockerfile = images.pack().files["Dockerfile"].decode()
+    assert "--mount" not in dockerfile
+    assert "--chmod" not in dockerfile
+    assert "<<" not in dockerfile
+    assert not dockerfile.startswith("# syntax")
+
+
+def test_pips_settings_are_passed_on_but_no_path_of_this_machine(monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple")
+    monkeypatch.setenv("PIP_FIND_LINKS", "/srv/wheels")
+    assert passed({"PIP_RETRIES": "1"}) == {"PIP_INDEX_URL": "https://index.example/simple", "PIP_RETRIES": "1"}
+    assert passed({"PIP_INDEX_URL": "https://other.example"})["PIP_INDEX_URL"] == "https://other.example"
+
+
+def test_a_password_is_not_passed_since_the_images_history_would_show_it(monkeypatch):
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://me:secret@index.example/simple")
+    with pytest.raises(UserError, match="PIP_EXTRA_INDEX_URL: holds a password") as error:
+        passed({})
+    assert "secret" not in str(error.value)
+    assert passed({"PIP_EXTRA_INDEX_URL": ""})["PIP_EXTRA_INDEX_URL"] == ""
+
+
+@pytest.mark.parametrize(
+    ("version", "tag"), [("1.0", "embedrun:1.0-"), ("1.0.dev3+g12", "embedrun:1.0.dev3-g12-")], ids=str
+)
+def test_any_version_makes_a_name_that_engines_take(version, tag, monkeypatch):
+    monkeypatch.setattr(contents, "version", lambda _: version)
+    assert images.wanted().startswith(tag)
