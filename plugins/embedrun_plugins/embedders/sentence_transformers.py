@@ -43,7 +43,7 @@ class SentenceTransformers(Embedder, ModelSettings):
         self._folder(offline=resolver.offline)
 
     def rehearsal(self, folder: Path) -> SentenceTransformers:
-        from embedrun_plugins.rehearsal.bases import small_or_random
+        from embedrun_plugins.rehearsal.others import small_or_random
 
         return small_or_random(self, folder, "model", "revision")
 

@@ -53,7 +53,7 @@ class Guided(Loss, ABC):
         folder_of(self.guide, self.guide_revision, offline=resolver.offline)
 
     def rehearsal(self, folder: Path) -> Guided:
-        from embedrun_plugins.rehearsal.bases import small_or_random
+        from embedrun_plugins.rehearsal.others import small_or_random
 
         return small_or_random(self, folder, "guide", "guide_revision")
 

@@ -6,24 +6,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from embedrun.errors import UserError
 from embedrun.models import find
 from embedrun.recipe import ModelChoice
 from embedrun.registry import Registry
-from embedrun.stages import Stage
 from embedrun.store import FileDigests
-from embedrun_plugins.rehearsal.changing import changed
-from embedrun_plugins.rehearsal.shapes import random_model, shrunk, weights_size
-from embedrun_plugins.rehearsal.telling import Told, tell
+from embedrun_plugins.rehearsal.shapes import random_model, shrunk, vector_size, weights_size
+from embedrun_plugins.rehearsal.telling import Told
 
-_S = TypeVar("_S", bound=Stage)
 SMALL = 100 * 2**20
 """Bytes of weights that can be trained for two steps on a CPU within the minute."""
-_LEAST = 64
+LEAST = 64
 """Dimensions of a random model where the recipe asks for no more."""
-_LENGTH = 512
+LENGTH = 512
 """Tokens that it reads, likewise."""
 
 
@@ -54,8 +51,8 @@ def basis(choice: ModelChoice, registry: Registry, beside: Path, scratch: Path, 
         return Basis(on_cpu, tuple(map(Told, left_out)))
     else:
         _require_id(choice, registry, beside, scratch)
-    size = max(_LEAST, *dimensions, choice.dimensions or 0)
-    random_model(scratch, size, max(_LENGTH, choice.max_length or 0))
+    size = max(LEAST, *dimensions, choice.dimensions or 0, vector_size(folder) if folder else 0)
+    random_model(scratch, size, max(LENGTH, choice.max_length or 0))
     why = "cannot be made small" if folder else "is not here"
     unknown = "what only its files tell (whether it loads, what can serve it) is not known"
     hint = "" if folder else _meant(choice, registry)
@@ -73,17 +70,17 @@ def _folder(choice: ModelChoice, registry: Registry, beside: Path) -> Path | Non
     for candidate in (beside / path, path):
         if candidate.is_dir():
             return candidate.resolve()
-    copies = {copy.id: copy.path for copy in registry.local_models()}
-    if choice.id in copies and choice.revision is None:
-        return copies[choice.id]
-    return cached(choice.id, choice.revision)
+    return kept(choice.id, choice.revision, registry)
 
 
-def cached(name: str, revision: str | None) -> Path | None:
-    """Return a hub model's folder in the cache, if its configuration is there."""
+def kept(name: str, revision: str | None, registry: Registry) -> Path | None:
+    """Return the folder of a hub model that is installed, or whose configuration is in the hub's cache."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
+    copies = {copy.id: copy.path for copy in registry.local_models()}
+    if name in copies and revision is None:
+        return copies[name]
     try:
         folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError, OSError):
@@ -112,39 +109,6 @@ def _require_id(choice: ModelChoice, registry: Registry, beside: Path, scratch: 
 def _meant(choice: ModelChoice, registry: Registry) -> str:
     close = get_close_matches(choice.id, [copy.id for copy in registry.local_models()], n=1)
     return f"; did you mean '{close[0]}', which is installed?" if close else ""
-
-
-def other(name: str, revision: str | None, folder: Path, *, scores: bool = False, size: int = _LEAST) -> str | None:
-    """Return the folder of a random model for one that a stage names, None where the real one is here and small.
-
-    `scores` asks for a cross-encoder.
-    """
-    if Path(name).is_dir():
-        found: Path | None = Path(name)
-    else:
-        copies = {copy.id: copy.path for copy in Registry().local_models()}
-        found = copies.get(name) if revision is None else None
-        found = found or cached(name, revision)
-    if found and 0 < weights_size(found) <= SMALL:
-        return None
-    if found and Path(name).is_dir() and not weights_size(found):
-        return None  # to be refused as in a run
-    random_model(folder, size, _LENGTH, scores=scores)
-    return str(folder.resolve())
-
-
-def told_of_other(key: str, name: str) -> str:
-    return f"{key}: {name} is not here, or too large for a rehearsal: a random model stands in"
-
-
-def small_or_random(stage: _S, folder: Path, key: str, revision: str) -> _S:
-    """Return a stage that names a model under a key, and its revision under another, with one that can be loaded."""
-    name = getattr(stage, key)
-    model = other(name, getattr(stage, revision), folder / "model")
-    if model is None:
-        return stage
-    tell(folder, told_of_other(key, name), unsure=True)
-    return changed(stage, **{key: model, revision: None})
 
 
 def requested(recipe: Any) -> set[int]:

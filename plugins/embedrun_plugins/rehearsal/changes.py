@@ -79,7 +79,7 @@ def _standing_in(made: Rehearsed, stages: Sequence[tuple[str, Stage]] | Iterator
             tell(folder, "read whole, and cut to a handful of rows")
             instead = CutSource(type=stage.type, own=stage)
         else:
-            instead = _of(stage, folder)
+            instead = rehearsal_of(stage, folder)
         made.told[slot] = told(folder) or _differences(stage, instead)
         if instead is None:
             made.left_out[slot] = stage
@@ -87,12 +87,12 @@ def _standing_in(made: Rehearsed, stages: Sequence[tuple[str, Stage]] | Iterator
             yield instead
 
 
-def _of(stage: Stage, folder: Path) -> Stage:
+def rehearsal_of(stage: Stage, folder: Path) -> Stage:
     """Return a stage's own rehearsal, those of the stages inside it made first."""
     inside = {key: value for key in type(stage).model_fields if isinstance(value := getattr(stage, key), Stage)}
     for key, value in inside.items():
         (folder / key).mkdir()
-        inside[key] = _of(value, folder / key)
+        inside[key] = rehearsal_of(value, folder / key)
         for one in told(folder / key):
             tell(folder, f"{key}: {one.sentence}", unsure=one.unsure)
     changes = {key: value for key, value in inside.items() if value is not getattr(stage, key)}

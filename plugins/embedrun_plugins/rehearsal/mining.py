@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedrun.stages import Miner
-from embedrun_plugins.rehearsal.bases import other, told_of_other
 from embedrun_plugins.rehearsal.changing import changed
 from embedrun_plugins.rehearsal.lenient import lenient_miner
+from embedrun_plugins.rehearsal.others import model_for
 from embedrun_plugins.rehearsal.telling import tell
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ def few_negatives(stage: Mining, folder: Path) -> Miner:
     """Return a miner of a few negatives, whose limits are loosened where they leave none."""
     judges = {name: judge for name in ("guard", "audit") if (judge := getattr(stage, name))}
     for name, judge in judges.items():
-        if judge.model and (model := other(judge.model, judge.revision, folder / name, scores=True)):
-            tell(folder, told_of_other(f"{name}.model", judge.model), unsure=True)
+        if judge.model:
+            model = model_for(f"{name}.model", judge.model, judge.revision, folder, scores=True)
             judges[name] = judge.model_copy(update={"model": model, "revision": None})
     if stage.audit:
         judges["audit"] = judges["audit"].model_copy(update={"max_share": None})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable
+from functools import partial
 from math import gcd
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ _LAYERS = 2
 _HEADS = 12
 _WORDS = 3_000
 """Pieces of words in a random model's vocabulary."""
+_MOST = 150_000_000
+"""Parameters of a model that can be trained and kept several times within the minute."""
+_SIZES = ("hidden_size", "dim", "d_model", "n_embd")
 _COUNTS = ("num_hidden_layers", "n_layers", "num_layers", "n_layer", "num_decoder_layers")
 _WEIGHTS = (".safetensors", ".safetensors.index.json")
 _OTHER_WEIGHTS = (".bin", ".bin.index.json", ".onnx", ".onnx_data", ".h5", ".msgpack", ".ot", ".gguf")
@@ -65,26 +69,43 @@ def shrunk(source: Path, target: Path, *, trusted: bool) -> bool:
     configuration.
     """
     import torch
-    from transformers import AutoConfig, AutoModel
+    from transformers import AutoModel
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers'
     place = _transformer(source)
-    options = {"trust_remote_code": trusted, "local_files_only": True}
-    try:
-        config: Any = AutoConfig.from_pretrained(source / place, **options)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        raise UserError(f"{source}: the model's configuration cannot be read: {error}") from error
-    _cut_layers(config)
+    make: Any = partial(AutoModel.from_config, _cut_configuration(source / place, trusted), trust_remote_code=trusted)
     torch.manual_seed(0)
     try:
-        model = AutoModel.from_config(config, trust_remote_code=trusted)  # type: ignore[no-untyped-call]  # transformers'
+        with torch.device("meta"):
+            size = make().num_parameters()
+        if size > _MOST:
+            return False
+        model = make()
         shutil.copytree(source, target, ignore=_without_weights(source / place))
         model.save_pretrained(target / place)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError):
         shutil.rmtree(target, ignore_errors=True)
         return False
     return True
+
+
+def _cut_configuration(folder: Path, trusted: bool) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=trusted, local_files_only=True)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise UserError(f"{folder}: the model's configuration cannot be read: {error}") from error
+    _cut_layers(config)
+    return config
+
+
+def vector_size(folder: Path) -> int:
+    """Return the size of a model's token vectors, 0 where its configuration does not tell."""
+    file = folder / _transformer(folder) / "config.json"
+    config = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    return int(next((config[name] for name in _SIZES if isinstance(config.get(name), int)), 0))
 
 
 def _transformer(folder: Path) -> str:

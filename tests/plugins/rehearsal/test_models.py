@@ -15,8 +15,8 @@ from embedrun.testing import tiny_model
 from embedrun_plugins import exporting
 from embedrun_plugins.losses.guided import GistEmbed
 from embedrun_plugins.losses.wrapping import Matryoshka
-from embedrun_plugins.rehearsal import bases
-from embedrun_plugins.rehearsal.changes import _of as rehearsal_of
+from embedrun_plugins.rehearsal import bases, others, shapes
+from embedrun_plugins.rehearsal.changes import rehearsal_of
 from embedrun_plugins.rehearsal.telling import told
 
 
@@ -52,6 +52,15 @@ def test_a_large_model_becomes_one_of_its_shape_with_its_own_other_files(tmp_pat
         exporting.export(Model(tmp_path / "scratch/model"), tmp_path / "out", "tei")
 
 
+def test_a_model_that_stays_large_with_two_layers_becomes_a_random_one_of_its_size(tmp_path, basis, monkeypatch):
+    tiny_model(tmp_path / "large")
+    monkeypatch.setattr(bases, "SMALL", 0)
+    monkeypatch.setattr(shapes, "_MOST", 1_000)
+    monkeypatch.setattr(bases, "LEAST", 16)
+    found = basis(ModelChoice(id="large"))
+    assert "large cannot be made small: a random BERT of 32 dimensions stands in" in found.told[0].sentence
+
+
 def test_a_model_that_is_not_here_becomes_a_random_one_of_the_size_that_is_asked_for(tmp_path, basis):
     found = basis(ModelChoice(id="someone/somewhere", revision="main", max_length=600), 48, 96)
     assert found.told[0].unsure
@@ -85,8 +94,14 @@ def test_a_folder_without_weights_is_left_to_be_refused_as_in_a_run(tmp_path, ba
 def test_a_cross_encoder_that_is_not_here_gives_one_score_for_a_pair(tmp_path, basis):
     from sentence_transformers import CrossEncoder
 
-    made = bases.other("cross-encoder/none", None, tmp_path / "guard", scores=True)
-    assert CrossEncoder(str(made), device="cpu").predict([("where?", "here")]).shape == (1,)
+    made = others.model_for("guard", "cross-encoder/none", None, tmp_path, scores=True)
+    assert CrossEncoder(made, device="cpu").predict([("where?", "here")]).shape == (1,)
+
+
+def test_a_small_guide_that_is_installed_is_taken_from_where_it_is(tmp_path, minilm):
+    guide = "sentence-transformers/all-MiniLM-L6-v2"
+    assert GistEmbed(guide=guide).rehearsal(tmp_path).guide == str(minilm.resolve())
+    assert not told(tmp_path)
 
 
 def test_a_guide_within_another_loss_is_replaced_and_told(tmp_path, basis):
