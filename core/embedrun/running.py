@@ -145,9 +145,9 @@ class _Work:
         return RunRecord.read(self.folder)
 
     def here(self) -> int:
-        options = {"device": self.settings.device, "offline": self.settings.offline}
+        device, offline = self.settings.device, self.settings.offline
         try:
-            Engine(self.plan, self.store, self.record, self.console, **options).run()
+            Engine(self.plan, self.store, self.record, self.console, device=device, offline=offline).run()
         except EmbedrunError as error:
             self.stopped = error
             return error.exit_code

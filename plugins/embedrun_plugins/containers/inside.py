@@ -12,8 +12,8 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from embedrun import cli
 from embedrun.errors import UserError
@@ -25,19 +25,21 @@ GRACE_SECONDS = 60.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command for as long as someone waits for it, and return its exit code."""
-    given = json.loads(sys.stdin.buffer.readline() or b"{}")
+    # Unbuffered: a thread that waits in a buffered read keeps the interpreter from ending.
+    line = os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0)
+    given = json.loads(line.readline() or b"{}")
     os.environ.update({str(name): str(value) for name, value in given.items()})
     Path(os.environ.get("HOME", "/tmp")).mkdir(parents=True, exist_ok=True)  # noqa: S108  # a tmpfs
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
-    threading.Thread(target=_outlive, args=(sys.stdin.buffer,), daemon=True).start()
+    threading.Thread(target=_outlive, args=(line,), daemon=True).start()
     if fault := gpus.fault():
         sys.stderr.write(f"{fault}\n")
         return UserError.exit_code
     return cli.main(arguments)
 
 
-def _outlive(line: BinaryIO) -> None:
+def _outlive(line: FileIO) -> None:
     """Interrupt the run when its caller is gone, and end it where that does not help."""
     while line.read(1):
         pass

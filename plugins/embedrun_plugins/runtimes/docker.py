@@ -126,7 +126,6 @@ class Docker(Runtime):
             "pids_limit": self.pids,
             "shm_size": _bytes(self.shm_size),
             "init": True,
-            "stop_timeout": 60,
             "healthcheck": {"test": ["NONE"]},
             "labels": {"embedrun": "run"},
         }
