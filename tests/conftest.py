@@ -16,6 +16,7 @@ import pytest
 
 from embedrun.cli import main
 from embedrun_plugins import images
+from embedrun_plugins.images.contents import Contents
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 FAKES = Path(__file__).parent / "fakes.py"
@@ -131,11 +132,16 @@ def base(engine) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def image(engine, base) -> images.Description:
+def packed(base) -> Contents:
+    """What the image is built from."""
+    return images.pack(base_image=base)
+
+
+@pytest.fixture(scope="session")
+def image(engine, packed) -> images.Description:
     """The image that `embedrun image build` makes of this checkout."""
     import container_engine
 
-    packed = images.pack(base_image=base)
     found = images.describe(engine, packed.reference)
     return found or images.build(engine, packed, print, network=container_engine.network(engine))
 

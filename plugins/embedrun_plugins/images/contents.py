@@ -21,6 +21,10 @@ from embedrun_plugins.images import distributions
 from embedrun_plugins.images.requirements import DEFAULT_EXTRAS, needs
 
 _EXECUTABLE = frozenset({"entrypoint.sh", "pip.sh"})
+_TORCH = re.compile(
+    r"(torch|triton|nvidia-.*|filelock|fsspec|jinja2|markupsafe|mpmath|networkx|setuptools|sympy|typing-extensions)=="
+)
+"""Pins that decide what installing torch installs, so that no other pin installs it again."""
 _PASSED = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT")
 """Settings of pip that are passed on from the environment, unless they name this machine's own files."""
 
@@ -69,7 +73,8 @@ def pack(extras: Iterable[str] = (), base_image: str | None = None, user: int | 
     chosen = DEFAULT_EXTRAS | set(extras)
     needed = needs(chosen, distributions.plugins(), constraints)
     wheels = [distributions.own(), *needed.wheels]
-    for name, lines in (("requirements.txt", needed.own), ("extras.txt", needed.more)):
+    pins = [line for line in constraints.splitlines() if _TORCH.match(line)]
+    for name, lines in (("torch.txt", pins), ("requirements.txt", needed.own), ("extras.txt", needed.more)):
         files[name] = "".join(f"{line}\n" for line in lines).encode()
     # How a wheel is compressed differs between machines; the files in it do not.
     digest = _digest({**files, **{f"wheels/{wheel.file_name}": wheel.record for wheel in wheels}})

@@ -59,6 +59,18 @@ def test_changed_code_makes_another_image_but_changes_nothing_that_is_installed_
     assert changed == [f"wheels/{own.file_name}"]
 
 
+def test_a_raised_pin_of_something_else_installs_torch_not_again(monkeypatch, tmp_path):
+    before = images.pack()
+    files = distributions.docker_files()
+    raised = tmp_path / "constraints.txt"
+    raised.write_text(files["constraints.txt"].read_text().replace("starlette==", "starlette==9."))
+    monkeypatch.setattr(distributions, "docker_files", lambda: {**files, "constraints.txt": raised})
+    after = images.pack()
+    assert after.reference != before.reference
+    assert after.files["torch.txt"] == before.files["torch.txt"]
+    assert "torch==" in before.files["torch.txt"].decode()
+
+
 def test_the_base_is_named_by_a_variable_too_and_otherwise_by_the_dockerfile(monkeypatch):
     assert images.pack().arguments["BASE_IMAGE"].startswith("nvidia/cuda:")
     monkeypatch.setenv("EMBEDRUN_BASE_IMAGE", "debian:13")
