@@ -29,6 +29,8 @@ from embedrun_plugins.serving.requests import Embed, OpenAi, Options, Similarity
 
 log = logging.getLogger(__name__)
 Answer = Callable[[bytes], Awaitable[Response]]
+_LIMITS = {"/invocations": 6_291_456}
+"""Bytes of a body that a route takes in any case: SageMaker passes on so many."""
 
 
 class App:
@@ -66,7 +68,7 @@ class App:
             self._metrics.request()
             try:
                 self._authorize(request)
-                response = await answer(await self._body(request))
+                response = await answer(await self._body(request, _LIMITS.get(request.url.path, 0)))
             except RequestError as error:
                 self._metrics.failed(error.kind)
                 return _error(error, openai=request.url.path.startswith("/v1/"))
@@ -80,8 +82,8 @@ class App:
         if self._api_key and not hmac.compare_digest(given, f"Bearer {self._api_key}".encode()):
             raise RequestError("Unauthorized", "the header Authorization must hold Bearer and the server's API key")
 
-    async def _body(self, request: Request) -> bytes:
-        limit = self._embedder.limits.payload_limit
+    async def _body(self, request: Request, least: int) -> bytes:
+        limit = max(least, self._embedder.limits.payload_limit)
         body = bytearray()
         async for chunk in request.stream():
             body += chunk

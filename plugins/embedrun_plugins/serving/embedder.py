@@ -35,7 +35,7 @@ class Limits(BaseModel):
     max_concurrent_requests: int = Field(512, ge=1)
     """Requests in hand at once; more are answered 429."""
     payload_limit: int = Field(2_000_000, ge=1)
-    """Bytes in a request's body."""
+    """Bytes in a request's body; SageMaker's `/invocations` takes 6,291,456 in any case, as SageMaker does."""
     auto_truncate: bool = True
     """Whether texts over the model's length are cut, where the request doesn't say."""
     workers: int | None = Field(None, ge=1)

@@ -118,6 +118,13 @@ def test_errors_have_teis_codes_and_bodies(client, body, status, kind, message) 
     assert message in response.json()["error"]
 
 
+def test_sagemakers_route_takes_a_body_as_long_as_sagemaker_passes_on(client) -> None:
+    body = b'{"inputs": "' + b"lamp " * 1_258_286 + b'"}'
+    assert len(body) < 6_291_456 < len(body) + 20
+    assert client.post("/invocations", content=body).status_code == 200
+    assert client.post("/invocations", content=body + b" " * 20).status_code == 413
+
+
 def test_an_unknown_route_is_named(client) -> None:
     response = client.post("/rerank", json={})
     assert response.status_code == 404
