@@ -16,6 +16,7 @@ from embedrun_plugins.commands.plugins import PLUGINS
 from embedrun_plugins.commands.recipes import RECIPES
 from embedrun_plugins.commands.reproduce import REPRODUCE
 from embedrun_plugins.commands.run import RUN
+from embedrun_plugins.commands.sagemaker_train import SAGEMAKER_TRAIN
 from embedrun_plugins.commands.schema import SCHEMA
 from embedrun_plugins.commands.serve import SERVE
 from embedrun_plugins.commands.show import SHOW
@@ -86,4 +87,7 @@ def embedrun_models() -> list[LocalModel]:
 
 @hookimpl
 def embedrun_commands() -> list[Command]:
-    return [RUN, PLAN, CHECK, SHOW, COMPARE, REPRODUCE, SERVE, DELETE, GC, RECIPES, INIT, IMAGE, PLUGINS, SCHEMA]
+    return [
+        *(RUN, PLAN, CHECK, SHOW, COMPARE, REPRODUCE, SERVE, DELETE, GC),
+        *(RECIPES, INIT, IMAGE, PLUGINS, SCHEMA, SAGEMAKER_TRAIN),
+    ]
