@@ -142,8 +142,9 @@ def image(engine, packed) -> images.Description:
     """The image that `embedrun image build` makes of this checkout."""
     import container_engine
 
-    found = images.describe(engine, packed.reference)
-    return found or images.build(engine, packed, print, network=container_engine.network(engine))
+    with container_engine.one_at_a_time():
+        found = images.describe(engine, packed.reference)
+        return found or images.build(engine, packed, print, network=container_engine.network(engine))
 
 
 def _without(reason: str) -> NoReturn:

@@ -150,6 +150,14 @@ def base(client) -> str:
     return FALLBACK
 
 
+@contextlib.contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let runs that build the same steps wait for each other, and find them built."""
+    with standin_base.cached("building").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def network(client) -> str | None:
     """Return the network that builds need where the engine has no bridge."""
     return None if client.networks.list(names=["bridge"]) else "host"

@@ -6,6 +6,7 @@ wheels and lists of constraints are copied into it.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import os
@@ -51,7 +52,9 @@ def rootfs() -> Path:
 
 def imported(client) -> str:
     """Bring the stand-in into an engine, by a name that follows from what is in it, and return that name."""
-    archive = rootfs()
+    with cached("standin").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # runs that begin at the same time make it once
+        archive = rootfs()
     bare = f"{NAME}-rootfs:{int(archive.stat().st_mtime)}"
     context = settings(bare)
     name = f"{NAME}:{hashlib.sha256(context).hexdigest()[:12]}"

@@ -97,13 +97,11 @@ class _Progress:
     """The last that the step printed."""
 
     def follow(self, stream: Iterable[Mapping[str, Any]]) -> None:
-        # Closing the stream is what makes the engine stop, if this is interrupted.
-        with contextlib.closing(stream):  # type: ignore[type-var]
-            for told in stream:
-                if "error" in told:
-                    raise self.failure(str(told["error"]))
-                for line in str(told.get("stream") or told.get("status") or "").splitlines():
-                    self._line(_COLOUR.sub("", line).rstrip())
+        for told in stream:
+            if "error" in told:
+                raise self.failure(str(told["error"]))
+            for line in str(told.get("stream") or told.get("status") or "").splitlines():
+                self._line(_COLOUR.sub("", line).rstrip())
 
     def _line(self, line: str) -> None:
         if found := _STEP.match(line):
@@ -158,11 +156,19 @@ class _Progress:
 
 @contextlib.contextmanager
 def _told(progress: _Progress) -> Iterator[None]:
-    """Explain what the engine refuses, and what breaks with it."""
+    """Explain what the engine refuses, and what breaks with it; make it stop where this is interrupted."""
     from docker.errors import APIError, DockerException
     from requests.exceptions import RequestException
     from urllib3.exceptions import HTTPError
 
+    answers: list[Any] = []
+
+    def keep(answer: Any, **_: Any) -> None:
+        answers.append(answer)
+
+    # The engine goes on for as long as somebody holds its answer, as a traceback does.
+    hooks = progress.client.api.hooks["response"]
+    hooks.append(keep)
     try:
         yield
     except APIError as error:
@@ -171,6 +177,10 @@ def _told(progress: _Progress) -> Iterator[None]:
         raise UserError(f"image: {error}") from error
     except (RequestException, HTTPError, OSError) as error:
         raise StageError(f"image: the engine stopped answering ({error}); see whether it still runs") from error
+    finally:
+        hooks.remove(keep)
+        for answer in answers:
+            answer.close()
 
 
 def _cut(text: str) -> str:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
 import json
 import time
-import zipfile
 from dataclasses import replace
 
 import pytest
 
+from embedrun.errors import StageError
 from embedrun_plugins import images
+from embedrun_plugins.images.contents import Contents
+from embedrun_plugins.images.wheels import Packed
+
+docker = pytest.importorskip("docker")
+container_engine = pytest.importorskip("container_engine")
 
 pytestmark = pytest.mark.docker
 
@@ -70,29 +75,45 @@ def test_its_labels_say_what_it_was_made_of(image):
     assert len(image.labels["org.opencontainers.image.revision"].removesuffix("-dirty")) in (7, 40)
 
 
-def with_a_comment(wheel: bytes, module: str) -> bytes:
-    """Write a wheel anew with a line more in one of its modules."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(wheel)) as old, zipfile.ZipFile(made, "w") as new:
-        for entry in old.infolist():
-            new.writestr(entry, old.read(entry) + (b"# changed\n" if entry.filename == module else b""))
-    return made.getvalue()
+PLUGIN = """
+from embedrun import Command, hookimpl
+
+@hookimpl
+def embedrun_commands():
+    return [Command("acme", "Says hello.", lambda parser: None, lambda arguments: print("hello") or 0)]
+"""
 
 
-def test_a_change_of_code_installs_no_other_package_again(engine, image, packed):
-    import container_engine
+def with_plugin(packed: Contents, code: str, reference: str) -> Contents:
+    """Pack another plugin beside embedrun."""
+    described = {"METADATA": b"Metadata-Version: 2.1\nName: acme\nVersion: 1\n"}
+    wheel = Packed(
+        "acme", "1", {"acme.py": code.encode()}, {**described, "entry_points.txt": b"[embedrun]\na = acme\n"}
+    )
+    return replace(packed, files={**packed.files, f"wheels/{wheel.file_name}": wheel.wheel()}, reference=reference)
 
-    (wheel,) = [name for name in packed.files if name.endswith(".whl")]
-    files = {**packed.files, wheel: with_a_comment(packed.files[wheel], "embedrun/hashing.py")}
-    changed = replace(packed, files=files, reference="embedrun:tests-changed")
+
+def test_changed_code_and_another_plugin_install_nothing_else_again(engine, image, packed):
     lines: list[str] = []
+    network = container_engine.network(engine)
     try:
-        again = images.build(engine, changed, lines.append, network=container_engine.network(engine))
+        again = images.build(
+            engine, with_plugin(packed, PLUGIN, "embedrun:tests-plugin"), lines.append, network=network
+        )
+        assert engine.containers.run(again.id, ["acme"], remove=True, network_mode="none") == b"hello\n"
         shared = [layer for layer in again.layers if layer in image.layers]
         assert sum(layer.size for layer in shared) > 0.98 * image.size
-        assert not [line for line in lines if "Installing" in line and "embedrun" not in line]
+        assert not [line for line in lines if "Downloading" in line]
     finally:
-        engine.images.remove("embedrun:tests-changed", force=True)
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            engine.images.remove("embedrun:tests-plugin", force=True)
+
+
+def test_a_plugin_that_cannot_be_loaded_in_the_image_fails_the_build(engine, image, packed):
+    broken = with_plugin(packed, "import no_such_module\n", "embedrun:tests-broken")
+    with pytest.raises(StageError, match="No module named 'no_such_module'"):
+        images.build(engine, broken, print, network=container_engine.network(engine))
+    assert images.describe(engine, "embedrun:tests-broken") is None
 
 
 def test_sagemakers_word_for_training_is_understood(run):
