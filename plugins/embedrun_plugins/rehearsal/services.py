@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from embedrun_plugins.embedders.service import Answer
 
 _WORD = re.compile(r"[^\W\d_]{4,}")
+_PASSAGE = re.compile(r"<passage>(.*)</passage>", re.DOTALL)
 _ASKED = 3
 """Words in a question."""
 
@@ -29,9 +30,11 @@ class Questions:
     as_json: bool = False
 
     def ask(self, request: Request) -> Reply:
-        shown = max(str(request["prompt"]).split("\n\n"), key=len)
+        prompt = str(request["prompt"])
+        marked = _PASSAGE.search(prompt)
+        shown = marked[1] if marked else max(prompt.split("\n\n"), key=len)
         words = list(dict.fromkeys(_WORD.findall(shown))) or ["this"]
-        chance = random.Random(crc32(str(request["prompt"]).encode()))  # noqa: S311  # no secret depends on it
+        chance = random.Random(crc32(prompt.encode()))  # noqa: S311  # no secret depends on it
         asked = []
         for _ in range(self.count):
             first, *others = chance.sample(words, min(_ASKED, len(words)))

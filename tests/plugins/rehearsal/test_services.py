@@ -68,6 +68,12 @@ def test_missing_credentials_are_told_and_fail_nothing(tmp_path):
     assert "OPENAI_API_KEY is not set" in said
 
 
+def test_questions_are_about_words_of_the_passage():
+    prompt = f"{'Write questions about this. ' * 9}\n\n<passage>\nCopper lanterns shine.\n</passage>\n\nAsk now."
+    asked = Questions(1).ask({"prompt": prompt}).text
+    assert all(word in asked for word in ("Copper", "lanterns", "shine"))
+
+
 def test_each_passage_is_asked_about_in_other_words():
     service = Questions(2)
     replies = {service.ask({"prompt": f"Passage {n} tells of copper, lanterns and rivers."}).text for n in range(8)}
