@@ -67,6 +67,7 @@ def _shared(why: str) -> Iterator[str]:
             fcntl.flock(used, fcntl.LOCK_UN)
             with contextlib.suppress(BlockingIOError):  # somebody else still uses it
                 fcntl.flock(used, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _tidy(address)
                 _stop()
 
 
@@ -118,6 +119,17 @@ def _answers(address: str) -> bool:
             return b" 200 " in line.recv(64)
         except OSError:
             return False
+
+
+def _tidy(address: str) -> None:
+    """Keep the newest image for the next run to build on, and the stand-in base; remove what earlier ones left."""
+    import docker
+
+    with contextlib.closing(docker.DockerClient(address, version="auto")) as client:
+        built = [image for image in client.images.list("embedrun") if image.tags]
+        for image in sorted(built, key=lambda image: str(image.attrs["Created"]))[:-1]:
+            client.images.remove(image.id, force=True)
+        client.images.prune({"dangling": True})
 
 
 def _stop() -> None:
