@@ -17,7 +17,8 @@ from embedrun_plugins.images.engine import architecture
 
 Say = Callable[[str], None]
 _LAST_LINES = 20
-_STEP = re.compile(r"Step (\d+)/(\d+) : (.*)", re.DOTALL)
+_STEP = re.compile(r"step (\d+)/(\d+) ?: (.*)", re.DOTALL | re.IGNORECASE)
+"""How Docker begins a step, and, in capitals, Podman."""
 _SHOWN = re.compile(r"\s*(Downloading .*\((\d{2,}(\.\d+)? MB|[\d.]+ GB)\)|Installing collected|Pulling from |Status: )")
 """Lines of a step that take long enough to be told of."""
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")

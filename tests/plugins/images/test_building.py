@@ -37,6 +37,16 @@ def test_what_an_engine_refuses_is_explained(said, step, expected):
     assert expected in str(reason(said, step))
 
 
+@pytest.mark.parametrize("step", ["Step 2/3 : RUN true", "STEP 2/3: RUN true"], ids=["docker", "podman"])
+def test_each_step_is_told_and_so_is_a_long_download_in_it(step):
+    lines: list[str] = []
+    printed = (
+        f"{step}\n ---> Running in 0a1b\n  Downloading torch-2.13.0.whl (866.9 MB)\n  Downloading six.whl (11 kB)\n"
+    )
+    _Progress(lines.append, "debian:13", None).follow([{"stream": printed}])
+    assert lines == ["2/3 RUN true", "    Downloading torch-2.13.0.whl (866.9 MB)"]
+
+
 @pytest.mark.docker
 def test_a_failing_step_is_shown_with_what_it_said_last(engine, base):
     lines = "; ".join(f"echo line {n}" for n in range(40))
