@@ -1,0 +1,1 @@
+"""How fast an endpoint answers, and how much, under a fixed number of clients."""
