@@ -15,7 +15,8 @@ from pydantic import Field
 from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context, Unkeyed
 from embedrun.errors import StageError, UserError
-from embedrun.stages import Deployer
+from embedrun_plugins.clients.transports import Transport
+from embedrun_plugins.deployers.answering import AnsweringDeployer
 from embedrun_plugins.deployers.runs import earlier_endpoints, run_id
 from embedrun_plugins.deployers.variables import VariableName
 
@@ -24,11 +25,9 @@ if TYPE_CHECKING:
 
 PASSED_ON = frozenset(["PATH", "HOME", "LANG", "TMPDIR", "TZ", "VIRTUAL_ENV", "HF_HOME", "HF_HUB_OFFLINE"])
 PASSED_ON_PREFIXES = ("PYTHON", "LC_", "LD_", "DYLD_", "CUDA", "NVIDIA", "OMP_", "MKL_", "TORCH")
-SAME = 0.999
-"""Cosine from which the server's vector counts as the model's."""
 
 
-class Local(Deployer):
+class Local(AnsweringDeployer):
     """Starts a server on this machine, in the background, and checks that it answers with the model's own vectors."""
 
     type: Literal["local"] = "local"
@@ -56,13 +55,11 @@ class Local(Deployer):
         (ctx.out / "url").unlink(missing_ok=True)
         server = Process.start(self._command(ctx, model), self._environment(), ctx.out / "server.log")
         try:
-            url = self._wait(ctx, server)
-            worst = self._worst_cosine(url, model)
+            details = {"pid": server.pid, "started": server.started}
+            return self.proven(ctx, Endpoint(deployer=self.type, url=self._wait(ctx, server), details=details), model)
         except BaseException:
             server.stop()
             raise
-        ctx.note("worst_cosine", round(worst, 6))
-        return Endpoint(deployer=self.type, url=url, details={"pid": server.pid, "started": server.started})
 
     def faults(self) -> Iterable[str]:
         """Miss the key and the port now, not when everything is trained."""
@@ -81,6 +78,11 @@ class Local(Deployer):
         from embedrun_plugins.rehearsal.deploying import on_free_port
 
         return on_free_port(self, folder)
+
+    def transport(self, endpoint: Endpoint) -> Transport:
+        from embedrun_plugins.clients.over_http import Http, Key, reachable
+
+        return Http(reachable(endpoint.url or ""), Key(variable=self.api_key_env))
 
     def delete(self, endpoint: Endpoint) -> None:
         """End the server's process; a process that merely has its number by now is left alone."""
@@ -135,16 +137,6 @@ class Local(Deployer):
             ctx.progress("starting the server", 0, None)
             time.sleep(0.1)
         return (ctx.out / "url").read_text("utf-8")
-
-    def _worst_cosine(self, url: str, model: Model) -> float:
-        from embedrun_plugins.serving.parity import worst_cosine
-
-        worst, text, role = worst_cosine(url, model, self._api_key())
-        if not worst >= SAME:
-            raise StageError(
-                f"{url}: the server's vectors are not the model's: cosine {worst:.4f} for the {role} {text!r}"
-            )
-        return worst
 
 
 def _option(name: str, value: Any) -> list[str]:

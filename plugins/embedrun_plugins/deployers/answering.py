@@ -1,0 +1,64 @@
+"""What deployers of endpoints have in common: what answers is proven to be the model, and measured if wanted."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Annotated
+
+from pydantic import Field
+
+from embedrun.artifacts import Endpoint, Model
+from embedrun.context import Context, Unkeyed
+from embedrun.record import RunRecord
+from embedrun.stages import Deployer
+from embedrun_plugins.clients.records import with_reading
+from embedrun_plugins.clients.transports import Transport
+from embedrun_plugins.deployers.runs import run_folder
+from embedrun_plugins.latency.settings import Latency
+
+
+class AnsweringDeployer(Deployer):
+    """A deployer whose endpoints embed texts: `run` ends with `proven`."""
+
+    parity: Annotated[float | None, Unkeyed, Field(gt=0, le=1)] = None
+    """Cosine to the model's own vectors that every golden text must reach; by default 0.999 (0.99 for bfloat16)."""
+    latency: Annotated[Latency | None, Unkeyed] = None
+    """Measure the endpoint under load once it is proven: {} at 1, 8 and 64 clients."""
+
+    @abstractmethod
+    def transport(self, endpoint: Endpoint) -> Transport:
+        """Return what carries requests to an endpoint that it made."""
+
+    def proven(self, ctx: Context, endpoint: Endpoint, model: Model) -> Endpoint:
+        """Send golden texts through a new endpoint; return its record with how it is asked.
+
+        Raises StageError, naming the likely cause, where its vectors are not the model's; whoever made the endpoint
+        removes it then.
+        """
+        from embedrun_plugins.latency.load import counted_by_model, of_run
+        from embedrun_plugins.parity.gate import Gate
+        from embedrun_plugins.parity.models import base_of
+
+        run = _run_of(ctx)
+        ctx.progress("sending golden texts", 0, None)
+        gate = Gate.of(model, base_of(run) if run else None, self.parity)
+        transport = self.transport(endpoint)
+        try:
+            proof = gate.prove(transport)
+            proof.require()
+            if proof.closeness:
+                ctx.note("worst_cosine", round(proof.closeness.cosine, 6))
+            if self.latency:
+                load = counted_by_model(of_run(run), model)
+                ctx.note("latency", self.latency.measured(transport, gate.reading, load, ctx.progress))
+        finally:
+            transport.close()
+        return with_reading(endpoint, gate.reading)
+
+
+def _run_of(ctx: Context) -> RunRecord | None:
+    """Return the run that deploys, if it is one: it knows the base model and the questions that it judges by."""
+    folder = run_folder(ctx)
+    if folder is None or not (folder / "recipe.lock.json").is_file():
+        return None
+    return RunRecord.read(folder)
