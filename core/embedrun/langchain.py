@@ -1,0 +1,10 @@
+"""LangChain's embeddings from a deployed model, in the installed client of that name; see docs/clients.md."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(entry_points(group="embedrun.clients")["langchain"].load(), name)

@@ -1,0 +1,1 @@
+from embedrun_plugins.clients.langchain import EmbedrunEmbeddings as EmbedrunEmbeddings

@@ -1,0 +1,1 @@
+from embedrun_plugins.clients.llama_index import EmbedrunEmbedding as EmbedrunEmbedding
