@@ -9,7 +9,18 @@ from pathlib import PurePath
 from typing import Any
 
 from embedrun.record import RunRecord
-from embedrun_plugins.reporting import cases, contests, health, page, provenance, scores, storage, timing, training
+from embedrun_plugins.reporting import (
+    cases,
+    contests,
+    health,
+    latency,
+    page,
+    provenance,
+    scores,
+    storage,
+    timing,
+    training,
+)
 from embedrun_plugins.reporting.contests import Contest
 from embedrun_plugins.reporting.markup import Content, Markup, element
 from embedrun_plugins.reporting.verdicts import section as verdicts
@@ -82,6 +93,7 @@ def _document(
         storage.storage(compared),
         cases.cases(compared),
         training.training(histories),
+        latency.latency(runs),
         timing.timing(runs),
         health.health(runs),
         provenance.model(runs),
