@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -90,16 +91,23 @@ class Docker(Runtime):
         from embedrun_plugins.containers import attached
         from embedrun_plugins.images import engine
 
-        client = engine.client()
-        info = client.info()
         secrets = surroundings.secrets(job, self.env)
+        with contextlib.closing(engine.client()) as client:
+            info = client.info()
+            ending = attached.carry_out(client, self._options(job, client, info), secrets)
+        if trouble := self._trouble(ending, job, info):
+            raise StageError(trouble)
+        return ending.code
+
+    def _options(self, job: Job, client: Any, info: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the engine is asked for, once all is here that the container needs."""
         network = surroundings.network(job, self.network)
         caches = surroundings.download(job)
         more = [Bind(mount.path, mount.at or mount.path, writable=mount.writable) for mount in self.mounts]
         job.store.root.mkdir(parents=True, exist_ok=True)
         offline = ["--offline"] if job.offline or network == "none" else []
         given = gpus.chosen(self.gpus, info)
-        options = {
+        return {
             **self._limits(),
             **surroundings.user(info),
             "image": self._image(job, client),
@@ -110,10 +118,6 @@ class Docker(Runtime):
             "device_requests": gpus.request(given),
             "environment": surroundings.variables(job, caches, self.cpus) | gpus.variables(given),
         }
-        ending = attached.carry_out(client, options, secrets)
-        if trouble := self._trouble(ending, job, info):
-            raise StageError(trouble)
-        return ending.code
 
     def _limits(self) -> dict[str, Any]:
         """Return what keeps the container from doing anything to the machine."""

@@ -359,3 +359,25 @@ def test_a_run_that_is_not_there_is_told(project):
     shown = project.run("reproduce", "smal")
     assert shown.code == 2
     assert "no run here" in shown.err
+
+
+@pytest.mark.docker
+def test_a_run_in_a_container_is_reproduced_in_its_image(made, project, image):
+    run = made(more=f"runtime: {{type: docker, image: '{image.reference}', gpus: none}}")
+    again = project.run("reproduce", "small", "--keep")
+    assert again.code == 0, again.err
+    assert again.out.startswith(f"runs/small/{run.name}: identical (5 stages, 2 scores)\nkept: ")
+    repeated = RunRecord.read(project.folder / again.out.splitlines()[1].split()[1])
+    assert repeated.data["image"]["id"] == image.id
+    here = project.run("reproduce", "small", "--on", "local")
+    assert here.code == 0
+    assert f"  image {image.id[:19]} then, none now" in here.out
+
+
+@pytest.mark.docker
+def test_a_run_made_here_is_reproduced_in_a_container_on_request(made, project, image):
+    run = made(source=PAIRS)
+    shown = project.run("reproduce", "small", "--on", "docker", "--set", "runtime.gpus=none")
+    assert shown.code == 0, shown.err
+    assert shown.out.startswith(f"runs/small/{run.name}: identical (5 stages, 2 scores), although:\n")
+    assert "  image none then, sha256:" in shown.out
