@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context, Resolver, Unkeyed
-from embedrun.errors import StageError, UserError
+from embedrun.errors import UserError
 from embedrun.stages import Deployer
 from embedrun_plugins import servable
+from embedrun_plugins.clients.transports import Transport
+from embedrun_plugins.deployers.answering import AnsweringDeployer
 from embedrun_plugins.deployers.runs import run_folder, run_id
 from embedrun_plugins.deployers.variables import VariableName, secret
 from embedrun_plugins.tei import environment, servability, versions
@@ -26,11 +29,16 @@ if TYPE_CHECKING:
 
 _SIZE = r"^\d+(\.\d+)?\s*[kmgtKMGT]?[bB]?$"
 _MODEL = "/model"
-SAME = 0.999
-"""Cosine from which the server's vector counts as the model's."""
 
 
-class Tei(Deployer):
+def _address(host: str) -> str:
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        raise ValueError(f"must be an IP address, such as 127.0.0.1 or 0.0.0.0, not {host!r}") from None
+
+
+class Tei(AnsweringDeployer):
     """Starts TEI's own container on this machine's engine, and checks that it answers with the model's own vectors.
 
     The image is the one for this machine's GPU, or for its CPU. The container lives until `embedrun delete`, also
@@ -48,8 +56,8 @@ class Tei(Deployer):
     """GPU that it runs on: its number or id, or none. By default the first, where this machine has any."""
     dtype: Literal["float32", "float16"] | None = None
     """Number format that it computes in; by default the model's own on a GPU, and float32 on a CPU."""
-    host: str = "127.0.0.1"
-    """Address to listen on. Any but this machine's own can be reached from outside; then set `api_key_env` too."""
+    host: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
+    """IP address to listen on. Any but this machine's own can be reached from outside; then set `api_key_env` too."""
     port: int = Field(8080, ge=0, le=65535)
     """Port to listen on; 0 takes one that is free."""
     network: Network | None = None
@@ -87,14 +95,13 @@ class Tei(Deployer):
             container.started(engine, options, url, key) as server,
         ):
             server.wait(self.timeout, lambda: ctx.progress("starting TEI", 0, None))
-            worst = self._worst_cosine(url, model, key)
+            details = {"container": server.container.id, "image": image.digest or image.id, "model": str(folder)}
+            endpoint = self.proven(ctx, Endpoint(deployer=self.type, url=url, details=details), model)
             server.container.update(restart_policy={"Name": self.restart})
         if replaced:
             ctx.note("replaced", f"the server of {', '.join(replaced)}")
         ctx.note("image", image.digest or image.reference)
-        ctx.note("worst_cosine", round(worst, 6))
-        details = {"container": server.container.id, "image": image.digest or image.id, "model": str(folder)}
-        return Endpoint(deployer=self.type, url=url, details={**details, "api_key_env": self.api_key_env})
+        return endpoint
 
     def faults(self) -> Iterable[str]:
         if self.api_key_env and not os.environ.get(self.api_key_env):
@@ -123,6 +130,11 @@ class Tei(Deployer):
         from embedrun_plugins.tei.rehearsing import rehearsed
 
         return rehearsed(self, folder)
+
+    def transport(self, endpoint: Endpoint) -> Transport:
+        from embedrun_plugins.clients.over_http import Http, Key, reachable
+
+        return Http(reachable(endpoint.url or ""), Key(variable=self.api_key_env))
 
     def delete(self, endpoint: Endpoint) -> None:
         """Stop and remove the container, and what was exported for it."""
@@ -200,11 +212,3 @@ class Tei(Deployer):
 
         if self.api_key_env is None and not is_loopback(self.host):
             ctx.warn(f"{self.host} can be reached from other machines, and no API key is asked for (api_key_env)")
-
-    def _worst_cosine(self, url: str, model: Model, key: str | None) -> float:
-        from embedrun_plugins.serving.parity import worst_cosine
-
-        worst, text, role = worst_cosine(url, model, key)
-        if not worst >= SAME:
-            raise StageError(f"{url}: TEI's vectors are not the model's: cosine {worst:.4f} for the {role} {text!r}")
-        return worst

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling
 
 import tei_standin
@@ -172,6 +173,11 @@ def test_a_missing_key_is_a_fault_before_training(monkeypatch: pytest.MonkeyPatc
     assert "NO_SUCH_KEY is not set" in fault
 
 
+def test_a_host_that_the_engine_cannot_publish_on_is_refused() -> None:
+    with pytest.raises(ValidationError, match="must be an IP address, such as"):
+        Tei(host="localhost")
+
+
 def test_a_rehearsal_exports_and_checks_where_there_is_no_engine(
     small: Small, ctx: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,13 +211,17 @@ def standin(engine: Any, image: Any) -> str:
 
 @pytest.fixture
 def nothing_left(engine: Any) -> Iterator[None]:
-    before = {one.id for one in engine.containers.list(all=True)}
+    """Look at this deployer's containers alone: others may use the engine at the same time."""
     yield
-    left = [one for one in engine.containers.list(all=True) if one.id not in before]
+    left = of_tei(engine)
     for one in left:
         with contextlib.suppress(Exception):
             one.remove(force=True)
     assert not left, "every test leaves the engine as it was"
+
+
+def of_tei(engine: Any) -> list[Any]:
+    return list(engine.containers.list(all=True, filters={"label": "embedrun=tei"}))
 
 
 def embedded(url: str | None, body: dict[str, Any], key: str | None = None) -> tuple[int, Any]:
@@ -281,11 +291,9 @@ def test_a_later_run_replaces_the_container_of_an_earlier_one(
         notes: dict[str, Any] = {}
         second = deployer.run(dataclasses.replace(of_run(tmp_path, "3"), on_note=notes.__setitem__), model)
         assert (second.url, notes["replaced"]) == (first.url, "the server of demo/1")
-        assert [one.id for one in engine.containers.list(filters={"label": "embedrun=tei"})] == [
-            second.details["container"]
-        ]
+        assert [one.id for one in of_tei(engine)] == [second.details["container"]]
     finally:
-        for one in engine.containers.list(all=True, filters={"label": "embedrun=tei"}):
+        for one in of_tei(engine):
             one.remove(force=True)
 
 
@@ -350,4 +358,4 @@ def test_a_recipe_is_served_by_tei_and_deleted(project: Any, standin: str, engin
     assert again.code == 0, again.err
     assert "in its own container on a free port" in again.out + again.err
     assert project.run("delete", "r").code == 0
-    assert engine.containers.list(all=True, filters={"label": "embedrun=tei"}) == []
+    assert of_tei(engine) == []
