@@ -20,7 +20,7 @@ from embedrun_plugins.commands.sagemaker_train import SAGEMAKER_TRAIN
 from embedrun_plugins.commands.schema import SCHEMA
 from embedrun_plugins.commands.serve import SERVE
 from embedrun_plugins.commands.show import SHOW
-from embedrun_plugins.deployers import hub, local
+from embedrun_plugins.deployers import hub, local, tei
 from embedrun_plugins.deployers.directory import Directory
 from embedrun_plugins.embedders import EMBEDDERS
 from embedrun_plugins.evaluators.hit_rate import HitRate
@@ -59,7 +59,7 @@ def embedrun_stages() -> list[type[Stage]]:
         *MERGERS,
         *(InformationRetrieval, HitRate, SimilarityPairs),
         *EMBEDDERS,
-        *(local.Local, Directory, hub.Hub),
+        *(local.Local, Directory, hub.Hub, tei.Tei),
         *(Local, Docker),
     ]
 
