@@ -5,6 +5,7 @@ from __future__ import annotations
 from embedrun import Command, LocalModel, Stage, hookimpl
 from embedrun.record import RunRecord
 from embedrun_plugins import offline
+from embedrun_plugins.commands.bench import BENCH
 from embedrun_plugins.commands.check import CHECK
 from embedrun_plugins.commands.compare import COMPARE
 from embedrun_plugins.commands.delete import DELETE
@@ -15,13 +16,17 @@ from embedrun_plugins.commands.plan import PLAN
 from embedrun_plugins.commands.plugins import PLUGINS
 from embedrun_plugins.commands.recipes import RECIPES
 from embedrun_plugins.commands.reproduce import REPRODUCE
+from embedrun_plugins.commands.resources import RESOURCES
 from embedrun_plugins.commands.run import RUN
 from embedrun_plugins.commands.sagemaker_train import SAGEMAKER_TRAIN
 from embedrun_plugins.commands.schema import SCHEMA
 from embedrun_plugins.commands.serve import SERVE
 from embedrun_plugins.commands.show import SHOW
+from embedrun_plugins.commands.verify import VERIFY
 from embedrun_plugins.deployers import hub, local, tei
 from embedrun_plugins.deployers.directory import Directory
+from embedrun_plugins.deployers.sagemaker import SageMaker
+from embedrun_plugins.deployers.sagemaker_tei import SageMakerTei
 from embedrun_plugins.embedders import EMBEDDERS
 from embedrun_plugins.evaluators.hit_rate import HitRate
 from embedrun_plugins.evaluators.information_retrieval import InformationRetrieval
@@ -59,7 +64,7 @@ def embedrun_stages() -> list[type[Stage]]:
         *MERGERS,
         *(InformationRetrieval, HitRate, SimilarityPairs),
         *EMBEDDERS,
-        *(local.Local, Directory, hub.Hub, tei.Tei),
+        *(local.Local, Directory, hub.Hub, tei.Tei, SageMaker, SageMakerTei),
         *(Local, Docker),
     ]
 
@@ -88,6 +93,6 @@ def embedrun_models() -> list[LocalModel]:
 @hookimpl
 def embedrun_commands() -> list[Command]:
     return [
-        *(RUN, PLAN, CHECK, SHOW, COMPARE, REPRODUCE, SERVE, DELETE, GC),
+        *(RUN, PLAN, CHECK, SHOW, COMPARE, REPRODUCE, SERVE, VERIFY, BENCH, RESOURCES, DELETE, GC),
         *(RECIPES, INIT, IMAGE, PLUGINS, SCHEMA, SAGEMAKER_TRAIN),
     ]

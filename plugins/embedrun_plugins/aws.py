@@ -115,7 +115,8 @@ def explained(service: str, *, model: str | None = None) -> Iterator[None]:
 def error_code(error: BaseException) -> str:
     """Return the code that AWS answered with, such as ValidationException; empty where it did not answer."""
     cause: Any = error if hasattr(error, "response") else error.__cause__
-    return str(getattr(cause, "response", {}).get("Error", {}).get("Code") or "")
+    response = getattr(cause, "response", None) or {}  # None where the connection broke
+    return str(response.get("Error", {}).get("Code") or "")
 
 
 _ANSWERS: Mapping[str, str] = {

@@ -1,0 +1,99 @@
+"""Serve the model by SageMaker, in AWS's Hugging Face container."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from embedrun.artifacts import Model
+from embedrun.context import Context
+from embedrun_plugins import servable
+from embedrun_plugins.endpoints.hosted import Hosted, capacity
+from embedrun_plugins.endpoints.options import Asynchronous, Serverless
+
+if TYPE_CHECKING:
+    from embedrun.models import Base
+    from embedrun_plugins.endpoints.hosting import Container, Variant
+
+
+class SageMaker(Hosted):
+    """Deploys to SageMaker in AWS's Hugging Face container, and proves that this answers with the model's own vectors.
+
+    The model travels with a script that needs torch and transformers alone, so that old containers serve it too.
+    Everything is written into a ledger before it is made: `embedrun resources` lists it with its price, and
+    `embedrun delete` removes it, also after a crash.
+    """
+
+    type: Literal["sagemaker"] = "sagemaker"
+    serverless: Serverless | None = None
+    """Run it serverless instead of on instances: nothing is paid while nobody asks."""
+    asynchronous: Asynchronous | None = None
+    """Queue requests in S3 instead of answering at once."""
+
+    def faults(self) -> Iterable[str]:
+        yield from super().faults()
+        if self.serverless:
+            given = [name for name in ("asynchronous", "auto_scaling") if getattr(self, name)]
+            given += ["instances"] if self.instances > 1 else []
+            for name in given:
+                yield f"{name}: a serverless endpoint has none; it grows and shrinks by itself, up to max_concurrency"
+
+    def refuses(self, base: Base) -> Iterable[str]:
+        from embedrun_plugins.endpoints.servability import faults
+
+        if folder := servable.files(base):
+            yield from faults(folder, base.choice.settings, self.image)
+
+    def usd_per_hour(self) -> float | None:
+        return None if self.serverless else super().usd_per_hour()
+
+    def container(self, ctx: Context, model: Model, region: str) -> Container:
+        from embedrun_plugins.endpoints import images
+        from embedrun_plugins.endpoints.hosting import Container
+
+        archive = packed(ctx, model, self.parity)
+        gpu = not self.serverless and images.has_gpu(self.instance_type)
+        # A CPU's workers, one for each core, would otherwise share every core among all of their threads.
+        own = {} if gpu else {"OMP_NUM_THREADS": "1"}
+        return Container(
+            image=self.image or images.hugging_face(region, self.instance_type if gpu else "ml.m5.xlarge"),
+            environment={**own, "SAGEMAKER_PROGRAM": "inference.py", **self.environment},
+            archive=archive,
+            isolated=not self.serverless,  # which knows no isolation
+        )
+
+    def variant(self) -> Variant:
+        from embedrun_plugins.endpoints.hosting import Variant
+
+        queue = (
+            {"ClientConfig": {"MaxConcurrentInvocationsPerInstance": self.asynchronous.max_concurrent}}
+            if (self.asynchronous)
+            else None
+        )
+        if self.serverless is None:
+            return Variant(capacity(self), queue)
+        size = {"MemorySizeInMB": self.serverless.memory_mb, "MaxConcurrency": self.serverless.max_concurrency}
+        return Variant({"ServerlessConfig": size}, queue)
+
+
+def packed(ctx: Context, model: Model, least: float | None) -> Path:
+    """Export the model with what answers, prove that this gives its vectors here, and pack it.
+
+    Raises UserError where the container could not serve it, StageError where the vectors differ.
+    """
+    from embedrun_plugins.endpoints import archive
+    from embedrun_plugins.endpoints.hosting import ARCHIVE
+    from embedrun_plugins.endpoints.trial import tried
+    from embedrun_plugins.exporting import export
+
+    folder, file = ctx.out / "model", ctx.out / ARCHIVE
+    try:
+        export(model, folder)
+        archive.add_code(folder)
+        tried(folder, model, least)
+        archive.pack(folder, file)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return file

@@ -1,0 +1,115 @@
+"""Serve the model by SageMaker, in AWS's container of Text Embeddings Inference."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from embedrun.artifacts import Model
+from embedrun.context import Context
+from embedrun.errors import UserError
+from embedrun_plugins import servable
+from embedrun_plugins.deployers.variables import VariableName, secret
+from embedrun_plugins.endpoints.hosted import Hosted, capacity
+from embedrun_plugins.tei.environment import Limits
+
+if TYPE_CHECKING:
+    from embedrun.models import Base
+    from embedrun_plugins.endpoints.hosting import Container, Variant
+
+_MOUNTED = "/opt/ml/model"
+
+
+class SageMakerTei(Hosted):
+    """Deploys to SageMaker in AWS's TEI container, and proves that this answers with the model's own vectors.
+
+    TEI is Text Embeddings Inference. Pooling, prompts, length and batches are told to it from the model; what it cannot
+    serve is refused when the recipe is checked. Everything is written into a ledger before it is made:
+    `embedrun resources` lists it with its price, and `embedrun delete` removes it, also after a crash.
+    """
+
+    type: Literal["sagemaker_tei"] = "sagemaker_tei"
+    dtype: Literal["float32", "float16"] | None = None
+    """Number format that it computes in; by default the model's own on a GPU, and float32 on a CPU."""
+    limits: Limits = Limits()
+    """What the server takes on."""
+    repo_id: str | None = Field(None, pattern=r"^\w[\w.-]*/\w[\w.-]*$")
+    """Repository of the Hugging Face hub that TEI fetches the model from, such as the one that the deployer `hub`
+    pushes to; by default it comes from S3."""
+    revision: str | None = None
+    """Branch, tag or commit of the repository; name a commit, so that instances that come later serve the same."""
+    token_env: VariableName | None = None
+    """Environment variable that holds a token which may read the repository, where it is private. It is sent to
+    SageMaker, where it can be read by everyone who may look at the model."""
+
+    def faults(self) -> Iterable[str]:
+        yield from super().faults()
+        for name in ("revision", "token_env"):
+            if getattr(self, name) and not self.repo_id:
+                yield f"{name}: is of use only for a model from the hub (repo_id)"
+
+    def refuses(self, base: Base) -> Iterable[str]:
+        from embedrun_plugins.tei import servability
+
+        if folder := servable.files(base):
+            yield from servability.faults(
+                folder, base.choice.settings, self.tei_version(), gpu=self.on_gpu(), dtype=self.dtype
+            )
+
+    def tei_version(self) -> str | None:
+        """Return the version of TEI that will run, as far as it is known."""
+        from embedrun_plugins.endpoints import images
+
+        return images.tei_version(self.image)
+
+    def on_gpu(self) -> bool:
+        from embedrun_plugins.endpoints.images import has_gpu
+
+        return has_gpu(self.instance_type)
+
+    def container(self, ctx: Context, model: Model, region: str) -> Container:
+        from embedrun_plugins.endpoints import images
+        from embedrun_plugins.endpoints.hosting import Container
+
+        archive, told = packed(ctx, model, self)
+        place = {"HF_MODEL_ID": self.repo_id or _MOUNTED}
+        place |= {"REVISION": self.revision} if self.revision else {}
+        place |= {"HF_TOKEN": secret(self.token_env, "the hub")} if self.token_env else {}
+        return Container(
+            image=self.image or images.tei(region, self.instance_type),
+            environment={**told, **place, **self.environment},
+            archive=None if self.repo_id else archive,
+            isolated=self.repo_id is None,
+        )
+
+    def variant(self) -> Variant:
+        from embedrun_plugins.endpoints.hosting import Variant
+
+        return Variant(capacity(self))
+
+
+def packed(ctx: Context, model: Model, stage: SageMakerTei) -> tuple[Path, dict[str, str]]:
+    """Export the model as TEI reads it; return the archive and what TEI is told.
+
+    Raises UserError where TEI could not serve it.
+    """
+    from embedrun_plugins.endpoints import archive
+    from embedrun_plugins.endpoints.hosting import ARCHIVE
+    from embedrun_plugins.exporting import export
+    from embedrun_plugins.tei import environment, servability
+
+    folder, file = ctx.out / "model", ctx.out / ARCHIVE
+    try:
+        export(model, folder, "tei")
+        found = servability.faults(folder, None, stage.tei_version(), gpu=stage.on_gpu(), dtype=stage.dtype)
+        if faults := [*found, *servability.start_faults(folder)]:
+            raise UserError(f"the model cannot be served: {'; '.join(faults)}")
+        told = environment.of(folder, None, stage.limits, gpu=stage.on_gpu(), dtype=stage.dtype)
+        archive.pack(folder, file)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return file, told

@@ -1,0 +1,1 @@
+"""Endpoints of SageMaker: what the deployers `sagemaker` and `sagemaker_tei` share."""

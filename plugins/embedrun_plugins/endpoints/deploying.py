@@ -1,0 +1,141 @@
+"""A whole deployment, from a model to an endpoint that is proven to answer with its vectors; and its end."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from embedrun.artifacts import Endpoint, Model
+from embedrun.context import Context
+from embedrun.errors import EmbedrunError
+from embedrun_plugins.clients.asking import Client, Reading
+from embedrun_plugins.clients.transports import Transport
+from embedrun_plugins.deployers.runs import run_folder, run_id
+from embedrun_plugins.endpoints import naming, roles
+from embedrun_plugins.endpoints.existing import replaceable
+from embedrun_plugins.endpoints.hosting import ARCHIVE, Container, Hosting
+from embedrun_plugins.endpoints.uploading import Storage
+from embedrun_plugins.ledger.clients import Clients
+from embedrun_plugins.ledger.entries import Ledger, Place, Resource, expired
+from embedrun_plugins.ledger.removal import Removal, remove
+
+if TYPE_CHECKING:
+    from embedrun_plugins.endpoints.hosted import Hosted
+
+WARM_UPS = 8
+"""Requests at once: a server's workers each load the model when they are first asked."""
+
+
+def deploy(stage: Hosted, ctx: Context, model: Model) -> Endpoint:
+    """Deploy, prove, and only then let go of what was served before.
+
+    Raises UserError or StageError; what was made until then is removed, or named and kept in the ledger.
+    """
+    clients, ledger = stage.clients(), Ledger()
+    place = clients.place()
+    recipe = _recipe(ctx)
+    name = stage.endpoint_name or naming.endpoint_name(recipe)
+    role = roles.find(clients, stage.role, place.account)
+    replaced = replaceable(clients, place, ledger, name, recipe, by_name=stage.endpoint_name is not None)
+    container = stage.container(ctx, model, place.region)
+    hosting = _hosting(stage, ctx, clients, place, name, role, ledger)
+    hosting.replaced = replaced
+    with hosting.taken_back(ctx.warn):
+        try:
+            hosting.create(container, stage.variant())
+        finally:
+            (ctx.out / ARCHIVE).unlink(missing_ok=True)
+        endpoint = _endpoint(stage, hosting, container)
+        warm_up(stage.transport(endpoint))
+        endpoint = stage.proven(ctx, endpoint, model)
+        hosting.scale(stage.auto_scaling)
+    for left in hosting.retire():
+        ctx.warn(f"of what was served before: {left}; `embedrun resources` shows it")
+    _tell(ctx, stage, hosting, container, ledger)
+    record = hosting.entry.read()
+    endpoint.details["resources"] = [one.model_dump() for one in record.resources] if record else []
+    return endpoint
+
+
+def _recipe(ctx: Context) -> str:
+    folder = run_folder(ctx)
+    return folder.parent.name if folder else "model"
+
+
+def _hosting(
+    stage: Hosted, ctx: Context, clients: Clients, place: Place, name: str, role: str, ledger: Ledger
+) -> Hosting:
+    run, folder = run_id(ctx) or f"{_recipe(ctx)}/-", run_folder(ctx)
+    entry = ledger.open(
+        run=run,
+        hours=stage.max_age_hours,
+        folder=str(folder) if folder else None,
+        deployer=stage.type,
+        place=place,
+        usd_per_hour=stage.usd_per_hour(),
+    )
+    record = entry.read()
+    until = f"{record.expires:%Y-%m-%dT%H:%M:%SZ}" if record and record.expires else "never"
+    own = {naming.RUN_TAG: run, naming.RECIPE_TAG: _recipe(ctx), naming.EXPIRES_TAG: until}
+    return Hosting(
+        clients=clients,
+        place=place,
+        entry=entry,
+        storage=Storage(clients, place, entry, stage.bucket),
+        endpoint=name,
+        role=role,
+        folder=stage.prefix,
+        tags=naming.tags({**stage.tags, **own}),
+        timeout=stage.timeout,
+        on_progress=ctx.progress,
+        ledger=ledger,
+    )
+
+
+def _endpoint(stage: Hosted, hosting: Hosting, container: Container) -> Endpoint:
+    place = hosting.place
+    runtime = hosting.clients("sagemaker-runtime").meta.endpoint_url
+    details = {
+        "ledger": hosting.entry.id,
+        "endpoint_name": hosting.endpoint,
+        "place": place.model_dump(),
+        "image": container.image,
+    }
+    if stage.variant().asynchronous is not None:
+        details["queue"] = f"{hosting.base}/async"
+    return Endpoint(deployer=stage.type, url=f"{runtime}/endpoints/{hosting.endpoint}/invocations", details=details)
+
+
+def warm_up(transport: Transport) -> None:
+    """Ask until every worker has loaded the model. Raises StageError where none can."""
+    client = Client(transport, Reading())
+    with ThreadPoolExecutor(WARM_UPS) as pool:
+        asked = [pool.submit(client.answer, ["a"], "document") for _ in range(WARM_UPS)]
+    for one in asked:
+        one.result()
+
+
+def _tell(ctx: Context, stage: Hosted, hosting: Hosting, container: Container, ledger: Ledger) -> None:
+    ctx.note("endpoint", hosting.endpoint)
+    ctx.note("image", container.image)
+    if (price := stage.usd_per_hour()) is not None:
+        ctx.note("usd_per_hour", price)
+    if hosting.replaced:
+        ctx.note("replaced", hosting.replaced)
+    others = [record.run for entry, record in expired(ledger.entries()) if entry.id != hosting.entry.id]
+    if others:
+        ctx.warn(f"past their age limit: {', '.join(sorted(set(others)))}; `embedrun delete --expired` removes them")
+
+
+def delete(endpoint: Endpoint) -> list[str]:
+    """Remove what a run's own record names, by the ledger where it can; return what could not be removed, and why."""
+    details = endpoint.details
+    found = Ledger().find(str(details.get("ledger")))
+    try:
+        if found:
+            return remove(found[0])
+        place = Place.model_validate(details["place"])
+        resources = tuple(Resource.model_validate(one) for one in details.get("resources") or ())
+        return Removal(Clients.of(place), place, resources).run(lambda _: None)
+    except EmbedrunError as error:
+        return [str(error)]

@@ -1,0 +1,161 @@
+"""What every deployer to SageMaker has in common."""
+
+from __future__ import annotations
+
+import importlib.util
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+
+from pydantic import Field
+
+from embedrun.artifacts import Endpoint, Model, RetrievalSet
+from embedrun.context import Context, Resolver, Unkeyed
+from embedrun.errors import UserError
+from embedrun.stages import Deployer
+from embedrun_plugins import aws
+from embedrun_plugins.deployers.answering import AnsweringDeployer
+from embedrun_plugins.endpoints.naming import NAME
+from embedrun_plugins.endpoints.options import AutoScaling, Environment
+
+if TYPE_CHECKING:
+    from embedrun_plugins.clients.transports import Transport
+    from embedrun_plugins.endpoints.hosting import Container, Variant
+    from embedrun_plugins.ledger.clients import Clients
+
+_INSTANCE = r"^ml\.[a-z0-9-]+\.[a-z0-9]+$"
+
+
+class Hosted(AnsweringDeployer):
+    """An endpoint of SageMaker."""
+
+    seeded = False
+    packages: ClassVar[Mapping[str, str]] = {"boto3": "sagemaker"}
+    region: str | None = None
+    """AWS region; by default AWS_DEFAULT_REGION's, AWS_REGION's or the profile's."""
+    profile: str | None = None
+    """Profile of the AWS configuration whose credentials are used; by default that of the environment."""
+    role: str | None = None
+    """Role that SageMaker takes on, its ARN or name; by default $SAGEMAKER_ROLE, else that of the machine or of your
+    own session, where that is one."""
+    bucket: str | None = None
+    """Bucket for the model; by default sagemaker-REGION-ACCOUNT, which is made if it is not there."""
+    prefix: str = Field("embedrun", pattern=r"^[\w.-]+(/[\w.-]+)*$")
+    """Folder in the bucket."""
+    endpoint_name: str | None = Field(None, pattern=NAME)
+    """Name of the endpoint; by default embedrun-RECIPE. One that this recipe deployed before is changed in place, and
+    answers all the while; any other is left alone."""
+    instance_type: str = Field("ml.m5.xlarge", pattern=_INSTANCE)
+    """What it runs on, a CPU or a GPU."""
+    instances: int = Field(1, ge=1)
+    """How many of them."""
+    auto_scaling: AutoScaling | None = None
+    """More instances when each is asked more, fewer when less; by default there are always as many."""
+    image: str | None = Field(None, min_length=1)
+    """Container image in ECR; by default the newest of AWS's that the installed sagemaker-core knows."""
+    environment: Environment = Field(default_factory=dict)
+    """More variables for the container, or others than by default."""
+    tags: dict[str, str] = Field(default_factory=dict)
+    """Tags of all that is made, beside the run's own."""
+    max_age_hours: float | None = Field(24.0, gt=0)
+    """Hours after which `embedrun delete --expired` removes it; null for never."""
+    timeout: Annotated[float, Unkeyed, Field(gt=0)] = 1800.0
+    """Seconds that the endpoint may take to come up."""
+
+    @abstractmethod
+    def container(self, ctx: Context, model: Model, region: str) -> Container:
+        """Return what runs: the image, what it is told, and the model packed below `ctx.out`.
+
+        Raises UserError where it could not serve the model.
+        """
+
+    @abstractmethod
+    def variant(self) -> Variant:
+        """Return what it runs on."""
+
+    def needs(self) -> Mapping[str, str]:
+        return self.packages if self.image else {**self.packages, "sagemaker.core": "sagemaker"}
+
+    def faults(self) -> Iterable[str]:
+        scaling = self.auto_scaling
+        if scaling and not scaling.min_instances <= self.instances <= scaling.max_instances:
+            yield f"instances: {self.instances} is not between auto_scaling's min_instances and max_instances"
+        if scaling and self.instance_type.startswith(("ml.t2.", "ml.t3.")):
+            yield f"auto_scaling: SageMaker does not scale {self.instance_type}, since it is burstable"
+
+    def resolve(self, resolver: Resolver) -> Self:
+        """Miss credentials, region and role now, not when everything is trained."""
+        from embedrun_plugins.endpoints import roles
+
+        if importlib.util.find_spec("boto3") is None:  # which is said elsewhere
+            return self
+        clients = self.clients()
+        clients("sagemaker")
+        if not resolver.offline:
+            roles.find(clients, self.role, clients.account())
+        return self
+
+    def reaches(self) -> Iterable[str]:
+        services = ("sagemaker", "sagemaker-runtime", "s3", "sts", "iam", "logs", "application-autoscaling")
+        return [aws.address(service, region=self.region) for service in services]
+
+    def variables(self) -> Iterable[str]:
+        own = ("SAGEMAKER", "SAGEMAKER_RUNTIME", "STS", "IAM", "APPLICATION_AUTO_SCALING", "CLOUDWATCH_LOGS")
+        return (
+            *aws.VARIABLES,
+            *(f"AWS_ENDPOINT_URL_{service}" for service in own),
+            "SAGEMAKER_ROLE",
+            "EMBEDRUN_LEDGER",
+        )
+
+    def forecast(self, data: RetrievalSet | None) -> Mapping[str, object]:  # noqa: ARG002  # the price is the machine's
+        price = self.usd_per_hour()
+        return {} if price is None else {"usd an hour (list price, us-east-1)": price}
+
+    def usd_per_hour(self) -> float | None:
+        from embedrun_plugins.ledger.prices import hosting
+
+        return hosting(self.instance_type, self.instances)
+
+    def run(self, ctx: Context, model: Model) -> Endpoint:
+        from embedrun_plugins.endpoints.deploying import deploy
+
+        return deploy(self, ctx, model)
+
+    def clients(self) -> Clients:
+        from embedrun_plugins.ledger.clients import Clients
+
+        return Clients(self.region, self.profile)
+
+    def transport(self, endpoint: Endpoint) -> Transport:
+        """Return what carries requests to an endpoint that it made."""
+        from embedrun_plugins.clients.over_sagemaker import SageMaker
+        from embedrun_plugins.endpoints.queued import Queued
+
+        place, name = endpoint.details["place"], str(endpoint.details["endpoint_name"])
+        if folder := endpoint.details.get("queue"):
+            from embedrun_plugins.ledger.clients import Clients
+
+            return Queued(name, folder, Clients(place["region"], place["profile"]))
+        return SageMaker(name, region=place["region"], profile=place["profile"])
+
+    def delete(self, endpoint: Endpoint) -> None:
+        """Remove all that the run made.
+
+        Raises UserError naming what could not be removed; the ledger keeps it.
+        """
+        from embedrun_plugins.endpoints.deploying import delete
+
+        if faults := delete(endpoint):
+            raise UserError("\n".join(faults))
+
+    def rehearsal(self, folder: Path) -> Deployer:
+        from embedrun_plugins.endpoints.rehearsing import rehearsed
+
+        return rehearsed(self, folder)
+
+
+def capacity(stage: Hosted) -> dict[str, Any]:
+    """Return instances as CreateEndpointConfig takes them."""
+    return {"InstanceType": stage.instance_type, "InitialInstanceCount": stage.instances, "InitialVariantWeight": 1.0}

@@ -1,0 +1,40 @@
+"""What the resources of a deployment are called, and what they are tagged with."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Mapping
+
+RUN_TAG, RECIPE_TAG, EXPIRES_TAG = "embedrun:run", "embedrun:recipe", "embedrun:expires"
+NAME = r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$"
+"""What SageMaker calls a name."""
+_LONGEST = 63
+_UNTAGGED = re.compile(r"[^\w .:/=+@-]", re.UNICODE)
+_LONGEST_TAG = 256
+
+
+def endpoint_name(recipe: str) -> str:
+    """Return the name that a recipe's endpoint has where none is given."""
+    return _cut(f"embedrun-{re.sub(r'[^a-zA-Z0-9]+', '-', recipe).strip('-') or 'model'}", _LONGEST)
+
+
+def version_name(endpoint: str) -> str:
+    """Return a name that nothing has yet, for the model and the configuration of one deployment."""
+    unique = f"-{time.strftime('%Y%m%d%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
+    return _cut(endpoint, _LONGEST - len(unique)) + unique
+
+
+def default_bucket(region: str, account: str) -> str:
+    """Return the bucket that SageMaker's own tools take by default."""
+    return f"sagemaker-{region}-{account}"
+
+
+def tags(values: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return tags as AWS takes them, without letters that it refuses."""
+    return [{"Key": name, "Value": _UNTAGGED.sub("_", value)[:_LONGEST_TAG]} for name, value in values.items()]
+
+
+def _cut(name: str, length: int) -> str:
+    return name[:length].rstrip("-")

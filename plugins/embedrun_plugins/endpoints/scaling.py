@@ -1,0 +1,49 @@
+"""Auto scaling: more instances when each is asked more, fewer when less."""
+
+from __future__ import annotations
+
+from embedrun_plugins.endpoints.options import AutoScaling
+from embedrun_plugins.ledger.clients import Clients
+from embedrun_plugins.ledger.entries import Entry, Resource
+from embedrun_plugins.ledger.removal import POLICY, POLICY_NAME, SCALED, TARGET, UNREGISTERED
+
+VARIANT = "AllTraffic"
+_SERVICE = "application-autoscaling"
+
+
+def resources(endpoint: str) -> tuple[Resource, Resource]:
+    """Return what scales an endpoint: the target and its policy, both named by the variant."""
+    variant = f"endpoint/{endpoint}/variant/{VARIANT}"
+    return Resource(kind=TARGET, name=variant), Resource(kind=POLICY, name=variant)
+
+
+def scale(clients: Clients, entry: Entry, endpoint: str, wanted: AutoScaling) -> None:
+    """Have an endpoint scaled; what was set before is replaced."""
+    target, policy = resources(endpoint)
+    where = {**SCALED, "ResourceId": target.name}
+    entry.add(target)
+    limits = {"MinCapacity": wanted.min_instances, "MaxCapacity": wanted.max_instances}
+    clients.call(_SERVICE, "register_scalable_target", **where, **limits)
+    entry.add(policy)
+    clients.call(
+        _SERVICE,
+        "put_scaling_policy",
+        **where,
+        PolicyName=POLICY_NAME,
+        PolicyType="TargetTrackingScaling",
+        TargetTrackingScalingPolicyConfiguration={
+            "TargetValue": wanted.invocations_per_instance,
+            "PredefinedMetricSpecification": {"PredefinedMetricType": "SageMakerVariantInvocationsPerInstance"},
+            "ScaleInCooldown": wanted.scale_in_cooldown,
+            "ScaleOutCooldown": wanted.scale_out_cooldown,
+        },
+    )
+
+
+def unscale(clients: Clients, entry: Entry, endpoint: str) -> None:
+    """Take the scaling off an endpoint that goes on living."""
+    target, policy = resources(endpoint)
+    where = {**SCALED, "ResourceId": target.name}
+    clients.find(_SERVICE, "delete_scaling_policy", UNREGISTERED, **where, PolicyName=POLICY_NAME)
+    clients.find(_SERVICE, "deregister_scalable_target", UNREGISTERED, **where)
+    entry.drop(target, policy)

@@ -1,0 +1,83 @@
+"""What the ledger holds, for people and programs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from embedrun.errors import EmbedrunError
+from embedrun_plugins.ledger.clients import Clients
+from embedrun_plugins.ledger.entries import Ledger, Record
+from embedrun_plugins.ledger.removal import ENDPOINT, describe
+
+
+def living(*, ask: bool) -> list[dict[str, Any]]:
+    """Return every deployment that may exist, the oldest first; `ask` has AWS say how its endpoint is."""
+    return [_row(identifier, record, ask=ask) for identifier, record in _records()]
+
+
+def _records() -> list[tuple[str, Record]]:
+    return [(entry.id, record) for entry, record in Ledger().entries() if record.resources]
+
+
+def _row(identifier: str, record: Record, *, ask: bool) -> dict[str, Any]:
+    return {
+        "id": identifier,
+        "run": record.run,
+        "folder": record.folder,
+        "deployer": record.deployer,
+        **record.place.model_dump(),
+        "created": record.created.isoformat(),
+        "expires": record.expires.isoformat() if record.expires else None,
+        "expired": record.is_expired(),
+        "usd_per_hour": record.usd_per_hour if _named(record) else 0.0,
+        "status": _status(record) if ask else None,
+        "resources": [one.model_dump() for one in record.resources],
+    }
+
+
+def _named(record: Record) -> str | None:
+    return next((one.name for one in record.resources if one.kind == ENDPOINT), None)
+
+
+def _status(record: Record) -> str:
+    """Say how the endpoint is; what cannot be asked is no reason not to show the rest."""
+    name = _named(record)
+    if name is None:
+        return "no endpoint"
+    try:
+        found = describe(Clients.of(record.place), name)
+    except EmbedrunError as error:
+        return f"unknown: {error}"
+    return str(found["EndpointStatus"]) if found else "gone"
+
+
+def shown(rows: list[dict[str, Any]]) -> str:
+    """Return a block of lines for each deployment, and what all of them cost."""
+    if not rows:
+        return "nothing lives in the cloud, as far as the ledger knows"
+    lines = [line for row in rows for line in _lines(row)]
+    known = [row["usd_per_hour"] for row in rows if row["usd_per_hour"] is not None]
+    more = "" if len(known) == len(rows) else " and what is not known"
+    return "\n".join([*lines, "", f"together about ${sum(known):.2f} an hour{more} (list prices, us-east-1)"])
+
+
+def _lines(row: dict[str, Any]) -> list[str]:
+    price = "price unknown" if row["usd_per_hour"] is None else f"${row['usd_per_hour']:.2f} an hour"
+    status = f", {row['status']}" if row["status"] else ""
+    head = f"{row['run']}  {row['deployer']}, {row['region']}{status}, {price}, {_age(row)}"
+    return [head, *(f"    {one['kind']} {one['name']}" for one in row["resources"])]
+
+
+def _age(row: dict[str, Any]) -> str:
+    now = datetime.now(UTC)
+    age = f"{_hours(now - datetime.fromisoformat(row['created']))} old"
+    if row["expires"] is None:
+        return f"{age}, no age limit"
+    left = datetime.fromisoformat(row["expires"]) - now
+    return f"{age}, past its age limit" if row["expired"] else f"{age}, {_hours(left)} left"
+
+
+def _hours(time: timedelta) -> str:
+    hours = time.total_seconds() / 3600
+    return f"{hours:.0f} h" if hours >= 1 else f"{hours * 60:.0f} min"

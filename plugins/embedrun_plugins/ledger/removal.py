@@ -1,0 +1,186 @@
+"""Removing what a deployment made, in the order in which nothing is left hanging, also where only part of it exists."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from embedrun.errors import EmbedrunError, StageError, UserError
+from embedrun_plugins.ledger.clients import Clients, is_about
+from embedrun_plugins.ledger.entries import Entry, Place, Resource
+from embedrun_plugins.ledger.storage import remove_bucket, remove_objects
+
+POLICY, TARGET = "scaling-policy", "scalable-target"
+ENDPOINT, CONFIG, MODEL = "endpoint", "endpoint-config", "model"
+S3, BUCKET = "s3", "bucket"
+ORDER = (POLICY, TARGET, ENDPOINT, CONFIG, MODEL, S3, BUCKET)
+POLICY_NAME = "embedrun-invocations"
+SCALED: Mapping[str, str] = {
+    "ServiceNamespace": "sagemaker",
+    "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+}
+NOT_FOUND = ("ValidationException:Could not find",)
+BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack")
+"""States that an endpoint cannot be deleted in."""
+PAUSES = (0.2, 0.5, 1, 2, 5, 10, 15)
+"""Seconds between questions about a state, the last of them again and again."""
+WAIT_SECONDS = 1800.0
+_IN_PROGRESS = ("ValidationException:in-progress", "ValidationException:in progress", "ConflictException")
+UNREGISTERED = ("ObjectNotFoundException", "ValidationException:No scal")
+_NEEDED_BY_ENDPOINT = (CONFIG, MODEL, S3)
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Removal:
+    """Removes the resources of one deployment."""
+
+    clients: Clients
+    place: Place
+    resources: tuple[Resource, ...]
+    say: Say = field(default=lambda _: None)
+    wait_seconds: float = WAIT_SECONDS
+
+    def run(self, done: Callable[[Resource], None]) -> list[str]:
+        """Remove all; tell `done` of each that is gone, and return why others are not."""
+        try:
+            self._check_account()
+        except EmbedrunError as error:
+            return [f"{error}; still there: {', '.join(map(str, self.resources))}"]
+        faults: list[str] = []
+        live = False
+        for resource in sorted(self.resources, key=lambda one: ORDER.index(one.kind)):
+            if live and resource.kind in _NEEDED_BY_ENDPOINT:
+                faults.append(f"{resource}: kept for its endpoint")
+                continue
+            try:
+                self._remove(resource)
+                done(resource)
+            except EmbedrunError as error:
+                faults.append(f"{resource}: {error}")
+                live = live or resource.kind == ENDPOINT
+        return faults
+
+    def _check_account(self) -> None:
+        """In another account everything would seem to be gone."""
+        account = self.clients.account()
+        if account != self.place.account:
+            raise UserError(
+                f"these credentials are of the AWS account {account}, and this was made in {self.place.account}; "
+                "log in there"
+            )
+
+    def _remove(self, resource: Resource) -> None:
+        remove: Mapping[str, Callable[[str], None]] = {
+            POLICY: self._policy,
+            TARGET: self._target,
+            ENDPOINT: self._endpoint,
+            CONFIG: lambda name: self._simple("delete_endpoint_config", EndpointConfigName=name),
+            MODEL: lambda name: self._simple("delete_model", ModelName=name),
+            S3: lambda name: remove_objects(self.clients, name),
+            BUCKET: lambda name: remove_bucket(self.clients, name),
+        }
+        remove[resource.kind](resource.name)
+
+    def _simple(self, operation: str, **name: str) -> None:
+        self.clients.find("sagemaker", operation, NOT_FOUND, **name)
+
+    def _policy(self, resource_id: str) -> None:
+        if self._is_ours(resource_id.split("/")[1]):
+            arguments = {**SCALED, "ResourceId": resource_id, "PolicyName": POLICY_NAME}
+            self.clients.find("application-autoscaling", "delete_scaling_policy", UNREGISTERED, **arguments)
+
+    def _target(self, resource_id: str) -> None:
+        if self._is_ours(resource_id.split("/")[1]):
+            arguments = {**SCALED, "ResourceId": resource_id}
+            self.clients.find("application-autoscaling", "deregister_scalable_target", UNREGISTERED, **arguments)
+
+    @cached_property
+    def _configs(self) -> frozenset[str]:
+        return frozenset(one.name for one in self.resources if one.kind == CONFIG)
+
+    def _is_ours(self, name: str) -> bool:
+        """Say whether an endpoint serves this deployment, or is gone; another run may have taken it over since."""
+        found = settled(self.clients, name, self.say, self.wait_seconds)
+        return found is None or found["EndpointConfigName"] in self._configs
+
+    def _endpoint(self, name: str) -> None:
+        pauses = Pauses(self.wait_seconds)
+        while self._ask_to_delete(name):
+            pauses.wait(f"endpoint {name} cannot be deleted while it changes")
+            self.say(f"waiting for endpoint {name}")
+
+    def _ask_to_delete(self, name: str) -> bool:
+        """Ask for the deletion; return whether to ask again, since the endpoint is there."""
+        found = describe(self.clients, name)
+        if found is None:
+            return False
+        state = found["EndpointStatus"]
+        if state == "Deleting":
+            return True
+        if state in BUSY and state != "Creating":
+            return True
+        if found["EndpointConfigName"] not in self._configs:
+            self.say(f"endpoint {name} serves another deployment by now, so it is left alone")
+            return False
+        try:
+            self.clients.find("sagemaker", "delete_endpoint", NOT_FOUND, EndpointName=name)
+        except EmbedrunError as error:
+            if not is_about(error, _IN_PROGRESS):
+                raise
+        return True
+
+
+@dataclass
+class Pauses:
+    """Growing pauses up to a limit."""
+
+    seconds: float
+    started: float = field(default_factory=time.monotonic)
+    _count: int = 0
+
+    @property
+    def passed(self) -> float:
+        return time.monotonic() - self.started
+
+    def wait(self, what: str) -> None:
+        """Sleep. Raises StageError, saying what was waited for, once the limit has passed."""
+        if self.passed > self.seconds:
+            raise StageError(f"{what}: gave up after {self.seconds / 60:.0f} minutes")
+        time.sleep(PAUSES[min(self._count, len(PAUSES) - 1)])
+        self._count += 1
+
+
+def describe(clients: Clients, name: str) -> dict[str, Any] | None:
+    """Return what SageMaker says of an endpoint; None where there is none."""
+    found: dict[str, Any] | None = clients.find("sagemaker", "describe_endpoint", NOT_FOUND, EndpointName=name)
+    return found
+
+
+def settled(clients: Clients, name: str, say: Say, seconds: float) -> dict[str, Any] | None:
+    """Return the same once the endpoint no longer changes from one configuration to another."""
+    pauses = Pauses(seconds)
+    while True:
+        found = describe(clients, name)
+        if found is None or found["EndpointStatus"] not in BUSY[1:]:
+            return found
+        say(f"waiting for endpoint {name}: {found['EndpointStatus']}")
+        pauses.wait(f"endpoint {name} is {found['EndpointStatus']}")
+
+
+def remove(entry: Entry, say: Say = lambda _: None, clients: Clients | None = None) -> list[str]:
+    """Remove what an entry of the ledger names; return what could not be removed, and why.
+
+    What is gone is taken out of the entry at once, so that it can be gone on with after a crash.
+    """
+    record = entry.read()
+    if record is None:
+        return []
+    removal = Removal(clients or Clients.of(record.place), record.place, record.resources, say)
+    faults = removal.run(entry.drop) if record.resources else []
+    entry.close()
+    return faults
