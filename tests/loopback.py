@@ -101,15 +101,16 @@ def recording() -> Iterator[Recorder]:
 
         def do_POST(self) -> None:
             asked = self._take(self.rfile.read(int(self.headers["content-length"])))
+            if not self.path.endswith(("/embed", "/invocations")):
+                return self._answer(404, {"error": "no such route"})
             with recorder.lock:
                 status = recorder.statuses.pop(0) if recorder.statuses else 200
             if recorder.redirect:
-                self._answer(307, {}, recorder.redirect)
-            elif status != 200:
-                self._answer(status, {"error": "said so", "error_type": "Test"})
-            else:
-                texts = asked["inputs"] if isinstance(asked["inputs"], list) else [asked["inputs"]]
-                self._answer(200, [[float(len(text)), 1.0] for text in texts])
+                return self._answer(307, {}, recorder.redirect)
+            if status != 200:
+                return self._answer(status, {"error": "said so", "error_type": "Test"})
+            texts = asked["inputs"] if isinstance(asked["inputs"], list) else [asked["inputs"]]
+            return self._answer(200, [[float(len(text)), 1.0] for text in texts])
 
         def _take(self, body: bytes) -> dict[str, Any]:
             asked: dict[str, Any] = json.loads(body) if body else {}

@@ -85,6 +85,7 @@ def _served(arguments: Namespace) -> list[_Target]:
     try:
         server.send(Reading(query=arguments.prompt_name).body(["a"], "query"))
     except (Refused, Unanswered) as problem:
+        server.close()
         raise explained(server.where, problem) from problem
     load = of_file(arguments.texts) if arguments.texts else Load(PLAIN)
     reading = Reading(query=arguments.prompt_name)

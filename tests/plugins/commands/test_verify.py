@@ -1,0 +1,113 @@
+"""`embedrun verify` proves everything that a run deployed again, and a run whose endpoint is wrong fails."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+RECIPE = """
+name: served
+model:
+  id: sentence-transformers/all-MiniLM-L6-v2
+  prompts: {query: "query: "}
+source: {type: pairs, path: pairs.jsonl}
+deployer: {type: local, port: 0}
+"""
+FAULTY = '''
+from typing import Literal
+
+from embedrun import hookimpl
+from embedrun_plugins.deployers.local import Local
+
+
+class Faulty(Local):
+    """Starts the server with other settings than the model's."""
+
+    type: Literal["faulty"] = "faulty"
+
+    def _command(self, ctx, model):
+        settings = model.settings.model_copy(update={"prompts": None})
+        return super()._command(ctx, type(model)(model.path, settings))
+
+
+@hookimpl
+def embedrun_stages():
+    return [Faulty]
+'''
+
+
+@pytest.fixture
+def served(project, minilm: Path):
+    """A run whose server answers until the test ends."""
+    project.write("pairs.jsonl", '{"anchor": "who?", "positive": "She."}\n')
+    project.write("served.yaml", RECIPE)
+    made = project.run("run", "served.yaml")
+    assert made.code == 0, made.err
+    yield project
+    project.run("delete", "served")
+
+
+def endpoint_file(project) -> Path:
+    return next(project.folder.glob("runs/served/*/deployments/local/endpoint.json"))
+
+
+def test_what_answers_is_proven_again_and_what_does_not_is_said(served) -> None:
+    outcome = served.run("verify", "served", "--json")
+    assert outcome.code == 0
+    assert "local http://127.0.0.1:" in outcome.out
+    assert "answers with the model's vectors (7 texts as queries and as documents, worst cosine 1.0000" in outcome.out
+    (found,) = outcome.json["endpoints"]
+    assert (found["deployer"], found["holds"], found["causes"]) == ("local", True, [])
+    assert found["worst"]["cosine"] > 0.9999
+
+    # Whoever serves other vectors under the same address is found out.
+    file = endpoint_file(served)
+    written = json.loads(file.read_text())
+    kept = json.dumps(written)
+    written["endpoint"]["reading"] = {"normalize": True}
+    file.write_text(json.dumps(written))
+    outcome = served.run("verify", "served", "--json")
+    assert outcome.code == 1
+    assert "what answers is not the model: it puts no prompt before texts (cosine 0." in outcome.out
+    assert outcome.json["endpoints"][0]["causes"] == ["it puts no prompt before texts"]
+
+    file.write_text(kept)
+    served.run("delete", "served")
+    outcome = served.run("verify", "served")
+    assert outcome.code == 2
+    assert "nothing to verify: it deployed nothing, or it was deleted" in outcome.err
+
+
+def test_a_server_that_is_gone_fails(served) -> None:
+    written = json.loads(endpoint_file(served).read_text())
+    from embedrun.artifacts import Endpoint
+    from embedrun_plugins.deployers.local import Local
+
+    Local().delete(Endpoint.model_validate(written["endpoint"]))
+    outcome = served.run("verify", "served")
+    assert outcome.code == 1
+    assert "does not answer: Connection refused; is it running, and is the address right?" in outcome.out
+
+
+def test_a_run_whose_endpoint_is_not_the_model_fails_names_the_cause_and_leaves_nothing(project, minilm) -> None:
+    import psutil
+
+    project.write("pairs.jsonl", '{"anchor": "who?", "positive": "She."}\n')
+    project.write("faulty.py", FAULTY)
+    project.write("faulty.yaml", RECIPE.replace("type: local", "type: faulty") + "plugins: [faulty.py]\n")
+    outcome = project.run("run", "faulty.yaml")
+    assert outcome.code == 1
+    assert "what answers is not the model: it puts no prompt before texts" in outcome.err
+    assert not list(project.folder.glob("runs/served/*/deployments/*/endpoint.json"))
+    assert not [child for child in psutil.Process().children() if "serving" in " ".join(child.cmdline())]
+
+
+def test_a_folder_embeds_no_texts_and_an_unknown_run_is_explained(project, minilm: Path) -> None:
+    project.write("pairs.jsonl", '{"anchor": "who?", "positive": "She."}\n')
+    deployer = "deployer: {type: directory, path: export}"
+    project.write("written.yaml", RECIPE.replace("deployer: {type: local, port: 0}", deployer))
+    assert project.run("run", "written.yaml").code == 0
+    outcome = project.run("verify", "served")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "nothing to verify: what it deployed embeds no texts (directory)" in outcome.err
+    assert project.run("verify", "nowhere").code == 2
