@@ -6,6 +6,7 @@ Source: "How Amazon SageMaker AI Provides Training Information" and its neighbou
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,6 +136,12 @@ class Order:
         if not asked.isascii() or not asked.isdecimal() or int(asked) < 1:
             raise UserError(f"hyperparameter nproc_per_node: '{asked}' is no number of processes; give 1 or more")
         return int(asked)
+
+
+def bug(error: Exception) -> str:
+    """Return the reason of a failure that is nobody's mistake but ours."""
+    shown = "".join(traceback.format_exception(error))
+    return f"{type(error).__name__}: {error} (please report this)\n{shown[-600:]}"
 
 
 def _resources(file: Path) -> Resources:

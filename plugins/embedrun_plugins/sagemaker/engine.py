@@ -20,7 +20,7 @@ from embedrun.errors import EmbedrunError, UserError
 from embedrun.running import Loaded, carry_out
 from embedrun_plugins.console import PlainConsole
 from embedrun_plugins.sagemaker.channels import Chosen, bring_in, choose
-from embedrun_plugins.sagemaker.contract import Container, Order
+from embedrun_plugins.sagemaker.contract import Container, Order, bug
 from embedrun_plugins.sagemaker.metrics import Printing
 from embedrun_plugins.sagemaker.results import leave_model, leave_results, settle
 from embedrun_plugins.trainers.torchrun.parent import end_with_parent
@@ -118,7 +118,7 @@ def main() -> int:
         reason = str(error)
     except Exception as error:  # noqa: BLE001 # the job's owner must be told of a bug, too
         traceback.print_exc()
-        reason = f"{type(error).__name__}: {error} (please report this)\n{traceback.format_exc()[-600:]}"
+        reason = bug(error)
     (scratch / OUTCOME).write_text(json.dumps({"reason": reason}), "utf-8")
     return 1 if reason else 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import signal
 import tarfile
 import threading
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from embedrun.errors import EmbedrunError, StageError
+from embedrun_plugins.sagemaker.contract import bug
 from embedrun_plugins.sagemaker.desk import WHOLE
 from embedrun_plugins.trainers.torchrun.launch import Launch, Start
 from embedrun_plugins.trainers.torchrun.nodes import Nodes
@@ -61,7 +63,8 @@ class First:
                 self._asked("GET", f"/folder/{number}", timeout=None) as answer,
                 tarfile.open(fileobj=answer, mode="r|") as archive,
             ):
-                archive.extractall(folder, filter="data")
+                for member in archive:
+                    _unpack(archive, member, folder.resolve())
         except (OSError, http.client.HTTPException, tarfile.TarError) as error:
             raise StageError(f"{self.address}: what is trained on cannot be fetched: {error}") from error
         if not (folder / WHOLE).exists():
@@ -85,6 +88,19 @@ class First:
             yield answer
         finally:
             connection.close()
+
+
+def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    """Write a plain file or a folder; tarfile's own filter is not in the first versions of Python 3.11."""
+    target = (folder / member.name).resolve()
+    if not target.is_relative_to(folder):
+        raise tarfile.TarError(f"'{member.name}' does not belong there")
+    if member.isdir():
+        target.mkdir(parents=True, exist_ok=True)
+    elif source := archive.extractfile(member):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with source, target.open("wb") as written:
+            shutil.copyfileobj(source, written)
 
 
 @dataclass(frozen=True)
@@ -118,6 +134,9 @@ class Helper:
                 Launch(folder, start, folder / "training.log", self.nodes, self.network).run(lambda *_: None)
         except EmbedrunError as error:
             self.first.failed(f"{self.first.me}: {error}")
+        except Exception as error:
+            self.first.failed(f"{self.first.me}: {bug(error)}")
+            raise
 
     @contextmanager
     def _watched(self, number: int) -> Iterator[None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from embedrun.errors import EmbedrunError
-from embedrun_plugins.sagemaker.contract import Container, Order, Resources
+from embedrun_plugins.sagemaker.contract import Container, Order, Resources, bug
 from embedrun_plugins.sagemaker.desk import opened
 from embedrun_plugins.sagemaker.engine import STOPPED
 from embedrun_plugins.sagemaker.joining import First, Helper
@@ -27,6 +27,8 @@ def train(container: Container, port: int) -> tuple[int, str]:
             code, reason = _part(container, Order.read(container).resources, port, Path(scratch))
         except EmbedrunError as error:
             code, reason = 1, str(error)
+        except Exception as error:  # noqa: BLE001 # the job's owner must be told of a bug, too
+            code, reason = 1, bug(error)
     if reason:
         container.fail(reason)
     return code, reason

@@ -149,6 +149,11 @@ def faked(tmp_path):
     return make
 
 
+@pytest.fixture
+def free_port() -> int:
+    return free_ports()
+
+
 def free_ports() -> int:
     """Return a free port, the next of which is free, too."""
     while True:
