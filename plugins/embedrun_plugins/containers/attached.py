@@ -6,6 +6,7 @@ import codecs
 import contextlib
 import json
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -18,22 +19,65 @@ from embedrun_plugins.containers.watching import Ending, Watch
 def carry_out(client: Any, options: Mapping[str, Any], secrets: Mapping[str, str]) -> Ending:
     """Create and start a container, show what it prints on standard error, and wait until it is gone.
 
-    Ctrl-C interrupts what runs in it; a second one kills it. If this process is killed, its standard input ends, which
-    `embedrun_plugins.containers.inside` takes as the order to stop; the engine then removes it.
+    Ctrl-C interrupts what runs in it; a second one kills it. If this process is killed, the container's standard input
+    ends, which `embedrun_plugins.containers.inside` takes as the order to stop; the engine then removes it.
 
     Raises UserError where the engine refuses to start it, StageError where the engine goes away.
     """
-    # Attached streams let the container's standard input end with this process.
-    with _created(client, dict(options)) as container, Watch(client, container.id) as watch:
-        line = client.api.attach_socket(container.id, params={"stdin": 1, "stream": 1})
-        output = client.api.attach(container.id, stdout=True, stderr=True, stream=True)
+    with (
+        _created(client, dict(options)) as container,
+        Watch(client, container.id) as watch,
+        contextlib.closing(_Line(client, container.id)) as line,
+    ):
         _start(container)
-        getattr(line, "_sock", line).sendall(json.dumps(dict(secrets)).encode() + b"\n")
-        interrupted = _show(container, output)
+        line.send(json.dumps(dict(secrets)).encode() + b"\n")
+        interrupted = _follow(container, line)
         ending = watch.ending()
-        line.close()
         # What Ctrl-C sent is no death from outside.
         return Ending(ending.code, ending.out_of_memory, () if interrupted else ending.signals)
+
+
+class _Line:
+    """A container's standard streams. When the input's other end is closed, by whatever, the container is told."""
+
+    def __init__(self, client: Any, container_id: str) -> None:
+        streams = dict.fromkeys(("stdin", "stdout", "stderr", "stream"), 1)
+        self._stream = client.api.attach_socket(container_id, params=streams)
+        self._socket = getattr(self._stream, "_sock", self._stream)
+
+    def send(self, text: bytes) -> None:
+        self._socket.sendall(text)
+
+    def show(self) -> None:
+        """Show what the container prints until it ends, or the engine does."""
+        from docker.utils.socket import frames_iter
+
+        decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(3)]
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, here or by the engine
+            for stream, piece in frames_iter(self._stream, tty=False):
+                sys.stderr.write(decoders[stream].decode(piece))
+                sys.stderr.flush()
+
+    def close(self) -> None:
+        for part in (getattr(self._stream, "_response", None), self._stream, self._socket):
+            if part is not None:
+                with contextlib.suppress(OSError, ValueError):  # closing one may have closed the other
+                    part.close()
+
+
+def _follow(container: Any, line: _Line) -> bool:
+    """Show what a container prints until it ends; return whether it was interrupted from here."""
+    # Ctrl-C comes to the main thread, in the midst of whatever it reads.
+    shown = threading.Thread(target=line.show, daemon=True)
+    shown.start()
+    interrupted = False
+    while shown.is_alive():
+        try:
+            shown.join(0.5)
+        except KeyboardInterrupt:
+            _kill(container, "SIGKILL" if interrupted else "SIGINT")
+            interrupted = True
+    return interrupted
 
 
 @contextmanager
@@ -72,24 +116,6 @@ def _refusal(error: Any) -> str:
     if "no space left on device" in said:
         return "runtime: the engine's disk is full; `docker system df` shows what fills it"
     return f"runtime: the engine refuses to start the container: {said}"
-
-
-def _show(container: Any, output: Iterator[bytes]) -> bool:
-    """Show what a container prints until it ends; return whether it was interrupted from here."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    interrupted = False
-    while True:
-        try:
-            for piece in output:
-                sys.stderr.write(decoder.decode(piece))
-                sys.stderr.flush()
-        except KeyboardInterrupt:
-            _kill(container, "SIGKILL" if interrupted else "SIGINT")
-            interrupted = True
-            continue
-        except Exception:  # noqa: BLE001  # the engine's end breaks the stream in many ways; the watch says what it was
-            return interrupted
-        return interrupted
 
 
 def _kill(container: Any, signal: str) -> None:

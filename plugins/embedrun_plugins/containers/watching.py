@@ -51,8 +51,9 @@ class Watch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(Exception):  # closing a stream whose engine is gone fails in many ways
-            self._stream.close()
+        for close in (self._stream.close, self._stream._response.close):  # noqa: SLF001  # it leaves that one open
+            with contextlib.suppress(Exception):  # closing a stream whose engine is gone fails in many ways
+                close()
 
     def _collect(self) -> None:
         try:
