@@ -64,10 +64,10 @@ class Guided(Loss, ABC):
     def _load(self, model: SentenceTransformer) -> SentenceTransformer:
         from sentence_transformers import SentenceTransformer
 
-        folder = folder_of(self.guide, self.guide_revision, offline=False)
         try:
+            folder = folder_of(self.guide, self.guide_revision, offline=False)
             guide = SentenceTransformer(str(folder), device=str(model.device), local_files_only=True)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, UserError) as error:
             raise UserError(f"loss.guide: '{self.guide}' cannot be loaded: {error}") from error
         return guide.eval().requires_grad_(requires_grad=False)
 
