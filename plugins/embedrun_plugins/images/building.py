@@ -39,6 +39,10 @@ def build(
     Raises UserError for a base image that cannot be had, an argument with a password or a name that is none;
     StageError for a step that fails and for a full disk, with what it said last.
     """
+    from docker.utils import match_tag
+
+    if tag and not match_tag(tag):
+        raise UserError(f"--tag: '{tag}' is no image's name, as in embedrun:mine")
     settings = passed(arguments or {})
     progress = _Progress(say, contents.arguments.get("BASE_IMAGE", ""), client)
     say(f"building {contents.reference} on {progress.base}")
@@ -55,8 +59,8 @@ def build(
             use_config_proxy=True,
         )
         progress.follow(stream)
-        if tag and not client.api.tag(contents.reference, *_parts(tag), force=True):
-            raise UserError(f"--tag: the engine refuses the name '{tag}'")
+        if tag:
+            client.api.tag(contents.reference, *_parts(tag))
     return _found(client, tag or contents.reference)
 
 

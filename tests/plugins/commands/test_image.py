@@ -70,14 +70,19 @@ def test_the_built_image_is_shown_layer_by_layer(project, engine, image):
 
 
 @pytest.mark.docker
-def test_building_again_what_is_there_gives_the_same_image(project, engine, image):
-    done = project.run("image", "build", "--json", "--tag", "embedrun-tests:again")
+def test_an_image_is_built_under_a_further_name(project, engine, image):
+    done = project.run("image", "build", "--json", "--tag", "embedrun-tests:named")
     assert done.code == 0, done.err
     try:
-        assert done.json["reference"] == "embedrun-tests:again"
-        assert done.json["layers"] == project.run("image", "show", "--json").json["layers"]
+        assert done.json["reference"] == "embedrun-tests:named"
+        assert done.json == project.run("image", "show", "embedrun-tests:named", "--json").json
         assert "FROM " in done.err
-        wrong = project.run("image", "build", "--tag", "Not A Name")
-        assert wrong.code == 2
     finally:
-        engine.images.remove("embedrun-tests:again", force=True)
+        engine.images.remove("embedrun-tests:named", force=True)
+
+
+@pytest.mark.docker
+def test_what_is_no_name_is_refused(project, engine, base):
+    done = project.run("image", "build", "--tag", "Not A Name")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "--tag: 'Not A Name' is no image's name, as in embedrun:mine\n"

@@ -36,7 +36,7 @@ def shell(run):
     """Run a line of shell in the image, as root."""
 
     def start(line: str) -> str:
-        return run("-c", line, entrypoint="sh", user="0", read_only=False)
+        return run("-c", line, entrypoint="sh", user="0", read_only=False, cap_drop=[])
 
     return start
 
@@ -107,6 +107,10 @@ def test_changed_code_and_another_plugin_install_nothing_else_again(engine, imag
     finally:
         with contextlib.suppress(docker.errors.ImageNotFound):
             engine.images.remove("embedrun:tests-plugin", force=True)
+
+
+def test_building_again_what_is_there_gives_the_same_image(engine, image, packed):
+    assert images.build(engine, packed, print).id == image.id
 
 
 def test_a_plugin_that_cannot_be_loaded_in_the_image_fails_the_build(engine, image, packed):
