@@ -107,3 +107,13 @@ def test_a_recipe_runs_small(small, name):
         assert done.json["scores"]
     finally:
         small.run("delete", name)
+
+
+def test_a_benchmark_that_has_only_a_test_split_is_evaluated_but_not_trained_on(small):
+    for split in ("train", "dev"):
+        (small.folder / "beir/qrels" / f"{split}.tsv").unlink()
+    assert small.run("check", "evaluate", "--set", "source.path=beir").code == 0
+    words = ("--set", "source.type=beir", "--set", "source.path=beir", "--set", "source.holdout=null")
+    trained = small.run("check", "quickstart", *words)
+    assert trained.code == 2
+    assert "trainer: learns from the 'train' split, but the source makes only test" in trained.err

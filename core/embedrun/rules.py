@@ -37,6 +37,9 @@ def _training_faults(recipe: Recipe) -> Iterator[Problem]:
     for key in ("negatives", "merge"):
         if getattr(recipe, key) and not trainer:
             yield Problem((key,), "is of no use without a trainer; remove it or add one")
+    splits = recipe.source.splits_given()
+    if trainer and splits is not None and "train" not in splits:
+        yield Problem(("trainer",), f"learns from the 'train' split, but {_only(splits)}")
     if loss:
         for column in sorted(NEEDED[loss.fed()] - _columns(recipe)):
             yield Problem(("loss",), f"'{loss.type}' {_LACKING[column]}")

@@ -96,7 +96,8 @@ class Beir(Source):
         """Look at the training judgements: they grade if their scores differ."""
         train = self.qrels().get("train")
         if train is None:
-            return frozenset() if self.path.is_dir() else ANY_COLUMN
+            judged: frozenset[Column] = frozenset({"positive"} if self.qrels() else ())
+            return judged if self.path.is_dir() else ANY_COLUMN
         found: set[Column] = {"positive", "negative"} if self.negatives() else {"positive"}
         try:
             scores = (score for _, _, _, score in qrels_lines(train))
