@@ -77,27 +77,27 @@ class Tei(AnsweringDeployer):
 
     def run(self, ctx: Context, model: Model) -> Endpoint:
         from embedrun_plugins.images.engine import client
-        from embedrun_plugins.tei import container
-        from embedrun_plugins.tei.options import free_port
+        from embedrun_plugins.tei import container, options
+        from embedrun_plugins.tei.recording import written_down
 
         key = secret(self.api_key_env, "the server") if self.api_key_env else None
         self._warn(ctx)
-        engine = client()
+        engine, replaced = client(), list[str]()
         image = self._pulled(engine, ctx)
         folder = self.export(ctx.out / "model", model)
-        port = self.port or free_port(self.host)
+        port = self.port or options.free_port(self.host)
         url = f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{port}"
-        options = self._options(engine, ctx, image, folder, port)
-        options["environment"] |= {"API_KEY": key} if key else {}
-        replaced: list[str] = []
         with (
+            options.removed_on_failure(folder),
             container.making_room(engine, self._labels(ctx, owner=True), port, replaced.append),
-            container.started(engine, options, url, key) as server,
+            container.started(engine, self._options(engine, ctx, image, folder, port), url, key) as server,
         ):
-            server.wait(self.timeout, lambda: ctx.progress("starting TEI", 0, None))
             details = {"container": server.container.id, "image": image.digest or image.id, "model": str(folder)}
-            endpoint = self.proven(ctx, Endpoint(deployer=self.type, url=url, details=details), model)
-            server.container.update(restart_policy={"Name": self.restart})
+            endpoint = Endpoint(deployer=self.type, url=url, details=details)
+            with written_down(ctx, self, endpoint):
+                server.wait(self.timeout, lambda: ctx.progress("starting TEI", 0, None))
+                endpoint = self.proven(ctx, endpoint, model)
+                server.container.update(restart_policy={"Name": self.restart})
         if replaced:
             ctx.note("replaced", f"the server of {', '.join(replaced)}")
         ctx.note("image", image.digest or image.reference)

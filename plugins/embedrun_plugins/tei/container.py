@@ -76,15 +76,16 @@ def healthy(url: str) -> bool:
 
 
 @contextmanager
-def started(client: Any, options: Mapping[str, Any], url: str, secret: str | None = None) -> Iterator[Server]:
+def started(client: Any, options: dict[str, Any], url: str, secret: str | None = None) -> Iterator[Server]:
     """Create and start a container; remove it where anything fails until the block is left.
 
-    Raises UserError where the engine refuses to.
+    The key is added here, as TEI takes it by its environment alone. Raises UserError where the engine refuses to.
     """
     from docker.errors import APIError, DockerException
 
+    environment = options["environment"] | ({"API_KEY": secret} if secret else {})
     try:
-        container = client.containers.create(**options)
+        container = client.containers.create(**options | {"environment": environment})
     except APIError as error:
         raise UserError(_refusal(error, url)) from error
     try:

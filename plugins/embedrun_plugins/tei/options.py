@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,6 +82,16 @@ def remove_export(folder: Path) -> None:
     """Delete an exported model, if that is what a folder is."""
     if (folder / "modules.json").is_file() and folder.name == "model":
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def removed_on_failure(folder: Path) -> Iterator[None]:
+    """Delete an exported model where the block fails."""
+    try:
+        yield
+    except BaseException:
+        remove_export(folder)
+        raise
 
 
 def size(text: str) -> int:

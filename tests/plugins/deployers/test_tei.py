@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import http.client
 import json
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from embedrun_plugins.deployers.tei import Tei
 from embedrun_plugins.exporting import export
 from embedrun_plugins.rehearsal.telling import told
 from embedrun_plugins.tei.container import healthy
+from embedrun_plugins.tei.recording import written_down
 
 Small = Callable[..., Path]
 KEY = "planted-server-key-4711"
@@ -173,6 +175,19 @@ def test_a_missing_key_is_a_fault_before_training(monkeypatch: pytest.MonkeyPatc
     assert "NO_SUCH_KEY is not set" in fault
 
 
+def test_what_is_being_deployed_is_found_by_delete_after_a_crash(ctx: Context) -> None:
+    file = ctx.out.parent / "endpoint.json"
+    endpoint = Endpoint(deployer="tei", url="http://127.0.0.1:8080", details={"container": "4711", "model": "/m"})
+    with written_down(ctx, Tei(), endpoint):
+        written = json.loads(file.read_text())
+        assert Endpoint.model_validate(written["endpoint"]) == endpoint
+        assert Tei.model_validate(written["deployer"]) == Tei()
+    assert file.exists()
+    with pytest.raises(KeyboardInterrupt), written_down(ctx, Tei(), endpoint):
+        raise KeyboardInterrupt
+    assert not file.exists()
+
+
 def test_a_host_that_the_engine_cannot_publish_on_is_refused() -> None:
     with pytest.raises(ValidationError, match="must be an IP address, such as"):
         Tei(host="localhost")
@@ -311,11 +326,13 @@ def test_without_the_export_the_container_fails_as_tei_does_and_its_log_is_shown
 ) -> None:
     monkeypatch.setenv("KEY_OF_THE_SERVER", KEY)
     path = small(Pooling(32, "mean"))
-    monkeypatch.setattr(Tei, "export", lambda _stage, _folder, model: model.path)
+    monkeypatch.setattr(Tei, "export", lambda _stage, folder, model: shutil.copytree(model.path, folder))
     deployer = Tei(image=standin, port=0, api_key_env="KEY_OF_THE_SERVER")
     with pytest.raises(StageError, match=r"ended with exit code 1 before it answered; its log ends:") as raised:
         deployer.run(ctx, Model(path))
     assert "missing field `max_seq_length`" in str(raised.value)
+    assert not (ctx.out.parent / "endpoint.json").exists()
+    assert not (ctx.out / "model").exists()
     assert KEY not in str(raised.value)
 
 
