@@ -16,7 +16,7 @@ from embedrun_plugins.endpoints.uploading import Storage
 from embedrun_plugins.endpoints.watching import in_service
 from embedrun_plugins.ledger.clients import Clients
 from embedrun_plugins.ledger.entries import Entry, Ledger, Place, Resource
-from embedrun_plugins.ledger.removal import CONFIG, ENDPOINT, MODEL, describe, remove, settled
+from embedrun_plugins.ledger.removal import BUCKET, CONFIG, ENDPOINT, MODEL, describe, remove, settled
 
 ARCHIVE = "model.tar.gz"
 _UNDER_WAY = ("ValidationException:in-progress",)
@@ -199,8 +199,10 @@ class Hosting:
         """Remove what the endpoint served before; return what could not be."""
         faults = []
         shared = (Resource(kind=ENDPOINT, name=self.endpoint), *scaling.resources(self.endpoint))
-        for entry, _ in owners(self.ledger, self.place, self.endpoint):
+        for entry, record in owners(self.ledger, self.place, self.endpoint):
             if entry.id != self.entry.id:
-                entry.drop(*shared)
+                buckets = [one for one in record.resources if one.kind == BUCKET]
+                self.entry.add(*buckets)
+                entry.drop(*shared, *buckets)
                 faults += remove(entry, clients=self.clients)
         return faults

@@ -1,0 +1,100 @@
+"""A deployment with every kind of resource, but without torch: what is tested with it are the calls to AWS alone."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from botocore.loaders import JSONFileLoader
+from botocore.retries.adaptive import ClientRateLimiter
+
+from embedrun.artifacts import Endpoint, Model
+from embedrun.context import Context
+from embedrun_plugins import aws
+from embedrun_plugins.clients import asking
+from embedrun_plugins.clients.asking import Client
+from embedrun_plugins.deployers.runs import run_folder
+from embedrun_plugins.endpoints import deploying, uploading
+from embedrun_plugins.endpoints.hosted import Hosted, capacity
+from embedrun_plugins.endpoints.hosting import Container, Variant
+from embedrun_plugins.endpoints.options import AutoScaling
+from embedrun_plugins.ledger import removal
+from model_containers import InProcess
+
+PART = 5 * 2**20
+SIZE = PART + 1000
+"""Bytes of the archive, which goes up in two parts."""
+
+
+class Plain(Hosted):
+    """Deploys bytes that are no model."""
+
+    type: Literal["plain"] = "plain"
+
+    def container(self, ctx: Context, model: Model, region: str) -> Container:
+        archive = ctx.out / "model.tar.gz"
+        _pack(archive)
+        return Container("plain", {"COLOR": "blue"}, archive, isolated=True)
+
+    def variant(self) -> Variant:
+        return Variant(capacity(self), {"ClientConfig": {"MaxConcurrentInvocationsPerInstance": 2}})
+
+    def transport(self, endpoint: Endpoint) -> Any:
+        return super().transport(endpoint.model_copy(update={"details": {**endpoint.details, "queue": None}}))
+
+    def proven(self, ctx: Context, endpoint: Endpoint, model: Model) -> Endpoint:
+        Client(self.transport(endpoint)).answer(["a"], "query")
+        return endpoint
+
+
+def _pack(archive: Path) -> None:
+    import io
+    import tarfile
+
+    with tarfile.open(archive, "w:gz", compresslevel=0) as tar:
+        entry = tarfile.TarInfo("weights")
+        entry.size = SIZE
+        tar.addfile(entry, io.BytesIO(b"x" * SIZE))
+
+
+def launch(image: str, environment: Mapping[str, str], folder: Path) -> InProcess:
+    assert (folder / "weights").stat().st_size == SIZE
+    return InProcess(lambda _: b"[[1.0]]")
+
+
+HURRIED: Mapping[tuple[Any, str], Any] = {
+    (aws, "TRIES"): 1,
+    (asking, "TRIES"): 1,
+    (removal, "PAUSES"): (0.01, 0.03),
+    (uploading, "PART_BYTES"): PART,
+    (deploying, "WARM_UPS"): 1,
+    (JSONFileLoader, "load_file"): functools.cache(JSONFileLoader.load_file),
+    (aws, "client"): functools.cache(aws.client),
+    (ClientRateLimiter, "on_sending_request"): lambda *_, **__: None,
+}
+"""No second try, no longer pause than this machine needs, clients and what they read made once."""
+
+
+def hurry() -> None:
+    for (place, name), value in HURRIED.items():
+        setattr(place, name, value)
+
+
+def deployed(runs: Path, number: int, environment: Mapping[str, str] | None = None) -> Endpoint:
+    """Deploy as the run of a number does."""
+    os.environ.update(environment or {})
+    hurry()
+    out = runs / "plain" / f"run-{number}" / "deployments" / "plain" / "out"
+    out.mkdir(parents=True)
+    (out.parents[2] / "run.json").write_text("{}")
+    ctx = Context(out=out, state=out)
+    assert run_folder(ctx)
+    stage = Plain(auto_scaling=AutoScaling(), instance_type="ml.m5.xlarge")
+    endpoint = deploying.deploy(stage, ctx, Model(out))
+    described = {"endpoint": endpoint.model_dump(mode="json"), "deployer": {"type": "plain"}}
+    (out.parent / "endpoint.json").write_text(json.dumps(described))
+    return endpoint

@@ -1,0 +1,153 @@
+"""Whatever fails, and whenever the client is killed: the ledger knows of all that was made, and removes it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import re
+import signal
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import loopback_aws
+import plain_deployment
+from embedrun.errors import EmbedrunError
+from embedrun_plugins import aws as aws_clients
+from embedrun_plugins.ledger import deleting
+from embedrun_plugins.ledger.entries import Ledger
+from loopback_aws import Fault, LoopbackAws
+
+FAULTS = get_args(Fault)
+CALLS = 15
+"""A deployment takes more."""
+
+
+def NOTHING(_number: int, _name: str) -> None:  # noqa: N802  # a constant that can be called
+    """Disturb no call."""
+
+
+WORDS: dict[Fault, str] = {
+    "throttled": "throttled|overloaded|503",
+    "denied": "lacks the right|not allowed|may not be used|does not accept|403",
+    "limit": "limit|503|ServiceUnavailable",
+    "expired": "has expired|may not be used|does not accept|403",
+    "gone": "connection|closed|does not answer|broke",
+}
+"""What a user is told, in one form or another; of a HEAD, S3 answers the status alone."""
+
+
+@pytest.fixture(scope="module")
+def account() -> Iterator[LoopbackAws]:
+    with loopback_aws.running(plain_deployment.launch) as account:
+        yield account
+
+
+@pytest.fixture
+def aws(account, monkeypatch, tmp_path) -> LoopbackAws:
+    account.use(monkeypatch, tmp_path)
+    for (place, name), value in plain_deployment.HURRIED.items():
+        monkeypatch.setattr(place, name, value)
+    aws_clients.client.cache_clear()
+    account.front.failing = NOTHING
+    account.front.passed = NOTHING
+    return account
+
+
+def disturbed(aws: LoopbackAws, number: int) -> str | None:
+    """Return the call that was disturbed; None where the deployment was over before."""
+    return aws.front.calls[number].name if number < len(aws.front.calls) else None
+
+
+def delete_all() -> None:
+    assert deleting.of_ledger(lambda _: None, only_expired=False).faults == []
+    assert list(Ledger().entries()) == []
+
+
+def attempt(runs: Path, number: int) -> str | None:
+    """Deploy; return what the user is told where it fails."""
+    try:
+        plain_deployment.deployed(runs, number)
+    except EmbedrunError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_whatever_call_fails_once_everything_is_taken_back(aws, tmp_path, fault):
+    for place in count():
+        first = len(aws.front.calls)
+        aws.front.failing = lambda number, _, at=first + place: fault if number == at else None
+        said = attempt(tmp_path, place)
+        aws.front.failing = NOTHING
+        name = disturbed(aws, first + place)
+        if said is None:  # what fails without harm
+            delete_all()
+        assert said is None or re.search(WORDS[fault], said), name
+        assert list(Ledger().entries()) == [], name
+        assert aws.left() == [], name
+        if name is None:
+            break
+    assert place > CALLS
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_whatever_call_fails_for_good_is_told_and_what_is_left_is_found_later(aws, tmp_path, fault):
+    for place in count():
+        first = len(aws.front.calls)
+        aws.front.failing = lambda number, _, at=first + place: fault if number >= at else None
+        said = attempt(tmp_path, place)
+        aws.front.failing = NOTHING
+        name = disturbed(aws, first + place)
+        assert said is None or re.search(WORDS[fault], said), name
+        delete_all()
+        assert aws.left() == [], name
+        if name is None:
+            break
+    assert place > CALLS
+
+
+def test_a_change_in_place_that_fails_leaves_what_answered_before(aws, tmp_path):
+    plain_deployment.deployed(tmp_path, 1000)
+    (name,) = aws.simulator.endpoints
+    for place in count():
+        before = aws.simulator.endpoints[name].described["EndpointConfigName"]
+        first = len(aws.front.calls)
+        aws.front.failing = lambda number, _, at=first + place: "denied" if number == at else None
+        said = attempt(tmp_path, place)
+        aws.front.failing = NOTHING
+        if said:
+            aws.simulator.settle()
+            assert aws.simulator.endpoints[name].described["EndpointConfigName"] == before, said
+            assert len(aws.simulator.configs) == len(aws.simulator.models) == 1, said
+        if disturbed(aws, first + place) is None:
+            break
+    delete_all()
+    assert aws.left() == []
+    assert place > CALLS
+
+
+def test_killed_after_any_call_everything_is_found_and_removed(aws, tmp_path):
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["plain_deployment", "boto3"])
+    for place in count():
+        first = len(aws.front.calls)
+        client = context.Process(target=plain_deployment.deployed, args=(tmp_path, place, aws.environment(tmp_path)))
+
+        def kill(number: int, _: str, at: int = first + place, client=client) -> None:
+            if number == at:
+                os.kill(client.pid, signal.SIGKILL)
+
+        aws.front.passed = kill
+        client.start()
+        client.join(60)
+        name = disturbed(aws, first + place)
+        assert client.exitcode == (-signal.SIGKILL if name else 0)
+        delete_all()
+        assert aws.left() == [], name
+        if name is None:
+            break
+    assert place > CALLS

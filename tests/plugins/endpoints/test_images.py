@@ -1,0 +1,48 @@
+"""Which of AWS's containers serves, by the lists of its SDK."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from embedrun.errors import UserError
+from embedrun_plugins.endpoints import images
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch):
+    def refuse(*_: object) -> None:
+        raise AssertionError("nothing may be asked of a network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+def test_the_newest_that_suits_the_instance_is_taken_without_any_network():
+    cpu, gpu = (images.hugging_face("eu-west-1", kind) for kind in ("ml.m5.xlarge", "ml.g5.xlarge"))
+    assert cpu.startswith("763104351884.dkr.ecr.eu-west-1.amazonaws.com/huggingface-pytorch-inference:")
+    assert "-cpu-" in cpu
+    assert "-gpu-" in gpu
+    assert "transformers" in cpu
+    assert "/tei-cpu:" in images.tei("us-east-1", "ml.c5.xlarge")
+    assert "/tei:" in images.tei("us-east-1", "ml.g4dn.xlarge")
+    assert images.tei_version(images.tei("us-east-1", "ml.c5.xlarge")) == "1.8"
+
+
+def test_a_region_without_a_container_is_said():
+    with pytest.raises(UserError, match=r"no huggingface container for mars-1: .*name one by 'image'"):
+        images.hugging_face("mars-1", "ml.m5.xlarge")
+
+
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [
+        (None, "1.8"),
+        ("683313688378.dkr.ecr.us-east-1.amazonaws.com/tei:2.0.1-tei1.8.2-gpu-py310-cu122-ubuntu22.04", "1.8"),
+        ("1.dkr.ecr.us-east-1.amazonaws.com/mine/text-embeddings-inference:cpu-1.9", "1.9"),
+        ("1.dkr.ecr.us-east-1.amazonaws.com/mine:latest", None),
+    ],
+)
+def test_the_version_of_tei_is_read_off_the_image(image, version):
+    assert images.tei_version(image) == version

@@ -1,0 +1,113 @@
+"""The ledger: on the disk before anything is made, whole after a crash, one for a user's projects."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import loopback_aws
+from embedrun.errors import StoreError
+from embedrun_plugins.ledger import entries
+from embedrun_plugins.ledger.clients import Clients
+from embedrun_plugins.ledger.entries import Ledger, Place, Resource
+from embedrun_plugins.ledger.storage import remove_objects
+from loopback_aws import LoopbackAws
+from model_containers import script
+
+PLACE = Place(account="123456789012", region="us-east-1")
+
+
+@pytest.fixture
+def aws(monkeypatch, tmp_path) -> Iterator[LoopbackAws]:
+    with loopback_aws.running(script) as account:
+        account.use(monkeypatch, tmp_path)
+        yield account
+
+
+def test_it_lies_where_a_users_state_belongs(monkeypatch, tmp_path):
+    monkeypatch.delenv("EMBEDRUN_LEDGER", raising=False)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert Ledger().folder == tmp_path / "embedrun" / "ledger"
+    monkeypatch.setenv("EMBEDRUN_LEDGER", str(tmp_path / "mine"))
+    entry = Ledger().open(run="a/1", hours=1, deployer="sagemaker", place=PLACE)
+    assert stat.S_IMODE(entry.file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(entry.file.parent.stat().st_mode) == 0o700
+
+
+def test_what_is_written_is_on_the_disk_when_adding_returns(monkeypatch, tmp_path):
+    synced: list[int] = []
+    monkeypatch.setattr(entries.os, "fsync", lambda number: synced.append(os.fstat(number).st_mode))
+    entry = Ledger(tmp_path).open(run="a/1", hours=None, deployer="sagemaker", place=PLACE)
+    synced.clear()
+    entry.add(Resource(kind="endpoint", name="x"))
+    assert [stat.S_ISDIR(mode) for mode in synced] == [False, True]  # the file, then the folder that names it
+
+
+def test_a_crash_while_it_is_written_leaves_the_old_one_whole(monkeypatch, tmp_path):
+    entry = Ledger(tmp_path).open(run="a/1", hours=None, deployer="sagemaker", place=PLACE)
+    entry.add(Resource(kind="model", name="m"))
+
+    def crash(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(entries.os, "fsync", crash)
+    with pytest.raises(KeyboardInterrupt):
+        entry.add(Resource(kind="endpoint", name="x"))
+    (found,) = Ledger(tmp_path).entries()
+    assert found[1].resources == (Resource(kind="model", name="m"),)
+
+
+def test_several_writers_lose_nothing(tmp_path):
+    entry = Ledger(tmp_path).open(run="a/1", hours=None, deployer="sagemaker", place=PLACE)
+    wanted = [Resource(kind="s3", name=f"s3://b/{number}") for number in range(20)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(entry.add, wanted))
+    record = entry.read()
+    assert record is not None
+    assert set(record.resources) == set(wanted)
+
+
+def test_nothing_may_be_made_where_nothing_can_be_written_down(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot be made: .*; set EMBEDRUN_LEDGER"):
+        Ledger(tmp_path / "file" / "ledger").open(run="a/1", hours=1, deployer="sagemaker", place=PLACE)
+
+
+def test_a_damaged_entry_is_shown_and_not_passed_over(tmp_path):
+    (tmp_path / "1.json").write_text("{")
+    with pytest.raises(StoreError, match="look at it, and remove by hand what it names"):
+        list(Ledger(tmp_path).entries())
+
+
+def test_a_run_is_found_by_its_folder_and_by_its_name_once_it_was_moved(tmp_path):
+    ledger, run = Ledger(tmp_path / "ledger"), tmp_path / "runs" / "shop" / "1"
+    run.mkdir(parents=True)
+    ledger.open(run="shop/1", hours=1, deployer="sagemaker", place=PLACE, folder=str(run))
+    assert len(list(ledger.of_run(run))) == 1
+    other = tmp_path / "elsewhere" / "shop" / "1"
+    other.mkdir(parents=True)
+    assert list(ledger.of_run(other)) == []  # of the same name, but another's
+    run.rename(tmp_path / "gone")
+    assert len(list(ledger.of_run(other))) == 1
+
+
+def test_all_versions_and_broken_off_uploads_go_and_neighbours_stay(aws):
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="shop")
+    s3.put_bucket_versioning(Bucket="shop", VersioningConfiguration={"Status": "Enabled"})
+    for body in (b"1", b"2"):
+        s3.put_object(Bucket="shop", Key="run/model.tar.gz", Body=body)
+    s3.put_object(Bucket="shop", Key="run/model.tar.gz.other", Body=b"3")
+    s3.create_multipart_upload(Bucket="shop", Key="run/model.tar.gz")
+    remove_objects(Clients(), "s3://shop/run/model.tar.gz")
+    left = s3.list_object_versions(Bucket="shop")
+    assert [one["Key"] for one in left["Versions"]] == ["run/model.tar.gz.other"]
+    assert "DeleteMarkers" not in left
+    assert "Uploads" not in s3.list_multipart_uploads(Bucket="shop")
+    remove_objects(Clients(), "s3://shop/run/")
+    assert "Versions" not in s3.list_object_versions(Bucket="shop")
+    remove_objects(Clients(), "s3://there-is-no-such-bucket/run/")
