@@ -70,6 +70,7 @@ OVERRIDES = {
         "source.path=training.json",
         "trainer.max_steps=2",
         "evaluator.0.pairs.0.min=null",
+        "deployer.type=local",
         "deployer.port=0",
     ],
     "evaluate": ["source.path=beir"],
