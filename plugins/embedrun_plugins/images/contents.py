@@ -80,7 +80,6 @@ def pack(extras: Iterable[str] = (), base_image: str | None = None, user: int | 
     digest = _digest({**files, **{f"wheels/{wheel.file_name}": wheel.record for wheel in wheels}})
     arguments = {
         "BASE_IMAGE": _base_image(base_image, files["Dockerfile"].decode()),
-        "BUILD_PACKAGES": needed.build_packages,
         "EXTRAS": ",".join(sorted(chosen)),
         "RUN_AS": str(1000 if user is None else user),
         "VERSION": version("embedrun"),

@@ -18,8 +18,6 @@ DEFAULT_EXTRAS = frozenset({"bedrock", "documents", "lora", "mining", "openai", 
 """Extras in every image: little beside torch, and most recipes need no others, so that one image is enough."""
 NEVER = frozenset({"all", "docker", "offline"})
 """Extras that no image gets: a model comes from outside, and no container starts containers."""
-COMPILED = {"flag": "gcc libc6-dev python3-dev zlib1g-dev"}
-"""Debian's packages that an extra's own are compiled with."""
 _IMAGE = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"}
 
 
@@ -33,8 +31,6 @@ class Needs:
     """Requirements of its extras and of other plugins."""
     wheels: list[Packed] = field(default_factory=list)
     """Other plugins, and what they need that no index has."""
-    build_packages: str = ""
-    """Debian's packages that `more` takes to compile."""
 
 
 def needs(extras: Iterable[str], plugins: Iterable[Distribution], constraints: str) -> Needs:
@@ -51,9 +47,8 @@ def needs(extras: Iterable[str], plugins: Iterable[Distribution], constraints: s
     asked |= followed.extras
     own = {_line(need) for need in _required(installed)}
     more = {_line(need) for need in _required(installed, asked)} - own
-    compiled = " ".join(COMPILED[extra] for extra in sorted(asked & set(COMPILED)))
     lines = sorted(more | set(followed.lines.values()))
-    return Needs(sorted(own), lines, list(followed.wheels.values()), compiled)
+    return Needs(sorted(own), lines, list(followed.wheels.values()))
 
 
 def _checked(asked: set[str], known: set[str]) -> set[str]:

@@ -155,11 +155,6 @@ def test_what_nothing_records_the_files_of_cannot_be_packed(site):
         packed(found(site, "acme"))
 
 
-def test_an_extra_that_must_be_compiled_brings_its_compiler():
-    assert "gcc" in needs(["flag"], (), CONSTRAINTS).build_packages
-    assert needs(["serve"], (), CONSTRAINTS).build_packages == ""
-
-
 def test_a_wheel_lists_its_files_as_pip_wants_them():
     made = Packed("Acme.Plugin", "1.0", {"acme/a,b.txt": b"x"}, {"METADATA": b"Name: Acme.Plugin\nVersion: 1.0\n"})
     assert made.file_name == "acme_plugin-1.0-py3-none-any.whl"
