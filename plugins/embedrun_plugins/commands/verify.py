@@ -6,12 +6,15 @@ import json
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedrun import Command, EmbedrunError, RunRecord, UserError
 from embedrun.cli import runs
 from embedrun.record import find_run
+from embedrun_plugins.clients.in_folder import Folder
 from embedrun_plugins.clients.records import Deployed, deployed
+from embedrun_plugins.clients.transports import Transport
 
 if TYPE_CHECKING:
     from embedrun_plugins.parity.gate import Gate, Proof
@@ -29,7 +32,7 @@ def configure(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     record = RunRecord.read(find_run(arguments.run, arguments.runs))
     found = deployed(record.folder)
-    if not any(one.transport for one in found):
+    if not any(_asked(one) for one in found):
         silent = ", ".join(one.name for one in found)
         reason = f"what it deployed embeds no texts ({silent})" if found else "it deployed nothing, or it was deleted"
         raise UserError(f"{record.folder}: nothing to verify: {reason}")
@@ -51,7 +54,7 @@ def _results(record: RunRecord, found: Sequence[Deployed], arguments: Namespace)
 
 
 def _result(one: Deployed, gate: Gate) -> dict[str, Any]:
-    transport = one.transport
+    transport = _asked(one)
     place = one.endpoint.url or one.endpoint.path or ""
     if transport is None:
         return {"holds": None, "told": f"{one.name} {place}: embeds no texts, so it is not verified"}
@@ -62,6 +65,11 @@ def _result(one: Deployed, gate: Gate) -> dict[str, Any]:
             told = f"{one.name}: {error}"
             return {"where": transport.where, "holds": False, "causes": [str(error)], "told": told}
     return {**proof.described(), "told": _told(one, proof)}
+
+
+def _asked(one: Deployed) -> Transport | None:
+    """Return what embeds texts by it: its endpoint, or the model in a folder that was written."""
+    return one.transport or (Folder(Path(one.endpoint.path)) if one.endpoint.path else None)
 
 
 def _told(one: Deployed, proof: Proof) -> str:

@@ -1,6 +1,7 @@
 """`embedrun verify` proves everything that a run deployed again, and a run whose endpoint is wrong fails."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -102,12 +103,36 @@ def test_a_run_whose_endpoint_is_not_the_model_fails_names_the_cause_and_leaves_
     assert not [child for child in psutil.Process().children() if "serving" in " ".join(child.cmdline())]
 
 
-def test_a_folder_embeds_no_texts_and_an_unknown_run_is_explained(project, minilm: Path) -> None:
+def test_an_exported_folder_is_loaded_and_must_give_the_models_vectors(project, minilm: Path) -> None:
     project.write("pairs.jsonl", '{"anchor": "who?", "positive": "She."}\n')
     deployer = "deployer: {type: directory, path: export}"
     project.write("written.yaml", RECIPE.replace("deployer: {type: local, port: 0}", deployer))
     assert project.run("run", "written.yaml").code == 0
     outcome = project.run("verify", "served")
+    assert outcome.code == 0
+    assert f"directory {project.folder / 'export'}: answers with the model's vectors" in outcome.out
+
+    pooling = project.folder / "export/1_Pooling/config.json"
+    config = json.loads(pooling.read_text()) | {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
+    pooling.write_text(json.dumps(config))
+    outcome = project.run("verify", "served")
+    assert outcome.code == 1
+    assert "what answers is not the model: it pools by cls, and the model by mean" in outcome.out
+
+    shutil.rmtree(project.folder / "export")
+    outcome = project.run("verify", "served")
+    assert outcome.code == 1
+    assert "no model here" in outcome.out
+
+
+def test_what_embeds_no_texts_and_an_unknown_run_are_explained(project) -> None:
+    project.write("runs/pushed/1/run.json", json.dumps({"stages": [], "store": "."}))
+    described = {
+        "endpoint": {"deployer": "hub", "url": "https://huggingface.co/a/b"},
+        "deployer": {"type": "hub", "repo_id": "a/b"},
+    }
+    project.write("runs/pushed/1/deployments/hub/endpoint.json", json.dumps(described))
+    outcome = project.run("verify", "runs/pushed/1")
     assert (outcome.code, outcome.out) == (2, "")
-    assert "nothing to verify: what it deployed embeds no texts (directory)" in outcome.err
+    assert "nothing to verify: what it deployed embeds no texts (hub)" in outcome.err
     assert project.run("verify", "nowhere").code == 2

@@ -1,0 +1,52 @@
+"""An exported folder, asked as a server would be: what whoever loads it will get."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedrun.artifacts import Model
+from embedrun_plugins.clients.transports import Refused, settings_of
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+_NO_SUCH_PROMPT = 422
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A sentence-transformers folder; nothing is changed in what it gives, so `normalize` and `dimensions` are not."""
+
+    path: Path
+
+    @property
+    def where(self) -> str:
+        return str(self.path)
+
+    def send(self, body: bytes) -> bytes:
+        asked = json.loads(body)
+        try:
+            found = self._loaded.encode(
+                asked["inputs"], prompt_name=asked.get("prompt_name"), show_progress_bar=False, convert_to_numpy=True
+            )
+        except ValueError as error:
+            raise Refused(_NO_SUCH_PROMPT, str(error)) from error
+        return json.dumps(found.tolist()).encode()
+
+    async def send_async(self, body: bytes) -> bytes:
+        return await asyncio.to_thread(self.send, body)
+
+    def close(self) -> None:
+        self.__dict__.pop("_loaded", None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return settings_of(self)
+
+    @cached_property
+    def _loaded(self) -> SentenceTransformer:
+        return Model(self.path).load("cpu")
