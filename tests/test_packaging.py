@@ -26,6 +26,8 @@ def test_the_wheel_holds_both_source_roots_and_the_shipped_files(wheel):
     assert {
         "embedrun/cli.py",
         "embedrun/py.typed",
+        "embedrun/langchain.py",
+        "embedrun/llama_index.pyi",
         "embedrun_plugins/__init__.py",
         "embedrun/_data/recipes/quickstart.yaml",
         "embedrun/_data/recipes/data/handbook.jsonl",
