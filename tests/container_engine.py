@@ -128,7 +128,8 @@ def _tidy(address: str) -> None:
     with contextlib.closing(docker.DockerClient(address, version="auto")) as client:
         built = [image for image in client.images.list("embedrun") if image.tags]
         for image in sorted(built, key=lambda image: str(image.attrs["Created"]))[:-1]:
-            client.images.remove(image.id, force=True)
+            with contextlib.suppress(docker.errors.APIError):  # another was built on it, and is kept
+                client.images.remove(image.id, force=True)
         client.images.prune({"dangling": True})
 
 

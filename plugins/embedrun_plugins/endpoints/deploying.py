@@ -37,18 +37,18 @@ def deploy(stage: Hosted, ctx: Context, model: Model) -> Endpoint:
     name = stage.endpoint_name or naming.endpoint_name(recipe)
     role = roles.find(clients, stage.role, place.account)
     replaced = replaceable(clients, place, ledger, name, recipe, by_name=stage.endpoint_name is not None)
-    container = stage.container(ctx, model, place.region)
-    hosting = _hosting(stage, ctx, clients, place, name, role, ledger)
-    hosting.replaced = replaced
-    with hosting.taken_back(ctx.warn):
-        try:
+    try:
+        container = stage.container(ctx, model, place.region)
+        hosting = _hosting(stage, ctx, clients, place, name, role, ledger)
+        hosting.replaced = replaced
+        with hosting.taken_back(ctx.warn):
             hosting.create(container, stage.variant())
-        finally:
-            (ctx.out / ARCHIVE).unlink(missing_ok=True)
-        endpoint = _endpoint(stage, hosting, container)
-        warm_up(stage.transport(endpoint))
-        endpoint = stage.proven(ctx, endpoint, model)
-        hosting.scale(stage.auto_scaling)
+            endpoint = _endpoint(stage, hosting, container)
+            warm_up(stage.transport(endpoint))
+            endpoint = stage.proven(ctx, endpoint, model)
+            hosting.scale(stage.auto_scaling)
+    finally:
+        (ctx.out / ARCHIVE).unlink(missing_ok=True)
     for left in hosting.retire():
         ctx.warn(f"of what was served before: {left}; `embedrun resources` shows it")
     _tell(ctx, stage, hosting, container, ledger)

@@ -75,7 +75,7 @@ class Hosted(AnsweringDeployer):
         """Return what it runs on."""
 
     def needs(self) -> Mapping[str, str]:
-        return self.packages if self.image else {**self.packages, "sagemaker.core": "sagemaker"}
+        return self.packages if self.image else {**self.packages, "sagemaker": "sagemaker"}
 
     def faults(self) -> Iterable[str]:
         scaling = self.auto_scaling

@@ -119,6 +119,8 @@ class Hosting:
         self._create_model(container)
         self._create_config(variant)
         self.entry.add(Resource(kind=ENDPOINT, name=self.endpoint))
+        if self.replaced and self.scaled_before():
+            self.entry.add(*scaling.resources(self.endpoint))
         if self.replaced:
             self._update(variant)
         else:

@@ -24,6 +24,8 @@ class Deleted:
     count: int = 0
     faults: list[str] = field(default_factory=list)
     """What could not be removed, and why."""
+    tried: set[str] = field(default_factory=set)
+    """Entries of the ledger that runs' own records named."""
 
 
 def of_run(name: str, runs: Path, say: Say) -> Deleted:
@@ -70,6 +72,7 @@ def _delete(file: Path, deleted: Deleted, say: Say) -> None:
     """Delete what an endpoint file describes."""
     written = json.loads(file.read_text("utf-8"))
     endpoint = Endpoint.model_validate(written["endpoint"])
+    deleted.tried.add(str(endpoint.details.get("ledger")))
     registry = Registry(sorted((file.parents[2] / "plugins").glob("*/*.py")))
     try:
         Deployer.model_validate(written["deployer"], context=registry.validation_context()).delete(endpoint)
@@ -84,8 +87,7 @@ def _delete(file: Path, deleted: Deleted, say: Say) -> None:
 def _remove(entries: Iterable[tuple[Entry, Record]], deleted: Deleted, say: Say) -> None:
     """Remove what entries of the ledger name, and mark the runs' own records."""
     for entry, record in entries:
-        before = [fault for fault in deleted.faults if record.run in fault]
-        if entry.read() is None or before:
+        if entry.id in deleted.tried or entry.read() is None:
             continue
         if faults := remove(entry, say):
             deleted.faults += [f"{record.run}: {fault}" for fault in faults]

@@ -37,7 +37,7 @@ def hugging_face(engine, base) -> str:
 
 
 @pytest.fixture(scope="module")
-def tei(engine, image) -> str:
+def tei(engine, image) -> Iterator[str]:
     """The stand-in for TEI, started as SageMaker's image is: by the environment alone, on port 8080."""
     lines = [
         f"FROM {tei_standin.build(engine, image.reference)}",
@@ -47,7 +47,8 @@ def tei(engine, image) -> str:
     context = huggingface_container.tar({"Dockerfile": "\n".join(lines), "start.sh": START})
     name = "embedrun-test-sagemaker-tei:1"
     engine.images.build(fileobj=context, custom_context=True, tag=name, rm=True)
-    return name
+    yield name
+    engine.images.remove(name, force=True)
 
 
 def account(launch: Engine, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[LoopbackAws]:

@@ -18,6 +18,7 @@ import plain_deployment
 from embedrun.errors import EmbedrunError
 from embedrun_plugins import aws as aws_clients
 from embedrun_plugins.ledger import deleting
+from embedrun_plugins.ledger.clients import Clients
 from embedrun_plugins.ledger.entries import Ledger
 from loopback_aws import Fault, LoopbackAws
 
@@ -144,10 +145,43 @@ def test_killed_after_any_call_everything_is_found_and_removed(aws, tmp_path):
         aws.front.passed = kill
         client.start()
         client.join(60)
+        aws.front.passed = NOTHING
         name = disturbed(aws, first + place)
         assert client.exitcode == (-signal.SIGKILL if name else 0)
         delete_all()
         assert aws.left() == [], name
         if name is None:
+            break
+    assert place > CALLS
+
+
+class Killed(BaseException):
+    """Nothing of the program's own goes on after it."""
+
+
+def test_killed_in_the_middle_of_a_change_in_place_nothing_is_left(aws, tmp_path, monkeypatch):
+    call = Clients.call
+    for place in count():
+        plain_deployment.deployed(tmp_path, 2 * place)
+        left = place
+
+        def dying(self: Clients, service: str, operation: str, **arguments: object) -> object:
+            nonlocal left
+            found = call(self, service, operation, **arguments)
+            left -= 1
+            if left < 0:
+                raise Killed
+            return found
+
+        killed = False
+        with monkeypatch.context() as patch:
+            patch.setattr(Clients, "call", dying)
+            try:
+                plain_deployment.deployed(tmp_path, 2 * place + 1)
+            except Killed:
+                killed = True
+        delete_all()
+        assert aws.left() == [], place
+        if not killed:
             break
     assert place > CALLS

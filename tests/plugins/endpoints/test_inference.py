@@ -85,7 +85,10 @@ def test_a_request_says_how_it_is_answered(tiny, tmp_path):
         ({}, "the body must be JSON"),
         ({"inputs": []}, "and not empty"),
         ({"inputs": [1]}, "a text or a list of texts"),
-        ({"inputs": "a", "prompt_name": "question"}, "`prompt_name` 'question' is not one of this model's: document, query"),
+        (
+            {"inputs": "a", "prompt_name": "question"},
+            "`prompt_name` 'question' is not one of this model's: document, query",
+        ),
         ({"inputs": "a", "dimensions": 33}, "between 1 and 32. Given: 33"),
         ({"inputs": "a", "normalise": True}, "unknown key 'normalise'"),
     ],
