@@ -1,11 +1,12 @@
 """End a run in a container in four ways at five moments each; nothing may be left, and the next run must go on.
 
-    python benchmarks/kill_docker.py [--recipe recipes/quickstart.yaml] [--set trainer.epochs=1] [--moments 5]
+    python benchmarks/kill_docker.py [--recipe recipes/quickstart.yaml] [--set trainer.epochs=1]
 
 The ways: the container is killed through the engine, the client is killed (SIGKILL), Ctrl-C, and no memory left (the
-container's limit is lowered to what it uses). An undisturbed run in a store of its own gives the digests and the time.
-After each end there must be no container with embedrun's label, no artifact without its manifest, and the same command
-must end with the same model.
+container's limit is lowered below what it uses). The moments: once the container runs, and once each of the first four
+stages is done: in the source, in evaluating the base, in training, in evaluating the tuned model, in the comparison. An
+undisturbed run in a store of its own gives the digests. After each end there must be no container with embedrun's
+label, no artifact without its manifest, and the same command must end with the same results.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ SETTLED = 90.0
 
 def command(arguments: argparse.Namespace, folder: Path) -> list[str]:
     words = [sys.executable, "-m", "embedrun", "run", str(arguments.recipe), "--json", "--runs", str(folder)]
-    words += ["--on", "docker", "--until", "trainer", "--set", "runtime.memory=4g"]
+    words += ["--on", "docker", "--set", "runtime.memory=4g"]
     return [*words, *(word for text in arguments.settings for word in ("--set", text))]
 
 
@@ -65,26 +66,36 @@ def end(client: docker.DockerClient, process: subprocess.Popen[str], way: str) -
 
 
 def starve(container: Any) -> None:
-    """Lower the container's limit below what it uses now, and have it use more."""
+    """Lower the container's limit to little more than it uses now, and have it use more: the run is killed for it."""
     used = container.stats(stream=False)["memory_stats"].get("usage", 2**28)
-    with contextlib.suppress(docker.errors.APIError):
-        container.update(mem_limit=max(used - 2**24, 2**23), memswap_limit=max(used - 2**24, 2**23))
-    container.exec_run(["python3", "-c", "a = [bytes(2**20) for _ in range(4096)]"])
+    container.update(mem_limit=used + 2**25, memswap_limit=used + 2**25)
+    container.exec_run(["python3", "-c", "a = [bytearray(2**20) for _ in range(4096)]"])
 
 
-def disturbed(arguments: argparse.Namespace, folder: Path, way: str, seconds: float) -> str:
-    """Begin the run, end it after a while, and return what it said last."""
-    client = docker.from_env()
-    # A shell's background jobs ignore SIGINT, and so would this one's children.
-    process = subprocess.Popen(
-        command(arguments, folder),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,  # noqa: PLW1509
-    )
-    time.sleep(seconds)
-    end(client, process, way)
+def reached(client: docker.DockerClient, process: subprocess.Popen[str], folder: Path, stages: int) -> None:
+    """Wait until the container runs and so many of its stages are done, or until there is nothing to wait for."""
+    while process.poll() is None:
+        records = [json.loads(file.read_text()) for file in folder.glob("*/*/run.json")]
+        done = max((len(record["stages"]) for record in records), default=-1)
+        if done >= stages and any(container.status == "running" for container in containers(client)):
+            return
+        time.sleep(0.02)
+
+
+def disturbed(arguments: argparse.Namespace, folder: Path, way: str, stages: int) -> str:
+    """Begin the run, end it after a number of its stages, and return what it said last."""
+    with contextlib.closing(docker.from_env()) as client:
+        # A shell's background jobs ignore SIGINT, and so would this one's children.
+        process = subprocess.Popen(
+            command(arguments, folder),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,  # noqa: PLW1509
+        )
+        reached(client, process, folder, stages)
+        time.sleep(arguments.wait)
+        end(client, process, way)
     said = process.communicate()[1].strip().splitlines()
     return next((line for line in reversed(said) if not line.startswith(("run:", "report:"))), "nothing")
 
@@ -109,31 +120,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", type=Path, default=ROOT / "recipes/quickstart.yaml")
     parser.add_argument("--set", dest="settings", action="append", default=[])
-    parser.add_argument("--moments", type=int, default=5)
+    parser.add_argument("--wait", type=float, default=0.3, help="seconds between a moment and the end")
+    parser.add_argument("--moments", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="stages that are done by then")
     parser.add_argument("--ways", nargs="+", default=["container killed", "client killed", "Ctrl-C", "out of memory"])
     arguments = parser.parse_args()
     bad = 0
     with tempfile.TemporaryDirectory() as scratch:
-        finish(arguments, Path(scratch, "first"))  # builds the image, if it must
-        started = time.monotonic()
         expected = {slot: stage["digest"] for slot, stage in finish(arguments, Path(scratch, "whole")).items()}
-        whole = time.monotonic() - started
-        print(f"undisturbed: {whole:.1f} s, model {expected['trainer'][:16]}", flush=True)
+        print(f"undisturbed: model {expected['trainer'][:16]}", flush=True)
         for way in arguments.ways:
-            for moment in range(1, arguments.moments + 1):
-                folder, after = (
-                    Path(scratch, f"{way}-{moment}".replace(" ", "-")),
-                    whole * moment / (arguments.moments + 1),
-                )
-                said = disturbed(arguments, folder, way, after)
+            for moment in arguments.moments:
+                folder = Path(scratch, f"{way}-{moment}".replace(" ", "-"))
+                said = disturbed(arguments, folder, way, moment)
                 remains = left(folder, way)
                 stages = finish(arguments, folder)
                 found = {slot: stage["digest"] for slot, stage in stages.items()}
                 reused = [slot for slot, stage in stages.items() if stage["cached"]]
                 bad += bool(remains) or found != expected
-                result = "the same model" if found == expected else f"DIFFERENT: {found}"
+                result = "the same results" if found == expected else f"DIFFERENT: {found}"
                 print(
-                    f"{way} after {after:.1f} s: left {remains or 'nothing'}, reused {len(reused)}, {result}: {said}",
+                    f"{way} after {moment} stages: left {remains or 'nothing'}, reused {len(reused)}, {result}: {said}",
                     flush=True,
                 )
     sys.exit(f"{bad} went wrong" if bad else 0)
