@@ -33,6 +33,10 @@ class Latency(BaseModel):
     batch: int = Field(1, ge=1)
     """Texts in a request."""
 
+    def briefly(self) -> Latency:
+        """Return the same for a rehearsal, where it need only be possible."""
+        return self.model_copy(update={"seconds": 0.2, "warm_up": 0.0})
+
     def measured(
         self, transport: Transport, reading: Reading, load: Load, on_progress: Callable[[str, float, float], None]
     ) -> list[dict[str, Any]]:

@@ -33,7 +33,8 @@ def unpushed(stage: Hub, folder: Path) -> Hub:
 
 def on_free_port(stage: Local, folder: Path) -> Local:
     tell(folder, "on a free port of this machine's own, and ended again")
-    return changed(stage, host="127.0.0.1", port=0, device="cpu")
+    latency = stage.latency and stage.latency.briefly()
+    return changed(stage, host="127.0.0.1", port=0, device="cpu", latency=latency)
 
 
 def elsewhere(stage: Directory, folder: Path) -> Directory:

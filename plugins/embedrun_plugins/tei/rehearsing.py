@@ -33,7 +33,8 @@ def rehearsed(stage: Tei, folder: Path) -> Tei:
     why, unsure = _obstacle(stage)
     if why is None:
         tell(folder, "in its own container on a free port, which is ended again")
-        return changed(stage, host="127.0.0.1", port=0, restart="no")
+        latency = stage.latency and stage.latency.briefly()
+        return changed(stage, host="127.0.0.1", port=0, restart="no", latency=latency)
     tell(folder, f"exported and checked, and no container is started: {why}", unsure=unsure)
     return standing_in(_Exported, stage)
 

@@ -118,3 +118,11 @@ def test_a_wrong_option_is_named(project, options: tuple[str, ...], said: str) -
     assert outcome.code == 2
     assert said in outcome.err
     assert "s3cr3t" not in outcome.err
+
+
+def test_a_rehearsal_measures_for_a_moment_only(project, minilm: Path) -> None:
+    rows = "".join(f'{{"anchor": "who is number {n}?", "positive": "She is number {n}."}}\n' for n in range(12))
+    project.write("pairs.jsonl", rows)
+    project.write("measured.yaml", RECIPE.replace("seconds: 0.5, warm_up: 0.1", "seconds: 600"))
+    outcome = project.run("run", "measured.yaml", "--rehearse")
+    assert outcome.code == 0, outcome.err
