@@ -115,6 +115,7 @@ class Hosting:
     def create(self, container: Container, variant: Variant) -> None:
         """Make it all and wait until the endpoint serves it; one that is there already is changed without a pause."""
         if container.archive or variant.asynchronous:
+            self._share_bucket()
             self.storage.open()
         self._create_model(container)
         self._create_config(variant)
@@ -126,6 +127,12 @@ class Hosting:
         else:
             self._create_endpoint()
         in_service(self.clients, self.endpoint, self.version, self.timeout, self._tell)
+
+    def _share_bucket(self) -> None:
+        """Whoever goes last removes a bucket that an earlier deployment made."""
+        bucket = Resource(kind=BUCKET, name=self.storage.name)
+        if any(bucket in record.resources for _, record in self.ledger.entries()):
+            self.entry.add(bucket)
 
     def _create_model(self, container: Container) -> None:
         place: dict[str, str] = {}
@@ -201,10 +208,8 @@ class Hosting:
         """Remove what the endpoint served before; return what could not be."""
         faults = []
         shared = (Resource(kind=ENDPOINT, name=self.endpoint), *scaling.resources(self.endpoint))
-        for entry, record in owners(self.ledger, self.place, self.endpoint):
+        for entry, _ in owners(self.ledger, self.place, self.endpoint):
             if entry.id != self.entry.id:
-                buckets = [one for one in record.resources if one.kind == BUCKET]
-                self.entry.add(*buckets)
-                entry.drop(*shared, *buckets)
+                entry.drop(*shared)
                 faults += remove(entry, clients=self.clients)
         return faults

@@ -37,7 +37,7 @@ def of_run(name: str, runs: Path, say: Say) -> Deleted:
     try:
         folders = _folders(name, runs)
     except UserError:
-        known = [(entry, record) for entry, record in ledger.entries() if _is_meant(record, name)]
+        known = [(entry, record) for entry, record in ledger.entries(deleted.faults) if _is_meant(record, name)]
         if not known:
             raise
         _remove(known, deleted, say)
@@ -45,14 +45,16 @@ def of_run(name: str, runs: Path, say: Say) -> Deleted:
     for folder in folders:
         for file in sorted((folder / "deployments").glob(f"*/{_ENDPOINT}")):
             _delete(file, deleted, say)
-        _remove(list(ledger.of_run(folder)), deleted, say)
+        damaged: list[str] = []  # which may be of any run
+        _remove(list(ledger.of_run(folder, damaged)), deleted, say)
+        deleted.faults += [fault for fault in damaged if fault not in deleted.faults]
     return deleted
 
 
 def of_ledger(say: Say, *, only_expired: bool) -> Deleted:
     """Delete what the ledger names, of every run on this machine."""
     deleted = Deleted()
-    entries = list(Ledger().entries())
+    entries = list(Ledger().entries(deleted.faults))
     _remove(expired(entries) if only_expired else entries, deleted, say)
     return deleted
 

@@ -151,18 +151,27 @@ class Ledger:
         entry.write(Record(run=run, created=now, expires=expires, **values))
         return entry
 
-    def entries(self) -> Iterator[tuple[Entry, Record]]:
-        """Yield every deployment, the oldest first."""
+    def entries(self, damaged: list[str] | None = None) -> Iterator[tuple[Entry, Record]]:
+        """Yield every deployment, the oldest first.
+
+        Raises StoreError where a file is damaged; or adds what is wrong to `damaged`, where that is given.
+        """
         for file in sorted(self.folder.glob("*.json")):
             entry = Entry(file)
-            record = entry.read()
+            try:
+                record = entry.read()
+            except StoreError as error:
+                if damaged is None:
+                    raise
+                damaged.append(str(error))
+                continue
             if record:
                 yield entry, record
 
-    def of_run(self, folder: Path) -> Iterator[tuple[Entry, Record]]:
-        """Yield the deployments of a run, also where its folder was moved since."""
+    def of_run(self, folder: Path, damaged: list[str] | None = None) -> Iterator[tuple[Entry, Record]]:
+        """Yield the deployments of a run, also where its folder was moved since. Raises as `entries` does."""
         there, run = folder.resolve(), f"{folder.resolve().parent.name}/{folder.resolve().name}"
-        for entry, record in self.entries():
+        for entry, record in self.entries(damaged):
             recorded = Path(record.folder) if record.folder else None
             if recorded == there or (record.run == run and not (recorded and recorded.exists())):
                 yield entry, record

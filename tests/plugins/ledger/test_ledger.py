@@ -83,6 +83,17 @@ def test_a_damaged_entry_is_shown_and_not_passed_over(tmp_path):
         list(Ledger(tmp_path).entries())
 
 
+def test_a_damaged_entry_does_not_keep_the_others_from_being_removed(aws, project, monkeypatch):
+    ledger = Ledger()
+    ledger.open(run="shop/1", hours=1, deployer="sagemaker", place=PLACE).add(Resource(kind="model", name="gone"))
+    (ledger.folder / "0.json").write_text("{")
+    done = project.run("delete", "--all")
+    assert done.code == 2
+    assert "deleted sagemaker of shop/1: model gone" in done.out
+    assert "0.json: cannot be read" in done.err
+    assert [file.name for file in ledger.folder.glob("*.json")] == ["0.json"]
+
+
 def test_a_run_is_found_by_its_folder_and_by_its_name_once_it_was_moved(tmp_path):
     ledger, run = Ledger(tmp_path / "ledger"), tmp_path / "runs" / "shop" / "1"
     run.mkdir(parents=True)
