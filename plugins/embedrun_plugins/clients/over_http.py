@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -127,7 +126,7 @@ class Http:
             "timeout": httpx2.Timeout(self.seconds, connect=_CONNECT_SECONDS),
             "limits": httpx2.Limits(max_connections=None, max_keepalive_connections=None),
             "trust_env": not is_local(self.url),  # no proxy reaches this machine's loopback address
-            "verify": ssl.create_default_context() if self.url.startswith("https:") else False,
+            "verify": httpx2.create_ssl_context() if self.url.startswith("https:") else False,
         }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from embedrun.errors import MissingPackageError
 from embedrun_plugins.clients.transports import MAKING, OVERLOADED, Refused, Unanswered, settings_of
 
-CONNECTIONS = 64
+CONNECTIONS = 1024
 """Requests that may be under way at once."""
 _SECONDS = 70.0
 """SageMaker gives a container 60 s to answer."""

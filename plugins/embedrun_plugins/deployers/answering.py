@@ -23,7 +23,8 @@ class AnsweringDeployer(Deployer):
     parity: Annotated[float | None, Unkeyed, Field(gt=0, le=1)] = None
     """Cosine to the model's own vectors that every golden text must reach; by default 0.999 (0.99 for bfloat16)."""
     latency: Annotated[Latency | None, Unkeyed] = None
-    """Measure the endpoint under load once it is proven: {} at 1, 8 and 64 clients."""
+    """Measure the endpoint under load once it is proven: {concurrency: [1, 8, 64], seconds: 10, warm_up: 2, batch: 1},
+    or {} for the same. By default it is not measured."""
 
     @abstractmethod
     def transport(self, endpoint: Endpoint) -> Transport:

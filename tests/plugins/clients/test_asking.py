@@ -3,6 +3,7 @@
 import asyncio
 import json
 import pickle
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -132,6 +133,12 @@ def test_an_address_that_is_none_is_refused_without_its_password() -> None:
     assert "s3cret" not in str(told.value)
     with pytest.raises(UserError, match="starts with http"):
         Http("localhost:8080")
+
+
+def test_certificates_are_checked() -> None:
+    options = Http("https://example.org")._options
+    assert options["verify"].verify_mode is ssl.CERT_REQUIRED
+    assert options["verify"].check_hostname
 
 
 def test_a_key_is_not_shown_and_goes_to_other_processes() -> None:

@@ -119,6 +119,14 @@ def test_a_sagemaker_request_is_signed_and_holds_no_secret(recorder: Recorder, m
     assert leaked(recorder.written, PLANTED["AWS_ACCESS_KEY_ID"]) == []  # a signature names the key's id
 
 
+def test_the_hubs_client_sends_the_key_that_it_is_given_and_not_the_saved_token(recorder: Recorder) -> None:
+    from huggingface_hub import InferenceClient
+
+    InferenceClient(model=f"{recorder.url}/embed", api_key="none").feature_extraction("a", prompt_name="query")
+    assert recorder.bodies == [{"inputs": "a", "prompt_name": "query"}]
+    assert leaked(recorder.written) == []
+
+
 def test_a_deployment_its_verification_and_its_measurement_keep_no_secret(project, minilm: Path) -> None:
     project.write("pairs.jsonl", '{"anchor": "who?", "positive": "She."}\n')
     project.write(
