@@ -16,13 +16,17 @@ def listen(host: str, port: int) -> socket.socket:
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=2048)
     except socket.gaierror as error:
         raise UserError(f"cannot listen on {host}: {error.strerror}") from None
     except (OSError, OverflowError) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
         advice = "choose another port, or 0 for one that is free"
         raise UserError(f"cannot listen on {host}:{port}: {reason}; {advice}") from None
+    # Connections inherit it. asyncio sets it for sockets made in another way only, and without it an answer's body
+    # waits until the client acknowledges its header, which takes 40 ms.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def url_of(listener: socket.socket) -> str:

@@ -18,6 +18,7 @@ import pytest
 
 from embedrun.artifacts import Model
 from embedrun.errors import UserError
+from embedrun_plugins.serving.listening import listen
 from embedrun_plugins.serving.server import serve
 
 
@@ -90,3 +91,10 @@ def test_a_key_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     with pytest.raises(UserError, match="NO_SUCH_KEY is not set"):
         serve(Model(tmp_path), api_key_env="NO_SUCH_KEY")
+
+
+def test_an_answer_does_not_wait_until_its_header_is_acknowledged() -> None:
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()[:2]):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
