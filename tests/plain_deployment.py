@@ -17,6 +17,7 @@ from embedrun.context import Context
 from embedrun_plugins import aws
 from embedrun_plugins.clients import asking
 from embedrun_plugins.clients.asking import Client
+from embedrun_plugins.clients.over_sagemaker import SageMaker
 from embedrun_plugins.deployers.runs import run_folder
 from embedrun_plugins.endpoints import deploying, uploading
 from embedrun_plugins.endpoints.hosted import Hosted, capacity
@@ -44,11 +45,17 @@ class Plain(Hosted):
         return Variant(capacity(self), {"ClientConfig": {"MaxConcurrentInvocationsPerInstance": 2}})
 
     def transport(self, endpoint: Endpoint) -> Any:
-        return super().transport(endpoint.model_copy(update={"details": {**endpoint.details, "queue": None}}))
+        return asked(str(endpoint.details["endpoint_name"]), os.environ["AWS_ENDPOINT_URL"])
 
     def proven(self, ctx: Context, endpoint: Endpoint, model: Model) -> Endpoint:
         Client(self.transport(endpoint)).answer(["a"], "query")
         return endpoint
+
+
+@functools.cache
+def asked(endpoint: str, url: str) -> SageMaker:
+    """Return a transport that is made once, since making boto3's client takes long."""
+    return SageMaker(endpoint, endpoint_url=url)
 
 
 def _pack(archive: Path) -> None:

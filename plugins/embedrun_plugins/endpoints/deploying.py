@@ -12,7 +12,7 @@ from embedrun_plugins.clients.asking import Client, Reading
 from embedrun_plugins.clients.transports import Transport
 from embedrun_plugins.deployers.runs import run_folder, run_id
 from embedrun_plugins.endpoints import naming, roles
-from embedrun_plugins.endpoints.existing import replaceable
+from embedrun_plugins.endpoints.existing import Existing
 from embedrun_plugins.endpoints.hosting import ARCHIVE, Container, Hosting
 from embedrun_plugins.endpoints.uploading import Storage
 from embedrun_plugins.ledger.clients import Clients
@@ -33,10 +33,10 @@ def deploy(stage: Hosted, ctx: Context, model: Model) -> Endpoint:
     """
     clients, ledger = stage.clients(), Ledger()
     place = clients.place()
-    recipe = _recipe(ctx)
-    name = stage.endpoint_name or naming.endpoint_name(recipe)
+    name = stage.endpoint_name or naming.endpoint_name(_recipe(ctx), ctx.out.parent.name)
     role = roles.find(clients, stage.role, place.account)
-    replaced = replaceable(clients, place, ledger, name, recipe, by_name=stage.endpoint_name is not None)
+    existing = Existing(clients, place, ledger, name, _run(ctx))
+    replaced = existing.replaceable(by_name=stage.endpoint_name is not None)
     try:
         container = stage.container(ctx, model, place.region)
         hosting = _hosting(stage, ctx, clients, place, name, role, ledger)
@@ -62,10 +62,14 @@ def _recipe(ctx: Context) -> str:
     return folder.parent.name if folder else "model"
 
 
+def _run(ctx: Context) -> str:
+    return run_id(ctx) or f"{_recipe(ctx)}/-"
+
+
 def _hosting(
     stage: Hosted, ctx: Context, clients: Clients, place: Place, name: str, role: str, ledger: Ledger
 ) -> Hosting:
-    run, folder = run_id(ctx) or f"{_recipe(ctx)}/-", run_folder(ctx)
+    run, folder = _run(ctx), run_folder(ctx)
     entry = ledger.open(
         run=run,
         hours=stage.max_age_hours,

@@ -210,6 +210,9 @@ class Hosting:
         shared = (Resource(kind=ENDPOINT, name=self.endpoint), *scaling.resources(self.endpoint))
         for entry, _ in owners(self.ledger, self.place, self.endpoint):
             if entry.id != self.entry.id:
-                entry.drop(*shared)
-                faults += remove(entry, clients=self.clients)
+                try:
+                    entry.drop(*shared)
+                    faults += remove(entry, clients=self.clients)
+                except EmbedrunError as error:
+                    faults.append(str(error))
         return faults

@@ -11,13 +11,16 @@ RUN_TAG, RECIPE_TAG, EXPIRES_TAG = "embedrun:run", "embedrun:recipe", "embedrun:
 NAME = r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$"
 """What SageMaker calls a name."""
 _LONGEST = 63
+_PLAIN = "sagemaker"
+"""The deployer whose endpoints are called after the recipe alone."""
 _UNTAGGED = re.compile(r"[^\w .:/=+@-]", re.UNICODE)
 _LONGEST_TAG = 256
 
 
-def endpoint_name(recipe: str) -> str:
-    """Return the name that a recipe's endpoint has where none is given."""
-    return _cut(f"embedrun-{re.sub(r'[^a-zA-Z0-9]+', '-', recipe).strip('-') or 'model'}", _LONGEST)
+def endpoint_name(recipe: str, deployer: str) -> str:
+    """Return the name of an endpoint where none is given: each deployer of a recipe has its own."""
+    words = recipe if deployer == _PLAIN else f"{recipe}-{deployer}"
+    return _cut(f"embedrun-{re.sub(r'[^a-zA-Z0-9]+', '-', words).strip('-') or 'model'}", _LONGEST)
 
 
 def version_name(endpoint: str) -> str:

@@ -160,6 +160,24 @@ def test_an_endpoint_of_somebody_else_is_left_alone(shop, aws):
     assert named.code == 0, named.err
 
 
+def test_two_deployers_of_a_recipe_do_not_take_each_others_endpoint(shop, aws):
+    text = RECIPE.replace(
+        "deployer: {type: sagemaker}", "deployer: [{type: sagemaker}, {type: sagemaker, instances: 2}]"
+    )
+    shop.write("shop.yaml", text)
+    done = deploy(shop)
+    assert done.code == 0, done.err
+    assert set(aws.simulator.endpoints) == {"embedrun-shop", "embedrun-shop-sagemaker-2"}
+    shop.run("delete", "shop")
+    assert aws.left() == []
+    shop.write("shop.yaml", text.replace("{type: sagemaker", "{type: sagemaker, endpoint_name: one"))
+    done = deploy(shop)
+    assert done.code == 2
+    assert "endpoint one was made by this run; give each deployer its own 'endpoint_name'" in done.err
+    assert shop.run("delete", "shop").code == 0
+    assert aws.left() == []
+
+
 def test_serverless_and_asynchronous_endpoints_answer_too(shop, aws):
     done = deploy(shop, "deployer.serverless.memory_mb=2048")
     assert done.code == 0, done.err
