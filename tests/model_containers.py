@@ -51,6 +51,11 @@ def text_embeddings_inference(image: str, environment: Mapping[str, str], folder
         raise NoContainerError("exit code 1", "Error: HF_MODEL_ID must be set")
     if faults := list(start_faults(folder)):
         raise NoContainerError("exit code 1", f"Error: {'; '.join(faults)}")
+    return serving(folder)
+
+
+def serving(folder: Path) -> InProcess:
+    """Answer TEI's requests with an exported model."""
     loaded = Model(folder).load("cpu")
 
     def answer(body: bytes) -> bytes:
