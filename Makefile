@@ -37,7 +37,7 @@ fix: $(VENV)/.tools
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.tools
-	$(BIN)/python benchmarks/serving.py --requests 200
+	$(BIN)/python benchmarks/serving.py --requests 200 --rounds 1
 	$(BIN)/python benchmarks/retrieval_evaluation.py --documents 20000 --queries 200
 	$(BIN)/python benchmarks/matryoshka.py --rows 200 --repeat 1
 	$(BIN)/python benchmarks/mining.py --passages 20000 --queries 500 --rounds 1

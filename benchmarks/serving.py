@@ -1,11 +1,11 @@
 """Measure the server beside a plain one, and check every vector.
 
-    python benchmarks/serving.py [--requests 2000] [--clients 64] [--plain-requests 200] [--model FOLDER] [--texts FILE]
+    python benchmarks/serving.py [--requests 2000] [--clients 64] [--rounds 3] [--seconds 10] [--model FOLDER]
 
 Starts the server, lets so many clients send so many requests of 1 to 32 texts (a closed loop: each client waits for its
-answer), compares every vector with `SentenceTransformer.encode`, then does the same at 1, 8 and 64 clients for the
-server and for an `http.server` around the SageMaker example's `predict_fn` (one request at a time, each padded to its
-longest text). FILE is a CSV with the columns question and context.
+answer), and compares every vector with `SentenceTransformer.encode`. Then `embedrun bench` measures it at 1, 8 and 64
+clients, turn about with the SageMaker example's `predict_fn` behind `http.server`: a thread for each connection, one
+request at a time in the model, as a SageMaker worker does. Requests hold one question of the quickstart's handbook.
 """
 
 from __future__ import annotations
@@ -28,12 +28,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
+import psutil
 
 DATA = Path(__file__).parents[1] / "../shared/data/financial-qa-10k/Financial-QA-10k.csv"
+HANDBOOK = Path(__file__).parents[1] / "recipes/data/handbook.jsonl"
+LEVELS = (1, 8, 64)
 
 PLAIN = """
-import json, sys
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import json, sys, threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import torch
 import torch.nn.functional as F
 from transformers import AutoModel, AutoTokenizer
@@ -52,22 +55,26 @@ def predict_fn(data):
         output = model(**encoded)
     return F.normalize(mean_pooling(output, encoded["attention_mask"]), p=2, dim=1)
 
+one_at_a_time = threading.Lock()
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # an answer in one packet, or the client's delayed acknowledgement costs 40 ms
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        answer = json.dumps(predict_fn(json.loads(body)).tolist()).encode()
+        with one_at_a_time:
+            vectors = predict_fn(json.loads(body))
+        answer = json.dumps(vectors.tolist()).encode()
         self.send_response(200)
+        self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(answer)))
-        self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(answer)
-        self.close_connection = True
     def log_message(self, *_):
         pass
 
-HTTPServer.request_queue_size = 256
-server = HTTPServer(("127.0.0.1", 0), Handler)
+ThreadingHTTPServer.request_queue_size = 256
+server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
 print(f"http://127.0.0.1:{server.server_port}", flush=True)
 server.serve_forever()
 """
@@ -100,13 +107,8 @@ def main() -> int:
         print(f"embedrun, {arguments.clients} clients, {len(requests)} requests: {load.line()}", flush=True)
         failed = bool(load.errors) or not _check(arguments.model, requests, load.answers)
     print(*load.errors[:3], sep="\n")
-    if arguments.plain_requests:
-        compared = requests[: arguments.plain_requests]
-        with _server(ours) as url:
-            mine = _at_each(url, compared, "embedrun")
-        with _server([sys.executable, "-W", "ignore", "-c", PLAIN, str(arguments.model)]) as url:
-            plain = _at_each(url, compared, "plain")
-        print(*(f"{n} clients: {mine[n] / plain[n]:.2f} times the plain server's texts/s" for n in mine), sep="\n")
+    if arguments.rounds:
+        _compare(arguments, ours)
     return int(failed)
 
 
@@ -116,7 +118,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, default=spec and spec.origin and Path(spec.origin).parent / "model")
     parser.add_argument("--texts", type=Path, default=DATA)
     parser.add_argument("--requests", type=int, default=2000)
-    parser.add_argument("--plain-requests", type=int, default=200, help="requests in the comparison; 0 leaves it out")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of the comparison; 0 leaves it out")
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long each number of clients is measured")
     parser.add_argument("--clients", type=int, default=64)
     return parser.parse_args()
 
@@ -145,13 +148,47 @@ def _server(command: list[str]) -> Iterator[str]:
             process.wait()
 
 
-def _at_each(url: str, requests: list[list[str]], name: str) -> dict[int, float]:
-    found = {}
-    for clients in (1, 8, 64):
-        load = _send(url, requests[: max(20, len(requests) * clients // 64)], clients)
-        print(f"{name:<9} {clients:>2} clients: {load.line()}", flush=True)
-        found[clients] = load.texts / load.seconds
-    return found
+def _compare(arguments: argparse.Namespace, ours: list[str]) -> None:
+    """Measure both servers turn about, since a machine is rarely as quiet in one minute as in the next."""
+    plain = [sys.executable, "-W", "ignore", "-c", PLAIN, str(arguments.model)]
+    found: dict[tuple[str, int], list[dict[str, float]]] = {}
+    with _server(ours) as first, _server(plain) as second, tempfile.TemporaryDirectory() as folder:
+        texts = Path(folder) / "questions.txt"
+        rows = [json.loads(line) for line in HANDBOOK.read_text("utf-8").splitlines()]
+        texts.write_text("".join(f"{row['anchor']}\n" for row in rows), "utf-8")
+        for url in (first, second):
+            _bench(url, texts, 1.0, max(LEVELS))
+        for clients in LEVELS * arguments.rounds:
+            for name, url in (("embedrun", first), ("plain", second)):
+                found.setdefault((name, clients), []).append(level := _bench(url, texts, arguments.seconds, clients))
+                print(f"{name:<9} {level}", flush=True)
+    print("clients: requests/s (the server's CPU ms for each), p99 ms; embedrun, plain; ratio of requests/s")
+    for clients in LEVELS:
+        mine, theirs = (found[name, clients] for name in ("embedrun", "plain"))
+        rates = [a["requests_per_second"] / b["requests_per_second"] for a, b in zip(mine, theirs, strict=True)]
+        shown = f"{np.median(rates):.2f} ({min(rates):.2f} to {max(rates):.2f} by round)"
+        print(f"{clients:>2}: {_line(mine)}; {_line(theirs)}; {shown}")
+
+
+def _bench(url: str, texts: Path, seconds: float, clients: int) -> dict[str, float]:
+    """Run `embedrun bench` at one number of clients, and count what of the processor the server took."""
+    command = [sys.executable, "-m", "embedrun", "bench", url, "--texts", str(texts), "--json", "--warm-up", "0"]
+    command += ["--concurrency", str(clients), "--seconds", str(seconds)]
+    port = urlsplit(url).port
+    server = next(c.pid for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr.port == port)
+    before = psutil.Process(server).cpu_times()
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+    after = psutil.Process(server).cpu_times()
+    level: dict[str, float] = json.loads(done.stdout.splitlines()[-1])["endpoints"][0]["levels"][0]
+    took = after.user + after.system - before.user - before.system
+    return {**level, "cpu_ms": round(1000 * took / level["requests"], 2)}
+
+
+def _line(levels: list[dict[str, float]]) -> str:
+    rate, cpu, p99 = (
+        float(np.median([level[key] for level in levels])) for key in ("requests_per_second", "cpu_ms", "p99_ms")
+    )
+    return f"{rate:.1f} ({cpu:.1f}), {p99:.0f}"
 
 
 def _send(url: str, requests: list[list[str]], clients: int) -> Load:
