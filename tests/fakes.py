@@ -136,6 +136,8 @@ class FakeTrainer(Trainer):
     """Seconds per step."""
     metric_for_best_model: str | None = None
     """Metric."""
+    delay: float = 0
+    """A number whose default is whole, as transformers has some."""
 
     def watched_metric(self) -> str | None:
         return self.metric_for_best_model

@@ -15,9 +15,20 @@ def text_id(text: str) -> str:
 
 
 def value_digest(value: Any) -> str:
-    """Digest a JSON value independently of key order and white space (RFC 8785's idea)."""
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    """Digest a JSON value independently of key order, white space and the form of whole numbers (RFC 8785's idea)."""
+    canonical = json.dumps(
+        _canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
     return hashlib.sha256(canonical.encode("utf-8")).hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    """Write 2.0 as 2: a field's default may be the one, and the same field read from a lock the other."""
+    if isinstance(value, Mapping):
+        return {name: _canonical(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def file_digest(path: Path) -> str:

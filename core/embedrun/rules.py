@@ -37,7 +37,14 @@ def _training_faults(recipe: Recipe) -> Iterator[Problem]:
     for key in ("negatives", "merge"):
         if getattr(recipe, key) and not trainer:
             yield Problem((key,), "is of no use without a trainer; remove it or add one")
-    splits = recipe.source.splits_given()
+    yield from _lacking_faults(recipe)
+    if loss and trainer and (reason := trainer.refuses(loss)):
+        yield Problem(("trainer",), reason)
+
+
+def _lacking_faults(recipe: Recipe) -> Iterator[Problem]:
+    """Compare what training needs with what the set will hold."""
+    loss, trainer, splits = recipe.loss, recipe.trainer, recipe.source.splits_given()
     if trainer and splits is not None and "train" not in splits:
         yield Problem(("trainer",), f"learns from the 'train' split, but {_only(splits)}")
     if loss:
@@ -46,8 +53,6 @@ def _training_faults(recipe: Recipe) -> Iterator[Problem]:
     if trainer:
         for column in sorted(trainer.columns_needed() - _columns(recipe)):
             yield Problem(("trainer",), f"'{trainer.type}' {_LACKING[column]}")
-    if loss and trainer and (reason := trainer.refuses(loss)):
-        yield Problem(("trainer",), reason)
 
 
 _LACKING: Mapping[str, str] = {
