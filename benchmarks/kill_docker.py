@@ -3,9 +3,8 @@
     python benchmarks/kill_docker.py [--recipe recipes/quickstart.yaml] [--set trainer.epochs=1]
 
 The ways: the container is killed through the engine, the client is killed (SIGKILL), Ctrl-C, and no memory left (the
-container's limit is lowered below what it uses). The moments: once the container runs, and once each of the first four
-stages is done: in the source, in evaluating the base, in training, in evaluating the tuned model, in the comparison. An
-undisturbed run in a store of its own gives the digests. After each end there must be no container with embedrun's
+container's limit is lowered to what it uses). The moments, as stages that are done and seconds since: in the source, in
+evaluating the base, at three times in training. An undisturbed run in a store of its own gives the digests. After each end there must be no container with embedrun's
 label, no artifact without its manifest, and the same command must end with the same results.
 """
 
@@ -82,8 +81,9 @@ def reached(client: docker.DockerClient, process: subprocess.Popen[str], folder:
         time.sleep(0.02)
 
 
-def disturbed(arguments: argparse.Namespace, folder: Path, way: str, stages: int) -> str:
-    """Begin the run, end it after a number of its stages, and return what it said last."""
+def disturbed(arguments: argparse.Namespace, folder: Path, way: str, moment: str) -> str:
+    """Begin the run, end it at a moment, and return what it said last."""
+    stages, seconds = moment.split(":")
     with contextlib.closing(docker.from_env()) as client:
         # A shell's background jobs ignore SIGINT, and so would this one's children.
         process = subprocess.Popen(
@@ -93,8 +93,8 @@ def disturbed(arguments: argparse.Namespace, folder: Path, way: str, stages: int
             text=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,  # noqa: PLW1509
         )
-        reached(client, process, folder, stages)
-        time.sleep(arguments.wait)
+        reached(client, process, folder, int(stages))
+        time.sleep(float(seconds))
         end(client, process, way)
     said = process.communicate()[1].strip().splitlines()
     return next((line for line in reversed(said) if not line.startswith(("run:", "report:"))), "nothing")
@@ -120,8 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", type=Path, default=ROOT / "recipes/quickstart.yaml")
     parser.add_argument("--set", dest="settings", action="append", default=[])
-    parser.add_argument("--wait", type=float, default=0.3, help="seconds between a moment and the end")
-    parser.add_argument("--moments", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="stages that are done by then")
+    parser.add_argument("--moments", nargs="+", default=["0:0", "1:0.3", "2:0.5", "2:2", "2:4"], help="stages:seconds")
     parser.add_argument("--ways", nargs="+", default=["container killed", "client killed", "Ctrl-C", "out of memory"])
     arguments = parser.parse_args()
     bad = 0
@@ -130,7 +129,7 @@ def main() -> None:
         print(f"undisturbed: model {expected['trainer'][:16]}", flush=True)
         for way in arguments.ways:
             for moment in arguments.moments:
-                folder = Path(scratch, f"{way}-{moment}".replace(" ", "-"))
+                folder = Path(scratch, f"{way}-{moment}".replace(" ", "-").replace(":", "-"))
                 said = disturbed(arguments, folder, way, moment)
                 remains = left(folder, way)
                 stages = finish(arguments, folder)
@@ -139,7 +138,7 @@ def main() -> None:
                 bad += bool(remains) or found != expected
                 result = "the same results" if found == expected else f"DIFFERENT: {found}"
                 print(
-                    f"{way} after {moment} stages: left {remains or 'nothing'}, reused {len(reused)}, {result}: {said}",
+                    f"{way} at {moment}: left {remains or 'nothing'}, reused {len(reused)}, {result}: {said}",
                     flush=True,
                 )
     sys.exit(f"{bad} went wrong" if bad else 0)

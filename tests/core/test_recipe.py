@@ -30,7 +30,7 @@ WRONG = {
     ),
     "unknown key far from any": (
         ("epochs: 2", "qqq: 2"),
-        "allowed: epochs, kill_at, metric_for_best_model, type, wait",
+        "allowed: delay, epochs, kill_at, metric_for_best_model, type, wait",
     ),
     "unknown key of a list's stage": (
         ("evaluator: fake", "evaluator:\n  - type: fake\n    leest: 1"),
