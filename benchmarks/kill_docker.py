@@ -4,8 +4,9 @@
 
 The ways: the container is killed through the engine, the client is killed (SIGKILL), Ctrl-C, and no memory left (the
 container's limit is lowered to what it uses). The moments, as stages that are done and seconds since: in the source, in
-evaluating the base, at three times in training. An undisturbed run in a store of its own gives the digests. After each end there must be no container with embedrun's
-label, no artifact without its manifest, and the same command must end with the same results.
+evaluating the base, at three times in training. An undisturbed run in a store of its own gives the digests. After each
+end there must be no container with embedrun's label, no artifact without its manifest, and the same command must end
+with the same results.
 """
 
 from __future__ import annotations
