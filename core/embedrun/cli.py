@@ -14,8 +14,7 @@ from embedrun import running
 from embedrun.errors import EmbedrunError
 from embedrun.hookspecs import Command
 from embedrun.registry import Registry
-
-INTERRUPTED = 130
+from embedrun.running import INTERRUPTED
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -25,6 +25,9 @@ from embedrun.stages import Runtime
 from embedrun.store import FileDigests, Store
 from embedrun.yamlfile import YamlFile
 
+INTERRUPTED = 130
+"""Exit code of what the user ended."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -161,6 +164,8 @@ class _Work:
         except KeyboardInterrupt:
             self._close("interrupted", None)
             raise
+        if code == INTERRUPTED:
+            self._close("interrupted", None)
         self._close("failed", f"runtime: ended with exit code {code} before the run did")
         record = self.record
         if record.data["status"] == "interrupted" and not self.stopped:

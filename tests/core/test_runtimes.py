@@ -20,14 +20,16 @@ class Elsewhere(Runtime):
     type: Literal["elsewhere"] = "elsewhere"
     refuses: bool = False
     """Whether nothing starts there."""
-    interrupt: bool = False
-    """Whether the user ends it."""
+    interrupt: str | None = None
+    """Where the user ends it."""
 
     def run(self, job):
         if self.refuses:
             raise UserError("elsewhere: there is no such place")
-        if self.interrupt:
+        if self.interrupt == "here":
             raise KeyboardInterrupt
+        if self.interrupt == "there":
+            return 130
         done = subprocess.run([sys.executable, "-m", "embedrun", *job.arguments], cwd="/", env={}, check=False)
         (job.run_folder / "code").write_text(str(done.returncode))
         return done.returncode
@@ -122,8 +124,9 @@ def test_a_run_that_was_killed_elsewhere_goes_on_where_it_was(recipe):
     assert json.loads(model.read_text())["steps"] == [0, 1, 2]
 
 
-def test_an_interruption_before_anything_started_is_written_down(recipe):
-    done = recipe.run("r.yaml", "--set", "runtime.interrupt=true")
+@pytest.mark.parametrize("place", ["here", "there"])
+def test_an_interruption_before_anything_started_is_written_down(recipe, place):
+    done = recipe.run("r.yaml", "--set", f"runtime.interrupt={place}")
     assert done.code == 130
     assert record(recipe)["status"] == "interrupted"
 

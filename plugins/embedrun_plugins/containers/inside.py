@@ -17,6 +17,7 @@ from pathlib import Path
 
 from embedrun import cli
 from embedrun.errors import UserError
+from embedrun.running import INTERRUPTED
 from embedrun_plugins.containers import gpus
 
 GRACE_SECONDS = 60.0
@@ -45,7 +46,7 @@ def _outlive(line: FileIO) -> None:
         pass
     os.kill(os.getpid(), signal.SIGINT)
     threading.Event().wait(GRACE_SECONDS)
-    os._exit(cli.INTERRUPTED)
+    os._exit(INTERRUPTED)
 
 
 if __name__ == "__main__":
