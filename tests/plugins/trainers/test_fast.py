@@ -149,6 +149,7 @@ sys.path.insert(0, sys.argv[4])
 from embedrun.artifacts import Model, RetrievalSet
 from embedrun.stages import Context
 from embedrun_plugins.trainers import SentenceTransformers
+from embedrun_plugins.trainers.training import Training
 from test_fast import judged
 data, model, folder = map(Path, sys.argv[1:4])
 curves = {}
@@ -158,8 +159,8 @@ for name, loss in judged(Model(model)).items():
         (here / "out").mkdir(parents=True, exist_ok=True)
         ctx = Context(out=here / "out", state=here / "state", device="cpu")
         options = {"batch_size": 8, "max_steps": 50, "learning_rate": 1e-3, "dropout": 0.0, "logging_steps": 1}
-        trainer = SentenceTransformers(**options, grouping=grouping, save_strategy="no")
-        trainer.run(ctx, RetrievalSet(data), Model(model), loss, None)
+        trainer = SentenceTransformers(**options, grouping=grouping, save_strategy="no", processes=2)
+        Training(trainer, ctx, RetrievalSet(data), Model(model), loss, None).run()
 """
 
 
