@@ -152,7 +152,8 @@ class Docker(Runtime):
 
     def _trouble(self, ending: Ending, job: Job, info: Mapping[str, Any]) -> str | None:
         """Say what ended the container, if it was not its own doing."""
-        steps, done = job.plan.steps, len(RunRecord.read(job.run_folder).data["stages"])
+        steps = job.plan.steps
+        done = sum(not stage.error for stage in RunRecord.read(job.run_folder).stages())
         at = f" in {steps[done].slot}" if done < len(steps) else ""
         if ending.out_of_memory:
             most = self.memory or f"{info.get('MemTotal', 0) / 2**30:.0f} GiB, all that the machine has,"
