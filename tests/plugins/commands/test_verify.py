@@ -96,11 +96,13 @@ def test_a_run_whose_endpoint_is_not_the_model_fails_names_the_cause_and_leaves_
     project.write("pairs.jsonl", '{"anchor": "who?", "positive": "She."}\n')
     project.write("faulty.py", FAULTY)
     project.write("faulty.yaml", RECIPE.replace("type: local", "type: faulty") + "plugins: [faulty.py]\n")
+    before = psutil.Process().children()
     outcome = project.run("run", "faulty.yaml")
     assert outcome.code == 1
     assert "what answers is not the model: it puts no prompt before texts" in outcome.err
     assert not list(project.folder.glob("runs/served/*/deployments/*/endpoint.json"))
-    assert not [child for child in psutil.Process().children() if "serving" in " ".join(child.cmdline())]
+    begun = [child for child in psutil.Process().children() if child not in before]
+    assert not [child for child in begun if "serving" in " ".join(child.cmdline())]
 
 
 def test_an_exported_folder_is_loaded_and_must_give_the_models_vectors(project, minilm: Path) -> None:
