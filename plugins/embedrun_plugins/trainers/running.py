@@ -14,6 +14,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from embedrun_plugins.trainers import processes
 
+_ROUNDING = 1e-6
+
 
 class Resumed(Protocol):
     """A trainer of transformers that knows which checkpoint it goes on from."""
@@ -36,7 +38,7 @@ def _file(checkpoint: Path, args: Any) -> Path:
 
 
 class Restoring(TrainerCallback):
-    """Takes the sum up where training goes on."""
+    """Takes the sum up where training goes on, and the order of an epoch's batches."""
 
     def __init__(self, trainer: Resumed) -> None:
         self.trainer = trainer
@@ -51,4 +53,21 @@ class Restoring(TrainerCallback):
             values = json.loads(file.read_text("utf-8"))
             trainer._tr_loss = torch.tensor(values["loss"], device=args.device)  # noqa: SLF001 - as above
             trainer._globalstep_last_logged = values["logged"]  # noqa: SLF001 - as above
+        return control
+
+    def on_epoch_begin(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        train_dataloader: Any = None,
+        **_: Any,
+    ) -> TrainerControl:
+        """Tell the sampler the epoch, which transformers does not reach where it skips batches of several processes."""
+        del args
+        sampler = getattr(train_dataloader, "batch_sampler", None)
+        while (inner := getattr(sampler, "batch_sampler", None)) is not None:
+            sampler = inner
+        if hasattr(sampler, "set_epoch"):
+            sampler.set_epoch(int((state.epoch or 0.0) + _ROUNDING))
         return control

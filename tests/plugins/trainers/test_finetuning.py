@@ -342,28 +342,54 @@ def test_tensorboard_gets_its_own_folder(fit, tmp_path, monkeypatch):
     assert "TENSORBOARD_LOGGING_DIR" not in os.environ
 
 
-def test_several_processes_train_together_and_one_saves(tmp_path, tiny):
+TOGETHER = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from embedrun.artifacts import Model, RetrievalSet
+from embedrun.stages import Context
+from embedrun_plugins.losses.ranking import MultipleNegativesRanking
+from embedrun_plugins.trainers import SentenceTransformers
+from embedrun_plugins.trainers.training import Training
+data, model, folder = map(Path, sys.argv[1:])
+trainer = SentenceTransformers(batch_size=2, epochs=4, save_min_seconds=0, learning_rate=1e-3, processes=2)
+
+def train(name, stop):
+    here = folder / name
+    ctx = Context(out=here / "out", state=here / "state", device="cpu")
+    steps = iter(range(1, 100))
+    asked = lambda: next(steps) >= stop
+    training = Training(trainer, ctx, RetrievalSet(data), Model(model), MultipleNegativesRanking(), None)
+    replace(training, asked=asked).run()
+
+train("whole", 100)
+for stop in (4, 5):  # there are two steps in an epoch: one stops at its end, one in its midst
+    try:
+        train(f"stopped-{stop}", stop)
+    except KeyboardInterrupt:
+        train(f"stopped-{stop}", 100)
+"""
+
+
+def test_several_processes_train_together_one_saves_and_they_go_on_from_any_step(tmp_path, tiny):
     small_set(tmp_path / "data")
     script = tmp_path / "together.py"
-    script.write_text(
-        "import sys\nfrom pathlib import Path\nimport torch\ntorch.set_num_threads(1)\n"
-        "from embedrun.artifacts import Model, RetrievalSet\nfrom embedrun.stages import Context\n"
-        "from embedrun_plugins.losses.ranking import MultipleNegativesRanking\n"
-        "from embedrun_plugins.trainers import SentenceTransformers\n"
-        "data, model, folder = map(Path, sys.argv[1:])\n"
-        "ctx = Context(out=folder / 'out', state=folder / 'state', device='cpu')\n"
-        "trainer = SentenceTransformers(batch_size=2, epochs=2, save_min_seconds=0)\n"
-        "trainer.run(ctx, RetrievalSet(data), Model(model), MultipleNegativesRanking(), None)\n"
-    )
-    (tmp_path / "out").mkdir()
+    script.write_text(TOGETHER)
+    for name in ("whole", "stopped-4", "stopped-5"):
+        (tmp_path / name / "out").mkdir(parents=True)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
     given = [str(tmp_path / "data"), str(tiny.path), str(tmp_path)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*launch, *given], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert weights(Model(tmp_path / "out")) != weights(tiny)
-    last = tmp_path / "state/checkpoints/checkpoint-4"
+    whole = weights(Model(tmp_path / "whole/out"))
+    assert whole != weights(tiny)
+    last = tmp_path / "whole/state/checkpoints/checkpoint-8"
     assert {"complete.json", "rng_state_0.pth", "rng_state_1.pth"} <= {path.name for path in last.iterdir()}
+    assert weights(Model(tmp_path / "stopped-4/out")) == whole
+    assert weights(Model(tmp_path / "stopped-5/out")) == whole
 
 
 def test_the_real_model_learns(fit, minilm: Path):
