@@ -65,7 +65,7 @@ class Restoring(TrainerCallback):
     ) -> TrainerControl:
         """Tell the sampler the epoch, which transformers does not reach where it skips batches of several processes."""
         del args
-        sampler = getattr(train_dataloader, "batch_sampler", None)
+        sampler: Any = getattr(train_dataloader, "batch_sampler", None)
         while (inner := getattr(sampler, "batch_sampler", None)) is not None:
             sampler = inner
         if hasattr(sampler, "set_epoch"):
