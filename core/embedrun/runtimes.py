@@ -29,7 +29,7 @@ class Job:
     plan: Plan
     """What will be run; its stages say what they download, reach and read from the environment."""
     inputs: Sequence[Path]
-    """Local files and folders that the run reads: the data, the model where it is here, the plugins."""
+    """Local files and folders that the run reads: the data, and the model where it is here."""
     store: Store
     run_folder: Path
     console: Console

@@ -38,9 +38,10 @@ class Watch:
     def __init__(self, client: Any, container_id: str) -> None:
         self._client, self._id = client, container_id
         self._events: list[Mapping[str, Any]] = []
-        self._gone = threading.Event()
         self._over = threading.Event()
         """Set when the container is gone, or the engine."""
+        self._broken = ""
+        """Why the engine tells no more."""
         self._since = int(time.time()) - 1
         self._stream: Any = None
 
@@ -60,10 +61,9 @@ class Watch:
             for event in self._stream:
                 self._events.append(event)
                 if event.get("Action") == "destroy":
-                    self._gone.set()
                     break
-        except Exception:  # noqa: BLE001, S110  # the stream breaks with the engine, or is closed
-            pass
+        except Exception as error:  # noqa: BLE001  # the stream breaks with the engine in many ways; see `ending`
+            self._broken = f" ({type(error).__name__}: {error})"
         self._over.set()
 
     def ending(self) -> Ending:
@@ -75,14 +75,11 @@ class Watch:
         deaths = [event for event in self._events if event.get("Action") == "die"]
         if not deaths:
             raise StageError(
-                "runtime: the engine stopped, or stopped answering, while the run was under way, and the container "
-                "ends with it; start the engine, and the same command goes on from the last stage or checkpoint"
+                f"runtime: the engine stopped, or stopped answering, while the run was under way{self._broken}, and "
+                "the container ends with it; start the engine, and the same command goes on from the last stage or "
+                "checkpoint"
             )
         code = int(deaths[-1]["Actor"]["Attributes"].get("exitCode", 1))
         signals = [str(e["Actor"]["Attributes"].get("signal", "")) for e in self._events if e.get("Action") == "kill"]
         out_of_memory = code == _OOM_EXIT and any(event.get("Action") == "oom" for event in self._events)
         return Ending(code, out_of_memory, tuple(_SIGNALS.get(number, f"signal {number}") for number in signals))
-
-    @property
-    def is_gone(self) -> bool:
-        return self._gone.is_set()
