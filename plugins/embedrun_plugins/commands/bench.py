@@ -13,13 +13,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from embedrun import Command, RunRecord, UserError
-from embedrun.cli import runs
 from embedrun.record import find_run
 from embedrun_plugins import console as consoles
 from embedrun_plugins.clients.asking import Reading
 from embedrun_plugins.clients.over_http import Http, Key, reachable
 from embedrun_plugins.clients.records import deployed
 from embedrun_plugins.clients.transports import Refused, Transport, Unanswered, explained
+from embedrun_plugins.commands.arguments import runs
 from embedrun_plugins.console import table
 from embedrun_plugins.deployers.variables import variable
 from embedrun_plugins.latency.load import PLAIN, Load, counted_by_model, counted_by_server, of_file, of_run

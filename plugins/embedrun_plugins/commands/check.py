@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import Namespace
 
 from embedrun import Command
-from embedrun.cli import recipe
 from embedrun_plugins import servable
+from embedrun_plugins.commands.arguments import recipe
 from embedrun_plugins.commands.reading import loaded
 
 

@@ -12,13 +12,13 @@ from pydantic import ValidationError
 
 from embedrun import Command
 from embedrun.artifacts import Scores
-from embedrun.cli import places
 from embedrun.context import Context
 from embedrun.errors import UserError
 from embedrun.plan import named
 from embedrun.record import RunRecord, find_run
 from embedrun.registry import Registry
 from embedrun.stages import Evaluator
+from embedrun_plugins.commands.arguments import places
 from embedrun_plugins.commands.showing import comparison_table
 from embedrun_plugins.reporting.contests import Contender, Contest, judged_set, recipe_of, vector_size
 from embedrun_plugins.roles import last

@@ -6,7 +6,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 
 from embedrun import Command, UserError
-from embedrun.cli import runs as add_runs
+from embedrun_plugins.commands.arguments import runs as add_runs
 from embedrun_plugins.ledger import deleting
 
 

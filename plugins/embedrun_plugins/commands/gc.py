@@ -5,8 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from embedrun import Command, RunRecord
-from embedrun.cli import places, settings_of
 from embedrun.store import Store, size_of
+from embedrun_plugins.commands.arguments import places, settings_of
 
 
 def configure(parser: ArgumentParser) -> None:

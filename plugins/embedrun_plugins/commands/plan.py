@@ -7,9 +7,9 @@ from argparse import Namespace
 from typing import Any
 
 from embedrun import Command, RetrievalSet
-from embedrun.cli import planned, settings_of
 from embedrun.store import Store
 from embedrun_plugins import console as consoles
+from embedrun_plugins.commands.arguments import planned, settings_of
 from embedrun_plugins.commands.reading import loaded
 
 

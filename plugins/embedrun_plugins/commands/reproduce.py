@@ -8,10 +8,10 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 
 from embedrun import Command, RunRecord
-from embedrun.cli import device, runs
 from embedrun.record import find_run
 from embedrun.running import INTERRUPTED
 from embedrun_plugins import console as consoles
+from embedrun_plugins.commands.arguments import device, runs
 from embedrun_plugins.commands.reading import overrides
 from embedrun_plugins.commands.showing import short
 from embedrun_plugins.reproducing.again import Conditions, Room, repeat, room

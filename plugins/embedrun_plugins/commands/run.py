@@ -7,10 +7,10 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from embedrun import Command, UserError
-from embedrun.cli import device, planned, settings_of
 from embedrun.console import Console
 from embedrun.running import carry_out
 from embedrun_plugins import console as consoles
+from embedrun_plugins.commands.arguments import device, planned, settings_of
 from embedrun_plugins.commands.reading import loaded
 from embedrun_plugins.commands.showing import last_model, report, short
 

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from embedrun import Command, Model
-from embedrun.cli import places, settings_of
 from embedrun.errors import MissingPackageError, UserError
 from embedrun.models import carried, fetch, find
 from embedrun.recipe import ModelChoice
 from embedrun.record import RunRecord, find_run, is_run
 from embedrun.registry import Registry
 from embedrun.store import FileDigests
+from embedrun_plugins.commands.arguments import places, settings_of
 from embedrun_plugins.deployers.variables import variable
 
 

@@ -8,9 +8,9 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from embedrun import Command, RunRecord, UserError
-from embedrun.cli import runs
 from embedrun.record import find_run
 from embedrun_plugins import console as consoles
+from embedrun_plugins.commands.arguments import runs
 from embedrun_plugins.commands.exporting import FORMS, export_flag
 from embedrun_plugins.commands.showing import last_model, report, short
 

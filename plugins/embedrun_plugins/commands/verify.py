@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedrun import Command, EmbedrunError, RunRecord, UserError
-from embedrun.cli import runs
 from embedrun.record import find_run
 from embedrun_plugins.clients.in_folder import Folder
 from embedrun_plugins.clients.records import Deployed, deployed
 from embedrun_plugins.clients.transports import Transport
+from embedrun_plugins.commands.arguments import runs
 
 if TYPE_CHECKING:
     from embedrun_plugins.parity.gate import Gate, Proof
