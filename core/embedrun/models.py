@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from embedrun.artifacts import Model
 from embedrun.contract import ModelSettings
 from embedrun.errors import PluginError, UserError
 from embedrun.hashing import value_digest
@@ -106,6 +107,16 @@ def _known(name: str, copies: Iterable[str]) -> str:
 def _pinned(choice: ModelChoice, commit: str) -> Base:
     pinned = choice.model_copy(update={"revision": commit})
     return Base(pinned, value_digest(["hub", choice.id, commit]))
+
+
+def on_disk(base: Base) -> Model | None:
+    """Return the model where its files are on this machine, be it without its weights; nothing is downloaded."""
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Model(base.path or _snapshot(base.choice, offline=True), base.choice.settings)
+    except (LocalEntryNotFoundError, HFValidationError, OSError):
+        return None
 
 
 def fetch(base: Base, *, offline: bool) -> Path:

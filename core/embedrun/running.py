@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,16 +12,17 @@ from embedrun import console as consoles
 from embedrun import plan as plans
 from embedrun import recipe as recipes
 from embedrun import rules
+from embedrun.artifacts import Model
 from embedrun.context import Resolver
 from embedrun.engine import Engine
 from embedrun.errors import EmbedrunError, Problem, StageError, UserError
-from embedrun.models import find
+from embedrun.models import find, on_disk
 from embedrun.recipe import Recipe
 from embedrun.record import RunRecord, environment
 from embedrun.registry import Registry
 from embedrun.resources import find_recipe
 from embedrun.runtimes import Job
-from embedrun.stages import Runtime
+from embedrun.stages import Deployer, Runtime
 from embedrun.store import FileDigests, Store
 from embedrun.yamlfile import YamlFile
 
@@ -72,6 +73,12 @@ class Loaded:
         if problems := list(rules.missing(self.recipe)):
             raise self.document.error(problems)
 
+    def require_served(self, deployers: Sequence[Deployer], model: Model | None) -> None:
+        """Raise RecipeError where a deployer refuses the model; None, whose files are not here, is refused by none."""
+        refused = [(n, why) for n, one in enumerate(deployers) if model for why in one.refuses(model)]
+        if refused:
+            raise self.document.error([Problem(("deployer", n), why) for n, why in refused])
+
     def plan(self, settings: Settings) -> plans.Plan:
         """Fix what floats and lay out the steps. Raises RecipeError where the model cannot be found or served."""
         files = FileDigests(settings.store_folder / "files.json")
@@ -80,8 +87,7 @@ class Loaded:
         except UserError as error:
             raise self.document.error([Problem(("model",), str(error))]) from error
         recipe = plans.resolved(self.recipe, Resolver(settings.offline))
-        if refused := [Problem(("deployer", n), why) for n, d in enumerate(recipe.deployer) for why in d.refuses(base)]:
-            raise self.document.error(refused)
+        self.require_served(recipe.deployer, on_disk(base))
         return plans.make(recipe, base, self.registry, files, until=settings.until)
 
 
@@ -163,6 +169,9 @@ class _Work:
             self.stopped, code = error, error.exit_code
         except KeyboardInterrupt:
             self._close("interrupted", None)
+            raise
+        except Exception as error:
+            self._close("failed", f"{type(error).__name__}: {error}")
             raise
         if code == INTERRUPTED:
             self._close("interrupted", None)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationInfo, model_validator
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import nn
 
-    from embedrun.models import Base
     from embedrun.runtimes import Job
 
 Column = Literal["positive", "negative", "score", "teacher_score"]
@@ -74,13 +73,13 @@ class Stage(BaseModel, ABC):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _narrow(cls, value: Any, handler: ModelWrapValidatorHandler[Stage], info: ValidationInfo) -> Stage:
+    def _narrow(cls, value: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
         """Validate a mapping given for a kind as the installed stage that its `type` names."""
         if isinstance(value, str) and "type" in cls.model_fields:
             value = {"type": value}
         if isinstance(value, Stage) or not cls.__abstractmethods__:
             return handler(value)
-        return _narrowed(cls, value, info)
+        return cast("Self", _narrowed(cls, value, info))
 
     def needs(self) -> Mapping[str, str]:
         """Name the optional modules that this configuration imports, and the extra that installs each."""
@@ -325,10 +324,11 @@ class Deployer(Stage):
     @abstractmethod
     def run(self, ctx: Context, model: Model) -> Endpoint: ...
 
-    def refuses(self, base: Base) -> Iterable[str]:
-        """Say why it could not serve what is trained from this model, as far as its files, where they are here, tell.
+    def refuses(self, model: Model) -> Iterable[str]:
+        """Say why it could not serve what is trained from this model, as far as its files tell.
 
-        Called when a recipe is checked and planned, so without loading anything heavy.
+        Called when a recipe is checked and planned, where the files are here, be it without the weights; so without
+        loading anything heavy.
         """
         return ()
 

@@ -4,39 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from embedrun.errors import Problem
-from embedrun.models import Base
+from embedrun import Model
+from embedrun.models import Base, on_disk
+from embedrun.recipe import ModelChoice
+from embedrun.registry import Registry
 from embedrun.running import Loaded
 
 
 def require(loaded: Loaded) -> None:
     """Raise RecipeError where a deployer refuses the recipe's model; nothing is downloaded or hashed."""
-    deployers = loaded.recipe.deployer
-    if not deployers:
-        return
-    base = Base(loaded.recipe.model, "", _folder(loaded))
-    if refused := [Problem(("deployer", n), why) for n, one in enumerate(deployers) for why in one.refuses(base)]:
-        raise loaded.document.error(refused)
+    if deployers := loaded.recipe.deployer:
+        loaded.require_served(deployers, found(loaded.recipe.model, loaded.registry, loaded.path.parent))
 
 
-def files(base: Base) -> Path | None:
-    """Return the folder of a model's files where they are here, be it without its weights in the hub's cache."""
-    if base.path is not None or base.choice.id.startswith((".", "/", "~")):
-        return base.path
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+def found(choice: ModelChoice, registry: Registry, beside: Path) -> Model | None:
+    """Return the model that a recipe in the folder `beside` means, if its files are here, be it without its weights.
 
-    try:
-        folder = Path(snapshot_download(base.choice.id, revision=base.choice.revision, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError, OSError):
-        return None
-    return folder
-
-
-def _folder(loaded: Loaded) -> Path | None:
-    choice = loaded.recipe.model
+    As in a run, a folder wins over an installed copy, and that over the hub's cache.
+    """
     path = Path(choice.id).expanduser()
-    if found := next((folder for folder in (loaded.path.parent / path, path) if folder.is_dir()), None):
-        return found.resolve()
-    copies = {copy.id: copy.path for copy in loaded.registry.local_models()}
-    return copies.get(choice.id) if choice.revision is None else None
+    folder = next((one.resolve() for one in (beside / path, path) if one.is_dir()), None)
+    copies = {copy.id: copy.path for copy in registry.local_models()} if choice.revision is None else {}
+    return on_disk(Base(choice, "", folder or copies.get(choice.id)))

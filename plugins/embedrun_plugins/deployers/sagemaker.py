@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Literal
 
 from embedrun.artifacts import Model
 from embedrun.context import Context
-from embedrun_plugins import servable
 from embedrun_plugins.endpoints.hosted import Hosted, capacity
 from embedrun_plugins.endpoints.options import Asynchronous, Serverless
 
 if TYPE_CHECKING:
-    from embedrun.models import Base
     from embedrun_plugins.endpoints.hosting import Container, Variant
 
 
@@ -40,11 +38,10 @@ class SageMaker(Hosted):
             for name in given:
                 yield f"{name}: a serverless endpoint has none; it grows and shrinks by itself, up to max_concurrency"
 
-    def refuses(self, base: Base) -> Iterable[str]:
+    def refuses(self, model: Model) -> Iterable[str]:
         from embedrun_plugins.endpoints.servability import faults
 
-        if folder := servable.files(base):
-            yield from faults(folder, base.choice.settings, self.image)
+        yield from faults(model.path, model.settings, self.image)
 
     def usd_per_hour(self) -> float | None:
         return None if self.serverless else super().usd_per_hour()

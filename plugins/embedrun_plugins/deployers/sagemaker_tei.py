@@ -12,13 +12,11 @@ from pydantic import Field
 from embedrun.artifacts import Model
 from embedrun.context import Context
 from embedrun.errors import UserError
-from embedrun_plugins import servable
 from embedrun_plugins.deployers.variables import VariableName, secret
 from embedrun_plugins.endpoints.hosted import Hosted, capacity
 from embedrun_plugins.tei.environment import Limits
 
 if TYPE_CHECKING:
-    from embedrun.models import Base
     from embedrun_plugins.endpoints.hosting import Container, Variant
 
 _MOUNTED = "/opt/ml/model"
@@ -52,13 +50,12 @@ class SageMakerTei(Hosted):
             if getattr(self, name) and not self.repo_id:
                 yield f"{name}: is of use only for a model from the hub (repo_id)"
 
-    def refuses(self, base: Base) -> Iterable[str]:
+    def refuses(self, model: Model) -> Iterable[str]:
         from embedrun_plugins.tei import servability
 
-        if folder := servable.files(base):
-            yield from servability.faults(
-                folder, base.choice.settings, self.tei_version(), gpu=self.on_gpu(), dtype=self.dtype
-            )
+        yield from servability.faults(
+            model.path, model.settings, self.tei_version(), gpu=self.on_gpu(), dtype=self.dtype
+        )
 
     def tei_version(self) -> str | None:
         """Return the version of TEI that will run, as far as it is known."""

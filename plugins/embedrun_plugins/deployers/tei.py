@@ -14,7 +14,6 @@ from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context, Resolver, Unkeyed
 from embedrun.errors import UserError
 from embedrun.stages import Deployer
-from embedrun_plugins import servable
 from embedrun_plugins.clients.transports import Transport
 from embedrun_plugins.deployers.answering import AnsweringDeployer
 from embedrun_plugins.deployers.runs import run_folder, run_id
@@ -24,7 +23,6 @@ from embedrun_plugins.tei.environment import Limits
 from embedrun_plugins.tei.options import Network
 
 if TYPE_CHECKING:
-    from embedrun.models import Base
     from embedrun_plugins.images import Description
 
 _SIZE = r"^\d+(\.\d+)?\s*[kmgtKMGT]?[bB]?$"
@@ -120,11 +118,10 @@ class Tei(AnsweringDeployer):
         engine.require_port(connected, self.host, self.port)
         return self
 
-    def refuses(self, base: Base) -> Iterable[str]:
-        if folder := servable.files(base):
-            yield from servability.faults(
-                folder, base.choice.settings, self.version_of(), gpu=self.on_gpu(), dtype=self.dtype
-            )
+    def refuses(self, model: Model) -> Iterable[str]:
+        yield from servability.faults(
+            model.path, model.settings, self.version_of(), gpu=self.on_gpu(), dtype=self.dtype
+        )
 
     def rehearsal(self, folder: Path) -> Deployer:
         from embedrun_plugins.tei.rehearsing import rehearsed

@@ -13,6 +13,7 @@ from embedrun.models import find
 from embedrun.recipe import ModelChoice
 from embedrun.registry import Registry
 from embedrun.store import FileDigests
+from embedrun_plugins import servable
 from embedrun_plugins.rehearsal.shapes import random_model, shrunk, vector_size, weights_size
 from embedrun_plugins.rehearsal.telling import Told
 
@@ -38,7 +39,7 @@ def basis(choice: ModelChoice, registry: Registry, beside: Path, scratch: Path, 
     Raises UserError where it can be no model at all: a path that is not there, no hub id, an unknown architecture.
     """
     on_cpu = choice.model_copy(update={"attention": None, "dtype": choice.dtype and "float32"})
-    folder = _folder(choice, registry, beside)
+    folder = folder_of(choice, registry, beside)
     size = weights_size(folder) if folder else 0
     if folder and (size > SMALL or (not size and _is_cached(folder))):
         if shrunk(folder, scratch, trusted=choice.trust_remote_code):
@@ -64,28 +65,11 @@ def _at(choice: ModelChoice, folder: Path) -> ModelChoice:
     return choice.model_copy(update={"id": str(folder.resolve()), "revision": None})
 
 
-def _folder(choice: ModelChoice, registry: Registry, beside: Path) -> Path | None:
-    """Return where the model's files are on this machine, if they are, without reading its weights."""
-    path = Path(choice.id).expanduser()
-    for candidate in (beside / path, path):
-        if candidate.is_dir():
-            return candidate.resolve()
-    return kept(choice.id, choice.revision, registry)
-
-
-def kept(name: str, revision: str | None, registry: Registry) -> Path | None:
-    """Return the folder of a hub model that is installed, or whose configuration is in the hub's cache."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
-
-    copies = {copy.id: copy.path for copy in registry.local_models()}
-    if name in copies and revision is None:
-        return copies[name]
-    try:
-        folder = Path(snapshot_download(name, revision=revision, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError, OSError):
-        return None
-    return folder if any(folder.rglob("config.json")) else None
+def folder_of(choice: ModelChoice, registry: Registry, beside: Path) -> Path | None:
+    """Return where the model's files are on this machine, if at least its configuration is, without its weights."""
+    model = servable.found(choice, registry, beside)
+    whole = model and (not _is_cached(model.path) or any(model.path.rglob("config.json")))
+    return model.path if model and whole else None
 
 
 def _is_cached(folder: Path) -> bool:

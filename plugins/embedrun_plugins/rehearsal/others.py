@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
+from embedrun.recipe import ModelChoice
 from embedrun.registry import Registry
 from embedrun.stages import Stage
 from embedrun_plugins.rehearsal import bases
@@ -20,7 +21,7 @@ def model_for(key: str, name: str, revision: str | None, folder: Path, *, scores
 
     `scores` asks for a cross-encoder; `folder` is the stage's own. A random one is told of under `key`.
     """
-    found = Path(name) if Path(name).is_dir() else bases.kept(name, revision, Registry())
+    found = bases.folder_of(ModelChoice(id=name, revision=revision), Registry(), Path.cwd())
     size = weights_size(found) if found else 0
     if found and (0 < size <= bases.SMALL or (not size and Path(name).is_dir())):  # an empty one is refused as in a run
         return str(found.resolve())
