@@ -94,6 +94,7 @@ def recording() -> Iterator[Recorder]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # answers go out in two parts, and the second waits 40 ms otherwise
 
         def do_GET(self) -> None:
             self._take(b"")

@@ -7,6 +7,7 @@ can be told to fail any call in the ways that AWS fails.
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import json
 import os
@@ -140,6 +141,7 @@ def refused(name: str, fault: Fault) -> Answered:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # an answer goes out in two parts, the second of which waits 40 ms otherwise
     front: Front
 
     def _answer(self) -> None:
@@ -222,7 +224,9 @@ class LoopbackAws:
         return [*self.simulator.left(), *buckets, *objects, *uploads, *scaled]
 
 
+@functools.cache
 def client(service: str, url: str) -> Any:
+    """Return a client that is made once, since making one takes long."""
     return boto3.client(
         service, endpoint_url=url, region_name=REGION, aws_access_key_id="testing", aws_secret_access_key="testing"
     )

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from botocore.loaders import JSONFileLoader
@@ -73,13 +74,22 @@ def launch(image: str, environment: Mapping[str, str], folder: Path) -> InProces
     return InProcess(lambda _: b"[[1.0]]")
 
 
+_load_file = JSONFileLoader.load_file
+
+
+@functools.cache
+def _loaded(path: str) -> Any:
+    """Return what botocore reads of a service: one session's loader would not know of another's."""
+    return _load_file(JSONFileLoader(), path)
+
+
 HURRIED: Mapping[tuple[Any, str], Any] = {
     (aws, "TRIES"): 1,
     (asking, "TRIES"): 1,
     (removal, "PAUSES"): (0.01, 0.03),
     (uploading, "PART_BYTES"): PART,
     (deploying, "WARM_UPS"): 1,
-    (JSONFileLoader, "load_file"): functools.cache(JSONFileLoader.load_file),
+    (JSONFileLoader, "load_file"): lambda _, path: _loaded(path),
     (aws, "client"): functools.cache(aws.client),
     (ClientRateLimiter, "on_sending_request"): lambda *_, **__: None,
 }
@@ -91,8 +101,13 @@ def hurry() -> None:
         setattr(place, name, value)
 
 
-def deployed(runs: Path, number: int, environment: Mapping[str, str] | None = None) -> Endpoint:
-    """Deploy as the run of a number does."""
+def deployed(
+    runs: Path,
+    number: int,
+    environment: Mapping[str, str] | None = None,
+    settings: Mapping[str, Any] = MappingProxyType({}),
+) -> Endpoint:
+    """Deploy as the run of a number does; `settings` are other fields of the deployer than by default."""
     os.environ.update(environment or {})
     hurry()
     out = runs / "plain" / f"run-{number}" / "deployments" / "plain" / "out"
@@ -100,7 +115,7 @@ def deployed(runs: Path, number: int, environment: Mapping[str, str] | None = No
     (out.parents[2] / "run.json").write_text("{}")
     ctx = Context(out=out, state=out)
     assert run_folder(ctx)
-    stage = Plain(auto_scaling=AutoScaling(), instance_type="ml.m5.xlarge")
+    stage = Plain.model_validate({"auto_scaling": AutoScaling(), "instance_type": "ml.m5.xlarge", **settings})
     endpoint = deploying.deploy(stage, ctx, Model(out))
     described = {"endpoint": endpoint.model_dump(mode="json"), "deployer": {"type": "plain"}}
     (out.parent / "endpoint.json").write_text(json.dumps(described))

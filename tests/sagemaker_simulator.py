@@ -10,12 +10,14 @@ from __future__ import annotations
 import functools
 import json
 import re
+import shutil
 import tarfile
 import tempfile
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +25,13 @@ from typing import Any, Protocol
 ACCOUNT, REGION = "123456789012", "us-east-1"
 BODY_BYTES = 6_291_456
 CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack")
+QUESTIONS = 2
+"""How often DescribeEndpoint tells of a change before it is over, so that it is always as often."""
+LONGEST = 5.0
+"""Seconds that it waits for what takes longer, as real containers do, before it tells of it once more."""
 Answer = tuple[int, dict[str, Any]]
+Change = Callable[[], dict[str, Any] | None]
+"""Carries a change out, and returns what is to be told of the endpoint then; None where it is gone."""
 
 
 class Running(Protocol):
@@ -52,6 +60,25 @@ class Endpoint:
 
     described: dict[str, Any]
     running: Running | None = None
+    change: Future[dict[str, Any] | None] | None = None
+    """What is under way."""
+    questions: int = 0
+    """How often the change was asked for."""
+
+
+@dataclass
+class Served:
+    """What runs, and the folder that it serves, which goes with it."""
+
+    running: Running
+    folder: Path
+
+    def invoke(self, body: bytes, content_type: str) -> tuple[int, bytes]:
+        return self.running.invoke(body, content_type)
+
+    def stop(self) -> None:
+        self.running.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @dataclass
@@ -65,8 +92,12 @@ class Simulator:
     configs: dict[str, dict[str, Any]] = field(default_factory=dict)
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
-    seconds: float = 0.05
-    """How long it takes at least until an endpoint has changed."""
+    folders: tempfile.TemporaryDirectory[str] = field(
+        default_factory=lambda: tempfile.TemporaryDirectory(prefix="sagemaker-", ignore_cleanup_errors=True)
+    )
+    """What lies at /opt/ml/model of each container."""
+    changes: ThreadPoolExecutor = field(default_factory=ThreadPoolExecutor)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def left(self) -> list[str]:
         """Name all that is there."""
@@ -74,14 +105,38 @@ class Simulator:
 
     def settle(self) -> None:
         """Wait until nothing changes any more."""
-        while any(e.described["EndpointStatus"] in (*CHANGING, "Deleting") for e in list(self.endpoints.values())):
-            time.sleep(0.02)
+        for name in list(self.endpoints):
+            self._end(name, None)
 
     def stop(self) -> None:
         self.settle()
         for endpoint in self.endpoints.values():
             if endpoint.running:
                 endpoint.running.stop()
+        self.changes.shutdown()
+        self.folders.cleanup()
+
+    def _begin(self, endpoint: Endpoint, state: str, change: Change) -> None:
+        """Begin a change."""
+        endpoint.described["EndpointStatus"] = state
+        endpoint.questions = 0
+        endpoint.change = self.changes.submit(change)
+
+    def _end(self, name: str, seconds: float | None) -> None:
+        """Let a change be over, once it is carried out."""
+        with self.lock:
+            endpoint = self.endpoints.get(name)
+            if endpoint is None or endpoint.change is None:
+                return
+            try:
+                told = endpoint.change.result(seconds)
+            except TimeoutError:
+                return
+            endpoint.change = None
+            if told is None:
+                del self.endpoints[name]
+            else:
+                endpoint.described.update(told)
 
     def call(self, operation: str, given: dict[str, Any]) -> Answer:
         """Answer an operation of the control plane."""
@@ -138,33 +193,32 @@ class Simulator:
             "EndpointName": name,
             "EndpointArn": arn("endpoint", name),
             "EndpointConfigName": config,
-            "EndpointStatus": "Creating",
             "CreationTime": time.time(),
             "LastModifiedTime": time.time(),
         }
         self.endpoints[name] = Endpoint(described)
         self._add_tags(arn("endpoint", name), given.get("Tags", []))
-        threading.Thread(target=self._come_up, args=(self.endpoints[name],), daemon=True).start()
+        self._begin(self.endpoints[name], "Creating", functools.partial(self._come_up, self.endpoints[name]))
         return 200, {"EndpointArn": arn("endpoint", name)}
 
-    def _come_up(self, endpoint: Endpoint) -> None:
+    def _come_up(self, endpoint: Endpoint) -> dict[str, Any]:
         described = endpoint.described
         try:
             endpoint.running = self._start(described["EndpointName"], described["EndpointConfigName"])
-            described["EndpointStatus"] = "InService"
         except Exception as error:  # noqa: BLE001  # whatever it is, AWS says that the endpoint failed
-            described.update(EndpointStatus="Failed", FailureReason=str(error)[:1000])
+            return {"EndpointStatus": "Failed", "FailureReason": str(error)[:1000]}
+        return {"EndpointStatus": "InService"}
 
     def _start(self, name: str, config: str) -> Running:
-        time.sleep(self.seconds)
         variant = self.configs[config]["ProductionVariants"][0]
         container = self.models[variant["ModelName"]]["PrimaryContainer"]
-        folder = Path(tempfile.mkdtemp(prefix="sagemaker-"))
+        folder = Path(tempfile.mkdtemp(dir=self.folders.name))
         if "ModelDataUrl" in container:
             self._unpack(container["ModelDataUrl"], folder)
         try:
-            return self.launch(container["Image"], container.get("Environment", {}), folder)
+            return Served(self.launch(container["Image"], container.get("Environment", {}), folder), folder)
         except NoContainerError as error:
+            shutil.rmtree(folder, ignore_errors=True)
             self._log(name, error.said)
             said = f"The primary container for production variant {variant['VariantName']} did not pass the ping health"
             raise NoContainerError(f"{said} check. {error}") from error
@@ -193,25 +247,28 @@ class Simulator:
             return _refused(f'Cannot update in-progress endpoint "{arn("endpoint", name)}".')
         if config not in self.configs:
             return _missing("endpoint-config", config)
-        endpoint.described["EndpointStatus"] = "Updating"
         endpoint.described.pop("FailureReason", None)
-        threading.Thread(target=self._change, args=(endpoint, config), daemon=True).start()
+        self._begin(endpoint, "Updating", functools.partial(self._change, endpoint, config))
         return 200, {"EndpointArn": arn("endpoint", name)}
 
-    def _change(self, endpoint: Endpoint, config: str) -> None:
+    def _change(self, endpoint: Endpoint, config: str) -> dict[str, Any]:
         """Blue/green: what answered before goes on until the new container is healthy."""
-        described, before = endpoint.described, endpoint.running
+        before = endpoint.running
         try:
-            endpoint.running = self._start(described["EndpointName"], config)
-            described["EndpointConfigName"] = config
+            endpoint.running = self._start(endpoint.described["EndpointName"], config)
             if before:
                 before.stop()
         except Exception as error:  # noqa: BLE001
-            described["FailureReason"] = str(error)[:1000]
-        described["EndpointStatus"] = "InService"
+            return {"EndpointStatus": "InService", "FailureReason": str(error)[:1000]}
+        return {"EndpointStatus": "InService", "EndpointConfigName": config}
 
     def _describe_endpoint(self, name: str) -> Answer:
-        return (200, self.endpoints[name].described) if name in self.endpoints else _missing("endpoint", name)
+        endpoint = self.endpoints.get(name)
+        if endpoint and endpoint.questions == QUESTIONS:
+            self._end(name, LONGEST)
+        elif endpoint:
+            endpoint.questions += 1
+        return (200, dict(self.endpoints[name].described)) if name in self.endpoints else _missing("endpoint", name)
 
     def _delete_endpoint(self, name: str) -> Answer:
         if name not in self.endpoints:
@@ -219,15 +276,13 @@ class Simulator:
         endpoint = self.endpoints[name]
         if endpoint.described["EndpointStatus"] in CHANGING:
             return _refused(f'Cannot update in-progress endpoint "{arn("endpoint", name)}".')
-        endpoint.described["EndpointStatus"] = "Deleting"
-        threading.Thread(target=self._go, args=(name, endpoint), daemon=True).start()
+        if endpoint.described["EndpointStatus"] != "Deleting":
+            self._begin(endpoint, "Deleting", functools.partial(self._go, endpoint))
         return 200, {}
 
-    def _go(self, name: str, endpoint: Endpoint) -> None:
-        time.sleep(self.seconds)
+    def _go(self, endpoint: Endpoint) -> None:
         if endpoint.running:
             endpoint.running.stop()
-        self.endpoints.pop(name, None)
 
     def _add_tags(self, resource: str, tags: list[dict[str, str]]) -> Answer:
         self.tags.setdefault(resource, {}).update({tag["Key"]: tag["Value"] for tag in tags})

@@ -46,7 +46,7 @@ def deploy(stage: Hosted, ctx: Context, model: Model) -> Endpoint:
             endpoint = _endpoint(stage, hosting, container)
             warm_up(stage.transport(endpoint))
             endpoint = stage.proven(ctx, endpoint, model)
-            hosting.scale(stage.auto_scaling)
+            hosting.scale()
     finally:
         (ctx.out / ARCHIVE).unlink(missing_ok=True)
     for left in hosting.retire():
@@ -92,6 +92,7 @@ def _hosting(
         tags=naming.tags({**stage.tags, **own}),
         timeout=stage.timeout,
         on_progress=ctx.progress,
+        auto_scaling=stage.auto_scaling,
         ledger=ledger,
     )
 

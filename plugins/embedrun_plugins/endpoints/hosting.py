@@ -15,7 +15,7 @@ from embedrun_plugins.endpoints.options import AutoScaling
 from embedrun_plugins.endpoints.uploading import Storage
 from embedrun_plugins.endpoints.watching import in_service
 from embedrun_plugins.ledger.clients import Clients
-from embedrun_plugins.ledger.entries import Entry, Ledger, Place, Resource
+from embedrun_plugins.ledger.entries import Entry, Ledger, Place, Record, Resource
 from embedrun_plugins.ledger.removal import BUCKET, CONFIG, ENDPOINT, MODEL, describe, remove, settled
 
 ARCHIVE = "model.tar.gz"
@@ -65,9 +65,16 @@ class Hosting:
     tags: list[dict[str, str]]
     timeout: float
     on_progress: Callable[[str, float, float | None], None]
+    auto_scaling: AutoScaling | None = None
     ledger: Ledger = field(default_factory=Ledger)
     replaced: str | None = None
     """Configuration that the endpoint served before."""
+    scaled: scaling.Scaled | None = None
+    """How it was scaled before; None where that stays as it is."""
+    moves: bool = False
+    """Whether it was scaled on instances of another type."""
+    keeps_count: bool = False
+    """Whether the instances that scaling added stay."""
     version: str = ""
 
     def __post_init__(self) -> None:
@@ -102,12 +109,23 @@ class Hosting:
             return [str(error)]
 
     def _restore(self, config: str) -> None:
-        """Go back to what the endpoint served before, if it serves this deployment by now."""
+        """Go back to what the endpoint served before, if it serves this deployment by now, and to how it was scaled."""
+        targets, earlier = scaling.resources(self.endpoint), self._others()
+        for entry, _ in earlier if self.scaled else ():
+            entry.add(*targets)  # theirs from now on, also where this goes no further
         found = settled(self.clients, self.endpoint, lambda _: None, self.timeout)
         if found and found["EndpointConfigName"] == self.version:
-            arguments = {"EndpointName": self.endpoint, "EndpointConfigName": config}
-            self.clients.call("sagemaker", "update_endpoint", **arguments)
+            self._change_to(config)
             in_service(self.clients, self.endpoint, config, self.timeout, self._tell)
+        if found and self.scaled:
+            scaling.put_back(self.clients, self.entry, self.endpoint, self.scaled)
+            for entry, _ in () if self.scaled.target else earlier:
+                entry.drop(*targets)
+
+    def _change_to(self, config: str) -> None:
+        arguments: dict[str, Any] = {"EndpointName": self.endpoint, "EndpointConfigName": config}
+        arguments |= {"RetainAllVariantProperties": True} if self.keeps_count else {}
+        self.clients.find("sagemaker", "update_endpoint", _UNDER_WAY, **arguments)
 
     def _tell(self, state: str, passed: float) -> None:
         self.on_progress(f"endpoint {self.endpoint}: {state}", round(passed), None)
@@ -120,10 +138,9 @@ class Hosting:
         self._create_model(container)
         self._create_config(variant)
         self.entry.add(Resource(kind=ENDPOINT, name=self.endpoint))
-        if self.replaced and self.scaled_before():
-            self.entry.add(*scaling.resources(self.endpoint))
         if self.replaced:
-            self._update(variant)
+            self._learn(self.replaced, variant)
+            self._update()
         else:
             self._create_endpoint()
         in_service(self.clients, self.endpoint, self.version, self.timeout, self._tell)
@@ -173,12 +190,11 @@ class Hosting:
         """Create something of a name of its own; that it is there already is the answer to a request sent twice."""
         self.clients.find("sagemaker", operation, _EXISTS, **arguments)
 
-    def _update(self, variant: Variant) -> None:
+    def _update(self) -> None:
         """Change a living endpoint: SageMaker brings the new instances up before it lets the old ones go."""
-        if self._scaled_otherwise(variant):
+        if self.moves:  # which SageMaker refuses while it is scaled
             scaling.unscale(self.clients, self.entry, self.endpoint)
-        arguments = {"EndpointName": self.endpoint, "EndpointConfigName": self.version}
-        self.clients.find("sagemaker", "update_endpoint", _UNDER_WAY, **arguments)
+        self._change_to(self.version)
         self.clients.call("sagemaker", "add_tags", ResourceArn=self._arn(), Tags=self.tags)
 
     def _arn(self) -> str:
@@ -187,32 +203,38 @@ class Hosting:
             raise StageError(f"endpoint {self.endpoint}: was deleted by somebody else while it was changed")
         return str(found["EndpointArn"])
 
-    def _scaled_otherwise(self, variant: Variant) -> bool:
-        """Say whether it is scaled on instances of another type, which SageMaker would refuse to change."""
-        if not self.scaled_before():
-            return False
-        found = self.clients.call("sagemaker", "describe_endpoint_config", EndpointConfigName=self.replaced)
-        return bool(found["ProductionVariants"][0].get("InstanceType") != variant.instance_type)
+    def _learn(self, config: str, variant: Variant) -> None:
+        """Ask how the endpoint is before it is changed, so that it can be put back; who never scales asks nothing."""
+        targets = scaling.resources(self.endpoint)
+        if not self.auto_scaling and not any(set(targets) & set(record.resources) for _, record in self._others()):
+            return
+        self.scaled = scaling.read(self.clients, self.endpoint)
+        if self.scaled.target:
+            self.entry.add(*targets)
+            found = self.clients.call("sagemaker", "describe_endpoint_config", EndpointConfigName=config)
+            before = found["ProductionVariants"][0]
+            self.moves = before.get("InstanceType") != variant.instance_type
+            same = before.get("InitialInstanceCount") == variant.capacity.get("InitialInstanceCount")
+            self.keeps_count = bool(self.auto_scaling and same and not self.moves)
 
-    def scaled_before(self) -> bool:
-        wanted = set(scaling.resources(self.endpoint))
-        return any(wanted & set(record.resources) for _, record in self.ledger.entries())
+    def _others(self) -> list[tuple[Entry, Record]]:
+        """Return the other deployments that the endpoint belongs to."""
+        return [one for one in owners(self.ledger, self.place, self.endpoint) if one[0].id != self.entry.id]
 
-    def scale(self, wanted: AutoScaling | None) -> None:
-        if wanted:
-            scaling.scale(self.clients, self.entry, self.endpoint, wanted)
-        elif self.replaced and self.scaled_before():
+    def scale(self) -> None:
+        if self.auto_scaling:
+            scaling.scale(self.clients, self.entry, self.endpoint, self.auto_scaling)
+        elif self.scaled and self.scaled.target:
             scaling.unscale(self.clients, self.entry, self.endpoint)
 
     def retire(self) -> list[str]:
         """Remove what the endpoint served before; return what could not be."""
         faults = []
         shared = (Resource(kind=ENDPOINT, name=self.endpoint), *scaling.resources(self.endpoint))
-        for entry, _ in owners(self.ledger, self.place, self.endpoint):
-            if entry.id != self.entry.id:
-                try:
-                    entry.drop(*shared)
-                    faults += remove(entry, clients=self.clients)
-                except EmbedrunError as error:
-                    faults.append(str(error))
+        for entry, _ in self._others():
+            try:
+                entry.drop(*shared)
+                faults += remove(entry, clients=self.clients)
+            except EmbedrunError as error:
+                faults.append(str(error))
         return faults

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 from embedrun_plugins.endpoints.options import AutoScaling
 from embedrun_plugins.ledger.clients import Clients
 from embedrun_plugins.ledger.entries import Entry, Resource
@@ -9,12 +13,49 @@ from embedrun_plugins.ledger.removal import POLICY, POLICY_NAME, SCALED, TARGET,
 
 VARIANT = "AllTraffic"
 _SERVICE = "application-autoscaling"
+_OF_TARGET = ("MinCapacity", "MaxCapacity", "SuspendedState")
+_OF_POLICY = (
+    *("PolicyName", "PolicyType", "TargetTrackingScalingPolicyConfiguration", "StepScalingPolicyConfiguration"),
+    "PredictiveScalingPolicyConfiguration",
+)
 
 
 def resources(endpoint: str) -> tuple[Resource, Resource]:
     """Return what scales an endpoint: the target and its policy, both named by the variant."""
     variant = f"endpoint/{endpoint}/variant/{VARIANT}"
     return Resource(kind=TARGET, name=variant), Resource(kind=POLICY, name=variant)
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """How AWS says that an endpoint is scaled."""
+
+    target: Mapping[str, Any] | None = None
+    """None where it is not."""
+    policies: tuple[Mapping[str, Any], ...] = ()
+
+
+def read(clients: Clients, endpoint: str) -> Scaled:
+    """Ask how an endpoint is scaled."""
+    name = resources(endpoint)[0].name
+    targets = clients.call(_SERVICE, "describe_scalable_targets", **SCALED, ResourceIds=[name])["ScalableTargets"]
+    policies = clients.call(_SERVICE, "describe_scaling_policies", **SCALED, ResourceId=name)["ScalingPolicies"]
+    return Scaled(targets[0] if targets else None, tuple(policies))
+
+
+def put_back(clients: Clients, entry: Entry, endpoint: str, before: Scaled) -> None:
+    """Have an endpoint scaled as it was when that was read."""
+    if before.target is None:
+        unscale(clients, entry, endpoint)
+        return
+    where = {**SCALED, "ResourceId": resources(endpoint)[0].name}
+    clients.call(_SERVICE, "register_scalable_target", **where, **_given(before.target, _OF_TARGET))
+    for policy in before.policies:
+        clients.call(_SERVICE, "put_scaling_policy", **where, **_given(policy, _OF_POLICY))
+
+
+def _given(described: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: described[name] for name in names if name in described}
 
 
 def scale(clients: Clients, entry: Entry, endpoint: str, wanted: AutoScaling) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import count
 from pathlib import Path
-from typing import get_args
+from types import MappingProxyType
+from typing import Any, get_args
 
 import pytest
 
@@ -68,10 +70,10 @@ def delete_all() -> None:
     assert list(Ledger().entries()) == []
 
 
-def attempt(runs: Path, number: int) -> str | None:
+def attempt(runs: Path, number: int, settings: Mapping[str, Any] = MappingProxyType({})) -> str | None:
     """Deploy; return what the user is told where it fails."""
     try:
-        plain_deployment.deployed(runs, number)
+        plain_deployment.deployed(runs, number, settings=settings)
     except EmbedrunError as error:
         return str(error)
     return None
@@ -111,29 +113,65 @@ def test_whatever_call_fails_for_good_is_told_and_what_is_left_is_found_later(aw
     assert place > CALLS
 
 
-def test_a_change_in_place_that_fails_leaves_what_answered_before(aws, tmp_path):
-    plain_deployment.deployed(tmp_path, 1000)
-    (name,) = aws.simulator.endpoints
+def what_answers(aws: LoopbackAws) -> list[Any]:
+    """Return what an endpoint serves, and how it is scaled."""
+    aws.simulator.settle()
+    (endpoint,) = aws.simulator.endpoints.values()
+    scaling = aws.client("application-autoscaling")
+    targets = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    policies = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    return [
+        endpoint.described["EndpointConfigName"],
+        *(sorted(aws.simulator.configs) + sorted(aws.simulator.models)),
+        *((target["MinCapacity"], target["MaxCapacity"]) for target in targets),
+        *(policy["TargetTrackingScalingPolicyConfiguration"] for policy in policies),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param({}, {}, id="the same"),
+        pytest.param({}, {"auto_scaling": {"max_instances": 2, "invocations_per_instance": 7}}, id="scaled otherwise"),
+        pytest.param({}, {"instance_type": "ml.c5.xlarge"}, id="on other machines"),
+        pytest.param({"auto_scaling": None}, {}, id="scaled at last"),
+        pytest.param({}, {"auto_scaling": None}, id="scaled no more"),
+    ],
+)
+def test_a_change_in_place_that_fails_leaves_what_answered_before(aws, tmp_path, before, after):
+    there = None
     for place in count():
-        before = aws.simulator.endpoints[name].described["EndpointConfigName"]
+        if there is None:
+            plain_deployment.deployed(tmp_path, 2 * place, settings=before)
+            there = what_answers(aws)
         first = len(aws.front.calls)
         aws.front.failing = lambda number, _, at=first + place: "denied" if number == at else None
-        said = attempt(tmp_path, place)
+        said = attempt(tmp_path, 2 * place + 1, after)
         aws.front.failing = NOTHING
+        name = disturbed(aws, first + place)
         if said:
-            aws.simulator.settle()
-            assert aws.simulator.endpoints[name].described["EndpointConfigName"] == before, said
-            assert len(aws.simulator.configs) == len(aws.simulator.models) == 1, said
-        if disturbed(aws, first + place) is None:
+            assert what_answers(aws) == there, name
+        else:
+            there = None
+        if name is None:
             break
     delete_all()
     assert aws.left() == []
     assert place > CALLS
 
 
+def test_instances_that_scaling_added_are_kept_where_a_change_says_nothing_of_them(aws, tmp_path):
+    changes = [{}, {}, {"instances": 2}, {"instance_type": "ml.c5.xlarge"}, {"auto_scaling": None}]
+    for number, settings in enumerate(changes):
+        plain_deployment.deployed(tmp_path, number, settings=settings)
+    updates = [json.loads(call.body) for call in aws.front.calls if call.name == "SageMaker.UpdateEndpoint"]
+    assert [update.get("RetainAllVariantProperties", False) for update in updates[-4:]] == [True, False, False, False]
+    delete_all()
+
+
 def test_killed_after_any_call_everything_is_found_and_removed(aws, tmp_path):
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["plain_deployment", "boto3"])
+    context.set_forkserver_preload(["preloaded_deployment"])
     for place in count():
         first = len(aws.front.calls)
         client = context.Process(target=plain_deployment.deployed, args=(tmp_path, place, aws.environment(tmp_path)))
