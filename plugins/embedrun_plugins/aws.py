@@ -45,12 +45,14 @@ def client(
     profile: str | None = None,
     connections: int = 10,
     read_seconds: float = _READ_SECONDS,
+    tries: int | None = None,
 ) -> Any:
-    """Return a boto3 client that retries adaptively and that threads may share.
+    """Return a boto3 client that threads may share, and that retries adaptively: each request `TRIES` times at most.
 
     What is not given is taken as boto3 does: from its environment variables (AWS_ENDPOINT_URL_BEDROCK_RUNTIME and the
     like for the endpoint; AWS_REGION, too, for the region), then its files. `connections` is how many threads ask at
-    once. Raises UserError where there is no such profile, no region or no credentials.
+    once, and `tries` how often each request is sent: once for whoever tries again himself. Raises UserError where there
+    is no such profile, no region or no credentials.
     """
     from botocore.config import Config
 
@@ -61,7 +63,7 @@ def client(
             f"{service}: no AWS region; give one by the key 'region', by AWS_DEFAULT_REGION, or in the profile"
         )
     config = Config(
-        retries={"total_max_attempts": TRIES, "mode": "adaptive"},
+        retries={"total_max_attempts": tries or TRIES, "mode": "standard" if tries == 1 else "adaptive"},
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=read_seconds,
         max_pool_connections=max(connections, 1),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from embedrun.artifacts import Model
-from embedrun_plugins.clients.transports import Refused, settings_of
+from embedrun_plugins.clients.transports import Refused, Shared
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -19,7 +17,7 @@ _NO_SUCH_PROMPT = 422
 
 
 @dataclass(frozen=True)
-class Folder:
+class Folder(Shared["SentenceTransformer"]):
     """A sentence-transformers folder; nothing is changed in what it gives, so `normalize` and `dimensions` are not."""
 
     path: Path
@@ -31,22 +29,15 @@ class Folder:
     def send(self, body: bytes) -> bytes:
         asked = json.loads(body)
         try:
-            found = self._loaded.encode(
+            found = self._client.encode(
                 asked["inputs"], prompt_name=asked.get("prompt_name"), show_progress_bar=False, convert_to_numpy=True
             )
         except ValueError as error:
             raise Refused(_NO_SUCH_PROMPT, str(error)) from error
         return json.dumps(found.tolist()).encode()
 
-    async def send_async(self, body: bytes) -> bytes:
-        return await asyncio.to_thread(self.send, body)
-
-    def close(self) -> None:
-        self.__dict__.pop("_loaded", None)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return settings_of(self)
-
-    @cached_property
-    def _loaded(self) -> SentenceTransformer:
+    def _make(self) -> SentenceTransformer:
         return Model(self.path).load("cpu")
+
+    def _end(self, made: SentenceTransformer) -> None:
+        """Nothing of it is open."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from embedrun.errors import UserError
-from embedrun_plugins.clients.transports import MAKING, Refused, Unanswered, settings_of
+from embedrun_plugins.clients.transports import Refused, Shared, Unanswered
 from embedrun_plugins.deployers.variables import secret
 from embedrun_plugins.embedders.servers import Address, is_local
 
@@ -53,7 +53,7 @@ def reachable(url: str) -> str:
 
 
 @dataclass(frozen=True)
-class Http:
+class Http(Shared["httpx2.Client"]):
     """A server by its address; no key or token but the one given for it is ever sent, and none along a redirection."""
 
     url: str
@@ -93,13 +93,6 @@ class Http:
         with _failures():
             return _checked(self._client.post(f"{self.url}{path}", content=body, headers=self._headers()))
 
-    def close(self) -> None:
-        if made := self.__dict__.pop("_made", None):
-            made.close()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return settings_of(self)
-
     @property
     def _route(self) -> str:
         return f"{self.url}/embed"
@@ -107,16 +100,13 @@ class Http:
     def _headers(self) -> Mapping[str, str]:
         return {"content-type": "application/json", **self.key.headers(self.url)}
 
-    @property
-    def _client(self) -> httpx2.Client:
-        with MAKING:
-            return self._made
-
-    @cached_property
-    def _made(self) -> httpx2.Client:
+    def _make(self) -> httpx2.Client:
         import httpx2
 
         return httpx2.Client(**self._options)
+
+    def _end(self, made: httpx2.Client) -> None:
+        made.close()
 
     @cached_property
     def _options(self) -> dict[str, Any]:

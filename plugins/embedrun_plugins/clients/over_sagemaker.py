@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from embedrun.errors import MissingPackageError
-from embedrun_plugins.clients.transports import MAKING, OVERLOADED, Refused, Unanswered, settings_of
+from embedrun_plugins import aws
+from embedrun_plugins.clients.transports import OVERLOADED, Refused, Shared, Unanswered
 
 CONNECTIONS = 1024
 """Requests that may be under way at once."""
-_SECONDS = 70.0
+SECONDS = 70.0
 """SageMaker gives a container 60 s to answer."""
 _THROTTLED = frozenset({"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"})
+_NOT_ALLOWED = (401, 403)
 
 
 @dataclass(frozen=True)
-class SageMaker:
+class SageMaker(Shared[Any]):
     """An endpoint by its name; where it is comes from the region, as boto3 finds it where none is given."""
 
     endpoint: str
@@ -28,66 +30,73 @@ class SageMaker:
     """Another address than AWS's for the runtime's API."""
     component: str | None = None
     """Inference component, if the endpoint has some."""
+    seconds: float = SECONDS
 
     @property
     def where(self) -> str:
         return f"SageMaker endpoint {self.endpoint}"
 
     def send(self, body: bytes) -> bytes:
-        from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ReadTimeoutError
-
+        """Send once. Raises UserError, too, where AWS's settings, credentials or rights must change first."""
+        client = self._client
         part = {"InferenceComponentName": self.component} if self.component else {}
-        try:
-            answer = self._client.invoke_endpoint(
+        with aws.explained(self.where), _failures():
+            answer = client.invoke_endpoint(
                 EndpointName=self.endpoint, ContentType="application/json", Accept="application/json", Body=body, **part
             )
             return bytes(answer["Body"].read())
-        except ClientError as error:
-            raise _refused(error) from error
-        except (ConnectTimeoutError, ReadTimeoutError) as error:
-            raise Unanswered("no answer in time", kind="time-out") from error
-        except BotoCoreError as error:
-            raise Unanswered(str(error).rstrip("."), may_pass=False) from error
 
-    async def send_async(self, body: bytes) -> bytes:
-        return await asyncio.to_thread(self.send, body)
-
-    def close(self) -> None:
-        if made := self.__dict__.pop("_made", None):
-            made.close()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return settings_of(self)
-
-    @property
-    def _client(self) -> Any:
-        with MAKING:
-            return self._made
-
-    @cached_property
-    def _made(self) -> Any:
+    def _make(self) -> Any:
         try:
-            import boto3
-            from botocore.config import Config
+            return aws.client(
+                "sagemaker-runtime",
+                region=self.region,
+                endpoint_url=self.endpoint_url,
+                profile=self.profile,
+                connections=CONNECTIONS,
+                read_seconds=self.seconds,
+                tries=1,  # whoever asks tries again, and says so; a measurement must not have retries hidden in it
+            )
         except ImportError as error:
             raise MissingPackageError(self.where, "boto3", "sagemaker") from error
-        session = boto3.Session(profile_name=self.profile, region_name=self.region)
-        config = Config(
-            # Whoever asks tries again, and says so; a measurement must not have retries hidden in it.
-            retries={"total_max_attempts": 1, "mode": "standard"},
-            read_timeout=_SECONDS,
-            max_pool_connections=CONNECTIONS,
-        )
-        return session.client("sagemaker-runtime", endpoint_url=self.endpoint_url, config=config)
+
+    def _end(self, made: Any) -> None:
+        made.close()
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """Turn what comes of one request into Refused or Unanswered, and leave to `aws` what is wrong with its settings."""
+    from botocore import exceptions as known
+
+    try:
+        yield
+    except known.ClientError as error:
+        refused = _refused(error)
+        if refused.status in _NOT_ALLOWED and not _original(error):
+            raise
+        raise refused from error
+    except (known.ConnectTimeoutError, known.ReadTimeoutError) as error:
+        raise Unanswered("no answer in time", kind="time-out") from error
+    except known.ConnectionError as error:
+        raise Unanswered(str(error).rstrip("."), kind="no connection", may_pass=False) from error
+    except (known.HTTPClientError, known.IncompleteReadError) as error:
+        reason = str(error).rstrip(".")
+        raise Unanswered(f"the connection broke: {reason}", kind="broken connection") from error
+
+
+def _original(error: Any) -> int | None:
+    """Return the status that the container answered with, if it was the container."""
+    status = error.response.get("OriginalStatusCode")
+    return int(status) if status else None
 
 
 def _refused(error: Any) -> Refused:
     """Return the status that the container answered with, where it did, else AWS's own."""
     said = error.response.get("Error", {})
     code, message = str(said.get("Code") or ""), str(said.get("Message") or "")
-    original = error.response.get("OriginalStatusCode")
-    if original:
-        return Refused(int(original), str(error.response.get("OriginalMessage") or message))
+    if original := _original(error):
+        return Refused(original, str(error.response.get("OriginalMessage") or message))
     if code in _THROTTLED:
         return Refused(OVERLOADED, message or code)
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 500)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, Generic, Protocol, TypeVar
 
 from embedrun.errors import EmbedrunError, StageError, UserError
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-MAKING = threading.Lock()
+Made = TypeVar("Made")
+_MAKING = threading.Lock()
 """Held while a transport makes the client that its threads share."""
 MAY_PASS = frozenset({408, 424, 425, 429, 500, 502, 503, 504})
 """Statuses after which the same request may succeed another time."""
@@ -89,6 +90,37 @@ def _words(body: str) -> str:
     return " ".join(str(found).split())[:_SAID].rstrip(".") or "no reason given"
 
 
-def settings_of(transport: DataclassInstance) -> dict[str, Any]:
-    """Return what a transport was made of: all that another process needs of it."""
-    return {given.name: getattr(transport, given.name) for given in fields(transport)}
+@dataclass(frozen=True)
+class Shared(ABC, Generic[Made]):
+    """A transport whose threads share a client, made where it is first asked for and left out of pickles."""
+
+    @abstractmethod
+    def send(self, body: bytes) -> bytes:
+        """Send once, as `Transport` says."""
+
+    async def send_async(self, body: bytes) -> bytes:
+        return await asyncio.to_thread(self.send, body)
+
+    def close(self) -> None:
+        if (made := self.__dict__.pop("_made", None)) is not None:
+            self._end(made)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {given.name: getattr(self, given.name) for given in fields(self)}
+
+    @property
+    def _client(self) -> Made:
+        with _MAKING:
+            return self._made
+
+    @cached_property
+    def _made(self) -> Made:
+        return self._make()
+
+    @abstractmethod
+    def _make(self) -> Made:
+        """Return a new client."""
+
+    @abstractmethod
+    def _end(self, made: Made) -> None:
+        """Let go of a client."""
