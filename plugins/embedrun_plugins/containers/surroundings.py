@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from embedrun.context import Resolver
@@ -13,11 +14,13 @@ from embedrun.errors import UserError
 from embedrun.models import fetch
 from embedrun.stages import Deployer, Runtime, Stage
 from embedrun_plugins.embedders.servers import is_local
+from embedrun_plugins.offline import GIVEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from embedrun import LocalModel
     from embedrun.runtimes import Job
 
 Network = Literal["none", "bridge", "host"]
@@ -36,8 +39,8 @@ def stages(job: Job) -> Iterator[Stage]:
             yield stage
 
 
-def download(job: Job) -> list[Path]:
-    """Fetch the model and what the stages name on the hub; return the caches that hold it, where there is any.
+def download(job: Job) -> dict[str, Path]:
+    """Fetch the model and what the stages name on the hub; return the caches that hold it, by the variable of each.
 
     Raises UserError where something cannot be had.
     """
@@ -47,13 +50,19 @@ def download(job: Job) -> list[Path]:
 
     fetching = [stage for stage in stages(job) if type(stage).fetch is not Stage.fetch]
     if job.plan.base.path and not fetching:
-        return []
+        return {}
     fetch(job.plan.base, offline=job.offline)
     for stage in fetching:
         stage.fetch(Resolver(job.offline))
-    cache = Path(constants.HF_HUB_CACHE)
-    caches = [cache, Path(os.environ.get("HF_DATASETS_CACHE") or Path(constants.HF_HOME) / "datasets")]
-    return [path.expanduser().resolve() for path in caches if path.expanduser().is_dir()]
+    datasets = os.environ.get("HF_DATASETS_CACHE") or Path(constants.HF_HOME) / "datasets"
+    caches = {"HF_HUB_CACHE": Path(constants.HF_HUB_CACHE), "HF_DATASETS_CACHE": Path(datasets)}
+    return {name: path.expanduser().resolve() for name, path in caches.items() if path.expanduser().is_dir()}
+
+
+def copies(job: Job) -> list[LocalModel]:
+    """Return the copies of hub models that packages bring here, any of which a stage may name by its hub id."""
+    found = job.plan.registry.local_models()
+    return [replace(copy, path=copy.path.resolve()) for copy in found if copy.path.is_dir()]
 
 
 def network(job: Job, asked: Network | None) -> Network:
@@ -73,7 +82,7 @@ def network(job: Job, asked: Network | None) -> Network:
     return "bridge" if reached else "none"
 
 
-def variables(job: Job, caches: Iterable[Path], cpus: float | None) -> dict[str, str]:
+def variables(caches: Mapping[str, Path], models: Iterable[LocalModel], cpus: float | None) -> dict[str, str]:
     """Return what the container's processes find in their environment; no secret is among it."""
     given = {name: os.environ[name] for name in HARMLESS if name in os.environ}
     if cpus is not None:
@@ -83,20 +92,8 @@ def variables(job: Job, caches: Iterable[Path], cpus: float | None) -> dict[str,
         given |= {"FORCE_COLOR": "1", "TERM": os.environ.get("TERM", "xterm"), "COLUMNS": str(size.columns)}
     # Some libraries ask for the user's name, which need not be known in the image.
     given |= {"HOME": HOME, "USER": "embedrun", "LOGNAME": "embedrun", "HF_HUB_OFFLINE": "1"}
-    names = {"hub": "HF_HUB_CACHE", "datasets": "HF_DATASETS_CACHE"}
-    given |= {names[path.name]: str(path) for path in caches if path.name in names}
-    return given | {"EMBEDRUN_MODELS": json.dumps(_installed(job))}
-
-
-def _installed(job: Job) -> list[Mapping[str, str]]:
-    """Describe the copies of hub models that packages bring here, and that the image need not have."""
-    inputs = set(job.inputs)
-    copies = job.plan.registry.local_models()
-    return [
-        {"id": copy.id, "path": str(copy.path.resolve()), "sha256": copy.sha256}
-        for copy in copies
-        if copy.path.resolve() in inputs
-    ]
+    given |= {name: str(path) for name, path in caches.items()}
+    return given | {GIVEN: json.dumps([{"id": one.id, "path": str(one.path), "sha256": one.sha256} for one in models])}
 
 
 def secrets(job: Job, named: Iterable[str]) -> dict[str, str]:

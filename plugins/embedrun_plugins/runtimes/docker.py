@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -102,7 +103,8 @@ class Docker(Runtime):
     def _options(self, job: Job, client: Any, info: Mapping[str, Any]) -> dict[str, Any]:
         """Return what the engine is asked for, once all is here that the container needs."""
         network = surroundings.network(job, self.network)
-        caches = surroundings.download(job)
+        caches, models = surroundings.download(job), surroundings.copies(job)
+        seen = replace(job, inputs=[*job.inputs, *(model.path for model in models)])
         more = [Bind(mount.path, mount.at or mount.path, writable=mount.writable) for mount in self.mounts]
         job.store.root.mkdir(parents=True, exist_ok=True)
         offline = ["--offline"] if job.offline or network == "none" else []
@@ -114,9 +116,9 @@ class Docker(Runtime):
             "entrypoint": ["python3", "-m", "embedrun_plugins.containers.inside"],
             "command": [*job.arguments, *offline],
             "network_mode": network,
-            "mounts": [_docker_mount(bind) for bind in binds(job, caches, more)],
+            "mounts": [_docker_mount(bind) for bind in binds(seen, caches.values(), more)],
             "device_requests": gpus.request(given),
-            "environment": surroundings.variables(job, caches, self.cpus) | gpus.variables(given),
+            "environment": surroundings.variables(caches, models, self.cpus) | gpus.variables(given),
         }
 
     def _limits(self) -> dict[str, Any]:

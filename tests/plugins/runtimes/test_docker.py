@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -26,6 +27,7 @@ from typing import Annotated, Literal
 
 from embedrun import DataError, Source, Unkeyed, hookimpl
 from embedrun.testing import small_set
+from embedrun_plugins.other_models import folder_of
 
 
 class Naughty(Source):
@@ -38,6 +40,8 @@ class Naughty(Source):
     """A port of this machine to connect to."""
     read: Annotated[str | None, Unkeyed] = None
     """A variable to read."""
+    judge: str | None = None
+    """A model to find by its hub id."""
     attempt: int = 1
     """To run again."""
 
@@ -54,6 +58,8 @@ class Naughty(Source):
             socket.create_connection(("127.0.0.1", self.connect), 5).close()
         if self.read and self.read not in os.environ:
             raise DataError(f"{self.read} is not in {sorted(os.environ)}")
+        if self.judge:
+            (ctx.out / "judge.txt").write_text((folder_of(self.judge, offline=True) / "config.json").read_text())
         return small_set(ctx.out)
 
 
@@ -166,6 +172,21 @@ def test_a_stage_sees_no_variable_that_it_was_not_given(recipe, monkeypatch):
     assert given.code == 0, given.err
     written = b"".join(path.read_bytes() for path in (recipe.folder / "runs").rglob("*") if path.is_file())
     assert b"do-not-tell" not in written
+
+
+def test_a_copy_of_a_hub_model_that_is_installed_here_is_found_by_its_id(recipe, tmp_path_factory, monkeypatch):
+    folder = tmp_path_factory.mktemp("site-packages")
+    (folder / "weights").write_bytes(b"weights")
+    (folder / "model").mkdir()
+    (folder / "model/model.safetensors").symlink_to(folder / "weights")
+    (folder / "model/config.json").write_text('{"is": "the judge"}')
+    digest = hashlib.sha256(b"weights").hexdigest()
+    copy = {"id": "acme/judge", "path": str(folder / "model"), "sha256": digest}
+    monkeypatch.setenv("EMBEDRUN_MODELS", json.dumps([copy]))
+    done = recipe.run("r.yaml", "--set", "source.type=naughty", "--set", "source.judge=acme/judge")
+    assert done.code == 0, done.err
+    [found] = recipe.folder.glob("runs/.store/??/*/out/judge.txt")
+    assert found.read_text() == '{"is": "the judge"}'
 
 
 def begin(recipe, *words, env=None):
