@@ -89,6 +89,7 @@ HURRIED: Mapping[tuple[Any, str], Any] = {
     (removal, "PAUSES"): (0.01, 0.03),
     (uploading, "PART_BYTES"): PART,
     (deploying, "WARM_UPS"): 1,
+    (deploying, "WAKING_SECONDS"): 0,
     (JSONFileLoader, "load_file"): lambda _, path: _loaded(path),
     (aws, "client"): functools.cache(aws.client),
     (ClientRateLimiter, "on_sending_request"): lambda *_, **__: None,

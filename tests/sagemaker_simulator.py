@@ -7,8 +7,10 @@ values outside their enumerations; containers that do not come up; requests that
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import math
 import re
 import shutil
 import tarfile
@@ -16,7 +18,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +66,8 @@ class Endpoint:
     """What is under way."""
     questions: int = 0
     """How often the change was asked for."""
+    under_way: int = 0
+    """Requests that are being answered."""
 
 
 @dataclass
@@ -296,7 +300,11 @@ class Simulator:
             return 400, {"x-amzn-ErrorType": "ValidationError"}, json.dumps(said).encode()
         if len(body) > BODY_BYTES:
             return 413, {"x-amzn-ErrorType": "ValidationError"}, b'{"message": "the body is too large"}'
-        status, answer = endpoint.running.invoke(body, content_type)
+        with self._room(endpoint) as room:
+            if not room:
+                said = {"message": "Rate exceeded"}
+                return 400, {"x-amzn-ErrorType": "ThrottlingException"}, json.dumps(said).encode()
+            status, answer = endpoint.running.invoke(body, content_type)
         if status == 200:
             headers = {"Content-Type": "application/json", "x-Amzn-Invoked-Production-Variant": "AllTraffic"}
             return 200, headers, answer
@@ -306,6 +314,19 @@ class Simulator:
             "message": f"Received client error ({status}) from primary with message {answer[:200]!r}.",
         }
         return 424, {"x-amzn-ErrorType": "ModelError"}, json.dumps(said).encode()
+
+    @contextlib.contextmanager
+    def _room(self, endpoint: Endpoint) -> Iterator[bool]:
+        """Say whether an endpoint takes one more request at once, which a serverless one limits."""
+        variant = self.configs[endpoint.described["EndpointConfigName"]]["ProductionVariants"][0]
+        most = variant.get("ServerlessConfig", {}).get("MaxConcurrency", math.inf)
+        with self.lock:
+            endpoint.under_way += (room := endpoint.under_way < most)
+        try:
+            yield room
+        finally:
+            with self.lock:
+                endpoint.under_way -= room
 
     def invoke_async(self, name: str, location: str, content_type: str) -> tuple[int, dict[str, str], bytes]:
         """Answer InvokeEndpointAsync: read the request from S3, and put the answer there a little later."""

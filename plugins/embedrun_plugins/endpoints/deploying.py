@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context
-from embedrun.errors import EmbedrunError
+from embedrun.errors import EmbedrunError, StageError
 from embedrun_plugins.clients.asking import Client, Reading
 from embedrun_plugins.clients.transports import Transport
 from embedrun_plugins.deployers.runs import run_folder, run_id
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 WARM_UPS = 8
 """Requests at once: a server's workers each load the model when they are first asked."""
+WAKING_SECONDS = 300.0
+"""How long an endpoint that is overloaded while its first containers come up is asked again."""
+_WAKING = (429, 503)
+_PAUSE = 1.0
 
 
 def deploy(stage: Hosted, ctx: Context, model: Model) -> Endpoint:
@@ -38,13 +43,13 @@ def deploy(stage: Hosted, ctx: Context, model: Model) -> Endpoint:
     existing = Existing(clients, place, ledger, name, _run(ctx))
     replaced = existing.replaceable(by_name=stage.endpoint_name is not None)
     try:
-        container = stage.container(ctx, model, place.region)
+        container, variant = stage.container(ctx, model, place.region), stage.variant()
         hosting = _hosting(stage, ctx, clients, place, name, role, ledger)
         hosting.replaced = replaced
         with hosting.taken_back(ctx.warn):
-            hosting.create(container, stage.variant())
+            hosting.create(container, variant)
             endpoint = _endpoint(stage, hosting, container)
-            warm_up(stage.transport(endpoint))
+            warm_up(stage.transport(endpoint), min(WARM_UPS, variant.max_concurrency or WARM_UPS))
             endpoint = stage.proven(ctx, endpoint, model)
             hosting.scale()
     finally:
@@ -111,13 +116,27 @@ def _endpoint(stage: Hosted, hosting: Hosting, container: Container) -> Endpoint
     return Endpoint(deployer=stage.type, url=f"{runtime}/endpoints/{hosting.endpoint}/invocations", details=details)
 
 
-def warm_up(transport: Transport) -> None:
+def warm_up(transport: Transport, at_once: int) -> None:
     """Ask until every worker has loaded the model. Raises StageError where none can."""
     client = Client(transport, Reading())
-    with ThreadPoolExecutor(WARM_UPS) as pool:
-        asked = [pool.submit(client.answer, ["a"], "document") for _ in range(WARM_UPS)]
+    with ThreadPoolExecutor(at_once) as pool:
+        asked = [pool.submit(_wake, client) for _ in range(at_once)]
     for one in asked:
         one.result()
+
+
+def _wake(client: Client) -> None:
+    """Ask until there is an answer, for longer than a client has patience: a first container takes minutes."""
+    deadline = time.monotonic() + WAKING_SECONDS
+    while True:
+        try:
+            client.answer(["a"], "document")
+        except StageError as error:
+            if getattr(error.__cause__, "status", None) not in _WAKING or time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE)
+        else:
+            return
 
 
 def _tell(ctx: Context, stage: Hosted, hosting: Hosting, container: Container, ledger: Ledger) -> None:

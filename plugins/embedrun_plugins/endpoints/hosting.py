@@ -49,6 +49,12 @@ class Variant:
     def instance_type(self) -> str | None:
         return self.capacity.get("InstanceType")
 
+    @property
+    def max_concurrency(self) -> int | None:
+        """Requests that a serverless endpoint takes at once; None on instances, which queue them."""
+        found: int | None = self.capacity.get("ServerlessConfig", {}).get("MaxConcurrency")
+        return found
+
 
 @dataclass
 class Hosting:

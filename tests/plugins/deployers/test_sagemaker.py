@@ -13,6 +13,8 @@ import pytest
 import loopback_aws
 import model_containers
 from embedrun.testing import tiny_model
+from embedrun_plugins.clients import asking
+from embedrun_plugins.endpoints import deploying
 from loopback_aws import LoopbackAws
 from model_containers import InProcess
 from sagemaker_simulator import NoContainerError, Running
@@ -188,6 +190,41 @@ def test_serverless_and_asynchronous_endpoints_answer_too(shop, aws):
     done = deploy(shop, "deployer.asynchronous.max_concurrent=2")
     assert done.code == 0, done.err
     assert "Runtime.async-invocations" in {call.name for call in aws.front.calls}
+    assert shop.run("delete", "shop").code == 0
+    assert aws.left() == []
+
+
+def slow(image: str, environment: Mapping[str, str], folder: Path) -> Running:
+    started = model_containers.script(image, environment, folder)
+
+    def answer(body: bytes) -> bytes:
+        time.sleep(0.2)
+        return started.invoke(body, "application/json")[1]
+
+    return InProcess(answer)
+
+
+def test_a_serverless_endpoint_is_asked_no_more_at_once_than_it_takes(shop, aws, monkeypatch):
+    monkeypatch.setattr(asking, "TRIES", 1)
+    aws.simulator.launch = slow
+    done = deploy(shop, "deployer.serverless.max_concurrency=2")
+    assert done.code == 0, done.err
+    assert shop.run("delete", "shop").code == 0
+
+
+def test_an_endpoint_that_is_throttled_while_it_wakes_is_waited_for(shop, aws, monkeypatch):
+    monkeypatch.setattr(asking, "TRIES", 1)
+    throttled = iter(range(12))
+    aws.front.failing = lambda _, name: (
+        "throttled" if name == "Runtime.invocations" and next(throttled, None) is not None else None
+    )
+    done = deploy(shop, "deployer.serverless.max_concurrency=2")
+    assert done.code == 0, done.err
+    monkeypatch.setattr(deploying, "WAKING_SECONDS", 0)
+    aws.front.failing = lambda _, name: "throttled" if name == "Runtime.invocations" else None
+    done = deploy(shop, "deployer.serverless.max_concurrency=2")
+    assert done.code == 1
+    assert "is overloaded (Rate exceeded)" in done.err
     assert shop.run("delete", "shop").code == 0
     assert aws.left() == []
 
