@@ -79,7 +79,7 @@ class SageMakerTei(Hosted):
         return Container(
             image=self.image or images.tei(region, self.instance_type),
             environment={**told, **place, **self.environment},
-            archive=None if self.repo_id else archive,
+            archive=archive,
             isolated=self.repo_id is None,
         )
 
@@ -89,8 +89,8 @@ class SageMakerTei(Hosted):
         return Variant(capacity(self))
 
 
-def packed(ctx: Context, model: Model, stage: SageMakerTei) -> tuple[Path, dict[str, str]]:
-    """Export the model as TEI reads it; return the archive and what TEI is told.
+def packed(ctx: Context, model: Model, stage: SageMakerTei) -> tuple[Path | None, dict[str, str]]:
+    """Export the model as TEI reads it; return the archive, if TEI is to load it from there, and what TEI is told.
 
     Raises UserError where TEI could not serve it.
     """
@@ -106,6 +106,8 @@ def packed(ctx: Context, model: Model, stage: SageMakerTei) -> tuple[Path, dict[
         if faults := [*found, *servability.start_faults(folder)]:
             raise UserError(f"the model cannot be served: {'; '.join(faults)}")
         told = environment.of(folder, None, stage.limits, gpu=stage.on_gpu(), dtype=stage.dtype)
+        if stage.repo_id:
+            return None, told
         archive.pack(folder, file)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

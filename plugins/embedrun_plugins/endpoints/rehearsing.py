@@ -44,13 +44,14 @@ class _SageMakerTei(SageMakerTei):
     def run(self, ctx: Context, model: Model) -> Endpoint:
         archive, told = packed(ctx, model, self)
         ctx.note("environment", told)
-        return Endpoint(deployer=self.type, path=str(archive))
+        return Endpoint(deployer=self.type, path=str(archive) if archive else None)
 
     def resolve(self, resolver: Resolver) -> _SageMakerTei:  # noqa: ARG002
         return self
 
     def delete(self, endpoint: Endpoint) -> None:
-        Path(endpoint.path or "").unlink(missing_ok=True)
+        if endpoint.path:
+            Path(endpoint.path).unlink(missing_ok=True)
 
 
 def rehearsed(stage: Hosted, folder: Path) -> Deployer:

@@ -11,6 +11,7 @@ import pytest
 import loopback_aws
 import model_containers
 from embedrun.testing import tiny_model
+from embedrun_plugins.endpoints import archive
 from loopback_aws import LoopbackAws
 from sagemaker_simulator import Running
 
@@ -75,6 +76,7 @@ def test_from_the_hub_nothing_is_uploaded_and_its_token_is_only_told_to_sagemake
     exported = [chairs.folder / "pushed"]
     export(Model(tiny, ModelSettings(prompts=Prompts(query="query: ", document="passage: "))), exported[0], "tei")
     aws.simulator.launch = fetched
+    monkeypatch.setattr(archive, "pack", lambda *_: pytest.fail("nothing is to be packed"))
     monkeypatch.setenv("READING_TOKEN", "hf_readingreadingreading")
     names = {"repo_id": "me/chairs", "revision": "0123abc", "token_env": "READING_TOKEN"}
     words = [word for name, value in names.items() for word in ("--set", f"deployer.{name}={value}")]
@@ -89,6 +91,8 @@ def test_from_the_hub_nothing_is_uploaded_and_its_token_is_only_told_to_sagemake
         "0123abc",
         "hf_readingreadingreading",
     )
+    rehearsed = chairs.run("run", "chairs.yaml", *words, "--rehearse")
+    assert rehearsed.code == 0, rehearsed.out + rehearsed.err
     kept = [file.read_bytes() for file in chairs.folder.rglob("*") if file.is_file()]
     assert not [text for text in (*kept, done.out.encode(), done.err.encode()) if b"hf_reading" in text]
     assert chairs.run("delete", "chairs").code == 0
