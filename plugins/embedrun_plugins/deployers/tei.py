@@ -16,7 +16,6 @@ from embedrun.errors import UserError
 from embedrun.stages import Deployer
 from embedrun_plugins.clients.transports import Transport
 from embedrun_plugins.deployers.answering import AnsweringDeployer
-from embedrun_plugins.deployers.runs import run_folder, run_id
 from embedrun_plugins.deployers.variables import VariableName, secret
 from embedrun_plugins.tei import environment, servability, versions
 from embedrun_plugins.tei.environment import Limits
@@ -76,18 +75,18 @@ class Tei(AnsweringDeployer):
     def run(self, ctx: Context, model: Model) -> Endpoint:
         from embedrun_plugins.images.engine import client
         from embedrun_plugins.tei import container, options
-        from embedrun_plugins.tei.recording import written_down
+        from embedrun_plugins.tei.recording import labels, retire, written_down
 
         key = secret(self.api_key_env, "the server") if self.api_key_env else None
         self._warn(ctx)
-        engine, replaced = client(), list[str]()
+        engine = client()
         image = self._pulled(engine, ctx)
         folder = self.export(ctx.out / "model", model)
         port = self.port or options.free_port(self.host)
         url = f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{port}"
         with (
             options.removed_on_failure(folder),
-            container.making_room(engine, self._labels(ctx, owner=True), port, replaced.append),
+            container.making_room(engine, labels(ctx, owner=True), port) as earlier,
             container.started(engine, self._options(engine, ctx, image, folder, port), url, key) as server,
         ):
             details = {"container": server.container.id, "image": image.digest or image.id, "model": str(folder)}
@@ -96,7 +95,7 @@ class Tei(AnsweringDeployer):
                 server.wait(self.timeout, lambda: ctx.progress("starting TEI", 0, None))
                 endpoint = self.proven(ctx, endpoint, model)
                 server.container.update(restart_policy={"Name": self.restart})
-        if replaced:
+        if replaced := [retire(engine, one, ctx.warn) for one in earlier]:
             ctx.note("replaced", f"the server of {', '.join(replaced)}")
         ctx.note("image", image.digest or image.reference)
         return endpoint
@@ -183,26 +182,19 @@ class Tei(AnsweringDeployer):
         return images.provided(client, self.image_for(client), (), None, lambda line: ctx.progress(line, 0, None))
 
     def _options(self, client: Any, ctx: Context, image: Description, folder: Path, port: int) -> dict[str, Any]:
-        from embedrun_plugins.tei import options
+        from embedrun_plugins.tei import options, recording
 
         network = options.network_of(client, self.network)
         return {
             "image": image.id,
             "command": ["--model-id", _MODEL],
             "environment": options.base_environment(network, self.host, port) | self.environment(folder),
-            "labels": self._labels(ctx) | {"embedrun.port": str(port)},
+            "labels": recording.labels(ctx) | {"embedrun.port": str(port)},
             "mounts": options.read_only(folder, _MODEL),
             "device_requests": options.devices(self.gpu or 0) if self.on_gpu() else [],
             **options.hardened(client.info(), self.memory, self.cpus),
             **options.reached(network, self.host, port),
         }
-
-    def _labels(self, ctx: Context, *, owner: bool = False) -> dict[str, str]:
-        """Return what the container is found by: by later runs of the recipe (`owner`), and by its user."""
-        folder = run_folder(ctx)
-        labels = {"embedrun": "tei", "embedrun.slot": ctx.out.absolute().parent.name}
-        labels["embedrun.recipe"] = str((folder or ctx.out.absolute()).parent)
-        return labels if owner else labels | {"embedrun.run": run_id(ctx) or ""}
 
     def _warn(self, ctx: Context) -> None:
         from embedrun_plugins.serving.listening import is_loopback

@@ -116,24 +116,18 @@ def _refusal(error: Any, url: str) -> str:
 
 
 @contextmanager
-def making_room(client: Any, labels: Mapping[str, str], port: int, note: Callable[[str], None]) -> Iterator[None]:
-    """Replace the containers with these labels: by the end of the block they are gone, or, if it fails, as they were.
-
-    Where one of them holds the port, it is stopped for as long as the block takes.
-    """
+def making_room(client: Any, labels: Mapping[str, str], port: int) -> Iterator[list[Any]]:
+    """Yield the containers with these labels, those that hold the port stopped; if the block fails, as they were."""
     earlier = found(client, labels)
     stopped = [one for one in earlier if port in published(one) and one.status == "running"]
     for one in stopped:
         one.stop(timeout=STOP_SECONDS)
     try:
-        yield
+        yield earlier
     except BaseException:
         for one in stopped:
             one.start()
         raise
-    for one in earlier:
-        note(str(one.labels.get("embedrun.run", one.short_id)))
-        remove(client, one.id)
 
 
 def found(client: Any, labels: Mapping[str, str]) -> list[Any]:

@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,7 +30,7 @@ from embedrun_plugins.deployers.tei import Tei
 from embedrun_plugins.exporting import export
 from embedrun_plugins.rehearsal.telling import told
 from embedrun_plugins.tei.container import healthy
-from embedrun_plugins.tei.recording import written_down
+from embedrun_plugins.tei.recording import labels, retire, written_down
 
 Small = Callable[..., Path]
 KEY = "planted-server-key-4711"
@@ -188,6 +189,43 @@ def test_what_is_being_deployed_is_found_by_delete_after_a_crash(ctx: Context) -
     assert not file.exists()
 
 
+class Engine:
+    """An engine with the containers of earlier runs, one of which it does not let go."""
+
+    def __init__(self, kept: str) -> None:
+        self.kept, self.id, self.containers = kept, "", self
+
+    def get(self, identifier: str) -> Engine:
+        self.id = identifier
+        return self
+
+    def stop(self, timeout: int) -> None:
+        """Stop at once."""
+
+    def remove(self, *, force: bool) -> None:
+        from docker.errors import APIError
+
+        if self.id == self.kept:
+            raise APIError("the device is busy")
+
+
+def test_what_is_replaced_goes_with_its_export_and_what_cannot_go_is_said_and_kept_on_record(tmp_path: Path) -> None:
+    said: list[str] = []
+    for number in ("1", "2"):
+        ctx = of_run(tmp_path, number)
+        model = ctx.out / "model"
+        model.mkdir()
+        (model / "modules.json").write_text("[]")
+        endpoint = Endpoint(deployer="tei", details={"container": f"c{number}", "model": str(model)})
+        with written_down(ctx, Tei(), endpoint):
+            earlier = SimpleNamespace(id=f"c{number}", name=f"n{number}", labels=labels(ctx))
+        assert retire(Engine("c2"), earlier, said.append) == f"demo/{number}"
+    left = sorted(str(path.relative_to(tmp_path / "runs/demo")) for path in tmp_path.rglob("*.json"))
+    there = ["1/deployments/tei/deleted.json", "2/deployments/tei/endpoint.json"]
+    assert left == sorted([*there, "2/deployments/tei/out/model/modules.json", "1/run.json", "2/run.json"])
+    assert said == ["of what was served before: container n2: the device is busy; `embedrun delete demo/2` tries again"]
+
+
 def test_a_host_that_the_engine_cannot_publish_on_is_refused() -> None:
     with pytest.raises(ValidationError, match="must be an IP address, such as"):
         Tei(host="localhost")
@@ -307,6 +345,7 @@ def test_a_later_run_replaces_the_container_of_an_earlier_one(
         second = deployer.run(dataclasses.replace(of_run(tmp_path, "3"), on_note=notes.__setitem__), model)
         assert (second.url, notes["replaced"]) == (first.url, "the server of demo/1")
         assert [one.id for one in of_tei(engine)] == [second.details["container"]]
+        assert (Path(second.details["model"]).exists(), Path(first.details["model"]).exists()) == (True, False)
     finally:
         for one in of_tei(engine):
             one.remove(force=True)
