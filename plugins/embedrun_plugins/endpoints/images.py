@@ -12,7 +12,7 @@ from typing import Any
 from embedrun.errors import MissingPackageError, UserError
 
 HUGGING_FACE, TEI, TEI_CPU = "huggingface", "huggingface-tei", "huggingface-tei-cpu"
-_GPU = re.compile(r"ml\.(p|g|gr)\d+\w*\.")
+_GPU = re.compile(r"ml\.(p|g|gr)\d+[\w-]*\.")
 _TEI_VERSION = re.compile(r"tei-?(\d+\.\d+)|:(?:[a-z0-9]+-)?(\d+\.\d+)(?:\.\d+)?$")
 
 

@@ -30,6 +30,18 @@ def test_the_newest_that_suits_the_instance_is_taken_without_any_network():
     assert images.tei_version(images.tei("us-east-1", "ml.c5.xlarge")) == "1.8"
 
 
+@pytest.mark.parametrize(
+    ("instance_type", "gpu"),
+    [
+        *((name, True) for name in ("ml.g4dn.xlarge", "ml.g6e.12xlarge", "ml.gr6.4xlarge", "ml.p4de.24xlarge")),
+        *((name, True) for name in ("ml.p5.48xlarge", "ml.p6-b200.48xlarge", "ml.p6e-gb200.36xlarge")),
+        *((name, False) for name in ("ml.m5.xlarge", "ml.c7i.large", "ml.m6gd.large", "ml.inf2.xlarge")),
+    ],
+)
+def test_the_type_of_an_instance_tells_whether_it_has_a_gpu(instance_type, gpu):
+    assert images.has_gpu(instance_type) is gpu
+
+
 def test_a_region_without_a_container_is_said():
     with pytest.raises(UserError, match=r"no huggingface container for mars-1: .*name one by 'image'"):
         images.hugging_face("mars-1", "ml.m5.xlarge")
