@@ -61,7 +61,7 @@ class SageMakerTei(Hosted):
         """Return the version of TEI that will run, as far as it is known."""
         from embedrun_plugins.endpoints import images
 
-        return images.tei_version(self.image)
+        return images.tei_version(self.image, self.instance_type)
 
     def on_gpu(self) -> bool:
         from embedrun_plugins.endpoints.images import has_gpu

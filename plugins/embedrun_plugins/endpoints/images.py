@@ -35,17 +35,27 @@ def hugging_face(region: str, instance_type: str) -> str:
 
 def tei(region: str, instance_type: str) -> str:
     """Return the newest TEI container that the SDK knows, for the instance's GPU or CPU."""
-    uris = _uris()
-    framework = TEI if has_gpu(instance_type) else TEI_CPU
+    uris, framework = _uris(), _tei(instance_type)
     return _retrieve(uris, framework, region, version=_newest(uris, framework), instance_type=instance_type)
 
 
-def tei_version(image: str | None) -> str | None:
-    """Return the version of TEI that an image's name tells, as in "1.9"; without one, that of AWS's own."""
-    if image is None:
-        return "1.8"
-    found = _TEI_VERSION.search(image)
-    return (found[1] or found[2]) if found else None
+def tei_version(image: str | None, instance_type: str) -> str | None:
+    """Return the version of TEI that an image's name tells, as in "1.9"; without one, that of `tei`'s.
+
+    None where the name does not tell, or the SDK that would is not installed.
+    """
+    if image:
+        found = _TEI_VERSION.search(image)
+        return (found[1] or found[2]) if found else None
+    try:
+        newest = _newest(_uris(), _tei(instance_type))
+    except MissingPackageError:
+        return None
+    return ".".join(newest.split(".")[:2])
+
+
+def _tei(instance_type: str) -> str:
+    return TEI if has_gpu(instance_type) else TEI_CPU
 
 
 def _uris() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 
 import pytest
 
@@ -27,7 +28,6 @@ def test_the_newest_that_suits_the_instance_is_taken_without_any_network():
     assert "transformers" in cpu
     assert "/tei-cpu:" in images.tei("us-east-1", "ml.c5.xlarge")
     assert "/tei:" in images.tei("us-east-1", "ml.g4dn.xlarge")
-    assert images.tei_version(images.tei("us-east-1", "ml.c5.xlarge")) == "1.8"
 
 
 @pytest.mark.parametrize(
@@ -50,11 +50,22 @@ def test_a_region_without_a_container_is_said():
 @pytest.mark.parametrize(
     ("image", "version"),
     [
-        (None, "1.8"),
         ("683313688378.dkr.ecr.us-east-1.amazonaws.com/tei:2.0.1-tei1.8.2-gpu-py310-cu122-ubuntu22.04", "1.8"),
         ("1.dkr.ecr.us-east-1.amazonaws.com/mine/text-embeddings-inference:cpu-1.9", "1.9"),
         ("1.dkr.ecr.us-east-1.amazonaws.com/mine:latest", None),
     ],
 )
 def test_the_version_of_tei_is_read_off_the_image(image, version):
-    assert images.tei_version(image) == version
+    assert images.tei_version(image, "ml.m5.xlarge") == version
+
+
+@pytest.mark.parametrize("kind", ["ml.c5.xlarge", "ml.g5.xlarge"])
+def test_the_version_of_awss_own_is_that_of_the_container_that_would_be_taken(kind, monkeypatch):
+    assert images.tei_version(images.tei("us-east-1", kind), kind) == images.tei_version(None, kind) is not None
+    known = images._uris()
+    framework = images.TEI_CPU if kind == "ml.c5.xlarge" else images.TEI
+    later = {"inference": {"versions": {"1.8.2": {}, "1.10.0": {}}}}
+    monkeypatch.setattr(known, "config_for_framework", {framework: later}.__getitem__)
+    assert images.tei_version(None, kind) == "1.10"
+    monkeypatch.setitem(sys.modules, "sagemaker.core", None)
+    assert images.tei_version(None, kind) is None
