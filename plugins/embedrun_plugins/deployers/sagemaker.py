@@ -14,6 +14,7 @@ from embedrun_plugins.endpoints.options import Asynchronous, Serverless
 
 if TYPE_CHECKING:
     from embedrun_plugins.endpoints.hosting import Container, Variant
+    from embedrun_plugins.ledger.prices import Price
 
 
 class SageMaker(Hosted):
@@ -43,8 +44,10 @@ class SageMaker(Hosted):
 
         yield from faults(model.path, model.settings, self.image)
 
-    def usd_per_hour(self) -> float | None:
-        return None if self.serverless else super().usd_per_hour()
+    def price(self) -> Price:
+        from embedrun_plugins.ledger.prices import Price
+
+        return Price(0.0, asked=True) if self.serverless else super().price()
 
     def container(self, ctx: Context, model: Model, region: str) -> Container:
         from embedrun_plugins.endpoints import images

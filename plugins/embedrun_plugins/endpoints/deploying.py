@@ -81,7 +81,7 @@ def _hosting(
         folder=str(folder) if folder else None,
         deployer=stage.type,
         place=place,
-        usd_per_hour=stage.usd_per_hour(),
+        **stage.price().recorded(),
     )
     record = entry.read()
     until = f"{record.expires:%Y-%m-%dT%H:%M:%SZ}" if record and record.expires else "never"
@@ -142,8 +142,9 @@ def _wake(client: Client) -> None:
 def _tell(ctx: Context, stage: Hosted, hosting: Hosting, container: Container, ledger: Ledger) -> None:
     ctx.note("endpoint", hosting.endpoint)
     ctx.note("image", container.image)
-    if (price := stage.usd_per_hour()) is not None:
-        ctx.note("usd_per_hour", price)
+    for name, price in stage.price().recorded().items():
+        if price:
+            ctx.note(name, price)
     if hosting.replaced:
         ctx.note("replaced", hosting.replaced)
     others = [record.run for entry, record in expired(ledger.entries()) if entry.id != hosting.entry.id]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from embedrun_plugins.clients.transports import Transport
     from embedrun_plugins.endpoints.hosting import Container, Variant
     from embedrun_plugins.ledger.clients import Clients
+    from embedrun_plugins.ledger.prices import Price
 
 _INSTANCE = r"^ml\.[a-z0-9-]+\.[a-z0-9]+$"
 
@@ -110,13 +111,17 @@ class Hosted(AnsweringDeployer):
         )
 
     def forecast(self, data: RetrievalSet | None) -> Mapping[str, object]:  # noqa: ARG002  # the price is the machine's
-        price = self.usd_per_hour()
-        return {} if price is None else {"usd an hour (list price, us-east-1)": price}
+        price = self.price()
+        return {} if price.usd is None else {"usd an hour (estimate)": price.shown()}
 
-    def usd_per_hour(self) -> float | None:
-        from embedrun_plugins.ledger.prices import hosting
+    def price(self) -> Price:
+        """Return what it is estimated to cost while it is there."""
+        from embedrun_plugins.ledger.prices import Price, hosting
 
-        return hosting(self.instance_type, self.instances)
+        if (scaling := self.auto_scaling) is None:
+            return Price(hosting(self.instance_type, self.instances))
+        least, most = (hosting(self.instance_type, count) for count in (scaling.min_instances, scaling.max_instances))
+        return Price(least, most)
 
     def run(self, ctx: Context, model: Model) -> Endpoint:
         from embedrun_plugins.endpoints.deploying import deploy

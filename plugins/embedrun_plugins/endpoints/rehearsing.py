@@ -63,7 +63,7 @@ def rehearsed(stage: Hosted, folder: Path) -> Deployer:
         tell(folder, f"a run from here would stop: {error}", unsure=True)
     if roles.named(stage.role) is None:
         tell(folder, f"no role is named (role, ${roles.VARIABLE}): that of your session would be taken", unsure=True)
-    if stage.usd_per_hour() is None and not getattr(stage, "serverless", None):
+    if stage.price().usd is None:
         tell(folder, f"what {stage.instance_type} costs is not known here")
     if isinstance(stage, SageMakerTei):
         return standing_in(_SageMakerTei, stage)

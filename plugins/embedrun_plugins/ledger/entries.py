@@ -64,7 +64,13 @@ class Record(BaseModel):
     expires: datetime | None = None
     """When `embedrun delete --expired` removes it."""
     usd_per_hour: float | None = None
-    """List price while it runs, if known."""
+    """Estimate while it runs, with the least instances, if known."""
+    most_usd_per_hour: float | None = None
+    """The same with as many as scaling may add."""
+    pays_requests: bool = False
+    """Whether every request costs something, too."""
+    work: str | None = None
+    """Digest of what a training job is to do, by which the same work is known again."""
     resources: tuple[Resource, ...] = ()
     """In the order in which they are made."""
 

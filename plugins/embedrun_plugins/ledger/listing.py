@@ -8,6 +8,7 @@ from typing import Any
 from embedrun.errors import EmbedrunError
 from embedrun_plugins.ledger.clients import Clients
 from embedrun_plugins.ledger.entries import Ledger, Record
+from embedrun_plugins.ledger.prices import CHECK, Price
 from embedrun_plugins.ledger.removal import ENDPOINT, describe
 
 
@@ -30,10 +31,17 @@ def _row(identifier: str, record: Record, *, ask: bool) -> dict[str, Any]:
         "created": record.created.isoformat(),
         "expires": record.expires.isoformat() if record.expires else None,
         "expired": record.is_expired(),
-        "usd_per_hour": record.usd_per_hour if _named(record) else 0.0,
+        **_price(record).recorded(),
         "status": _status(record) if ask else None,
         "resources": [one.model_dump() for one in record.resources],
     }
+
+
+def _price(record: Record) -> Price:
+    """Return what a deployment costs by now."""
+    if _named(record) is None:
+        return Price(0.0)
+    return Price(record.usd_per_hour, record.most_usd_per_hour, record.pays_requests)
 
 
 def _named(record: Record) -> str | None:
@@ -57,13 +65,22 @@ def shown(rows: list[dict[str, Any]]) -> str:
     if not rows:
         return "nothing lives in the cloud, as far as the ledger knows"
     lines = [line for row in rows for line in _lines(row)]
-    known = [row["usd_per_hour"] for row in rows if row["usd_per_hour"] is not None]
-    more = "" if len(known) == len(rows) else " and what is not known"
-    return "\n".join([*lines, "", f"together about ${sum(known):.2f} an hour{more} (list prices, us-east-1)"])
+    return "\n".join([*lines, "", f"together about {_together([_of(row) for row in rows])} ({CHECK})"])
+
+
+def _together(prices: list[Price]) -> str:
+    known = [price for price in prices if price.usd is not None]
+    least, most = (sum(price.usd or 0.0 for price in known), sum(price.most_usd or price.usd or 0.0 for price in known))
+    total = Price(least, most if most > least else None, any(price.asked for price in known))
+    return total.shown("$", " an hour") + ("" if len(known) == len(prices) else " and what is not known")
+
+
+def _of(row: dict[str, Any]) -> Price:
+    return Price(row["usd_per_hour"], row["most_usd_per_hour"], row["pays_requests"])
 
 
 def _lines(row: dict[str, Any]) -> list[str]:
-    price = "price unknown" if row["usd_per_hour"] is None else f"${row['usd_per_hour']:.2f} an hour"
+    price = "price unknown" if row["usd_per_hour"] is None else _of(row).shown("$", " an hour")
     status = f", {row['status']}" if row["status"] else ""
     head = f"{row['run']}  {row['deployer']}, {row['region']}{status}, {price}, {_age(row)}"
     return [head, *(f"    {one['kind']} {one['name']}" for one in row["resources"])]

@@ -61,7 +61,7 @@ def record_of(project) -> dict[str, Any]:
 
 
 def test_a_model_is_deployed_proven_listed_and_removed_without_a_trace(shop, aws):
-    assert "usd an hour (list price, us-east-1) 0.23" in shop.run("plan", "shop.yaml").out
+    assert "usd an hour (estimate) 0.23" in shop.run("plan", "shop.yaml").out
     done = deploy(shop)
     assert done.code == 0, done.err
     endpoint = record_of(shop)["endpoint"]
