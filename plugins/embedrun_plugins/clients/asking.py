@@ -65,7 +65,7 @@ class Client:
 
         Raises UserError where something must change first, StageError where the endpoint fails, in spite of more tries.
         """
-        parts = list(self._parts(texts))
+        parts = self._parts(texts)
         if len(parts) < 2:  # noqa: PLR2004  # one part needs no threads
             return [vector for part in parts for vector in self._embed(part, role)]
         with ThreadPoolExecutor(min(self.concurrency, len(parts))) as pool:
@@ -73,37 +73,63 @@ class Client:
 
     async def embed_async(self, texts: Sequence[str], role: Role) -> list[Vector]:
         """Do the same without blocking the event loop."""
-        room = asyncio.Semaphore(self.concurrency)
+        parts, room = self._parts(texts), asyncio.Semaphore(self.concurrency)
 
         async def embed(part: Sequence[str]) -> list[Vector]:
             async with room:
                 return await self._embed_async(part, role)
 
-        found = await asyncio.gather(*(embed(part) for part in self._parts(texts)))
+        asked = [asyncio.ensure_future(embed(part)) for part in parts]
+        try:
+            found = await asyncio.gather(*asked)
+        finally:
+            for one in asked:
+                one.cancel()  # where one failed, nobody waits for the rest
         return [vector for vectors in found for vector in vectors]
 
     def answer(self, texts: Sequence[str], role: Role) -> Any:
         """Return what one request answers, as it is, for whoever judges it. Raises as `embed` does."""
         return self._parsed(self._sent(texts, role))
 
+    def answers(self, texts: Sequence[str], role: Role) -> Iterator[tuple[Sequence[str], Any]]:
+        """Yield the same of as many requests as the endpoint wants, each with its texts."""
+        for part in self._parts(texts):
+            yield from self._answers(part, role)
+
+    def _answers(self, texts: Sequence[str], role: Role) -> Iterator[tuple[Sequence[str], Any]]:
+        try:
+            found = self.answer(texts, role)
+        except _TooLargeError:
+            for half in _halves(texts):
+                yield from self._answers(half, role)
+        else:
+            yield texts, found
+
     def close(self) -> None:
         self.transport.close()
 
-    def _parts(self, texts: Sequence[str]) -> Iterator[Sequence[str]]:
-        """Yield the texts in parts that fit in a request. Raises UserError where one is empty."""
-        part: list[str] = []
-        size = 0
+    def _parts(self, texts: Sequence[str]) -> list[Sequence[str]]:
+        """Return the texts in parts that fit in a request. Raises UserError where one cannot be sent."""
+        parts: list[list[str]] = []
+        room = 0
         for place, text in enumerate(texts):
-            if not text:
-                raise UserError(f"{self.transport.where}: text {place} of {len(texts)} is empty; leave it out")
-            length = 6 + len(text.encode("utf-8", "replace"))
-            if part and (len(part) >= self.most_texts or size + length > _MOST_BYTES):
-                yield part
-                part, size = [], 0
-            part.append(text)
-            size += length
-        if part:
-            yield part
+            length = 6 + self._size(text, f"text {place} of {len(texts)}")
+            if not parts or len(parts[-1]) >= self.most_texts or length > room:
+                parts.append([])
+                room = _MOST_BYTES
+            parts[-1].append(text)
+            room -= length
+        return list(parts)
+
+    def _size(self, text: str, which: str) -> int:
+        """Return how many bytes a text takes."""
+        if not text:
+            raise UserError(f"{self.transport.where}: {which} is empty; leave it out")
+        try:
+            return len(text.encode())
+        except UnicodeEncodeError as error:
+            half = f"half a character (U+{ord(text[error.start]):04X}, at {error.start})"
+            raise UserError(f"{self.transport.where}: {which} holds {half}; mend how it was read") from None
 
     def _embed(self, texts: Sequence[str], role: Role) -> list[Vector]:
         try:
@@ -139,7 +165,7 @@ class Client:
 
     def _give_up(self, problem: Refused | Unanswered, number: int, texts: Sequence[str]) -> None:
         """Raise where another try is of no use."""
-        if isinstance(problem, Refused) and problem.status == TOO_LARGE and len(texts) > 1:
+        if isinstance(problem, Refused) and len(texts) > 1 and _too_large(problem):
             raise _TooLargeError(str(explained(self.transport.where, problem))) from problem
         may_pass = problem.status in MAY_PASS if isinstance(problem, Refused) else problem.may_pass
         if not may_pass or number == TRIES:
@@ -162,6 +188,11 @@ class Client:
 
 class _TooLargeError(EmbedrunError):
     """A request of several texts is too large for the endpoint."""
+
+
+def _too_large(refused: Refused) -> bool:
+    """Say whether fewer texts may be taken: TEI answers 422 where there are too many, and says it in these words."""
+    return refused.status == TOO_LARGE or "maximum allowed batch size" in refused.said
 
 
 def _halves(texts: Sequence[str]) -> Iterable[Sequence[str]]:

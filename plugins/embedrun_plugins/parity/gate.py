@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from embedrun.errors import StageError
 from embedrun_plugins.clients.asking import Client, Reading
 from embedrun_plugins.clients.transports import Transport
 from embedrun_plugins.parity import causes
+from embedrun_plugins.parity.answered import Answered, NoVectorsError
 from embedrun_plugins.parity.checkpoint import ROLES, Checkpoint, Vectors
 from embedrun_plugins.parity.closeness import Closeness, lengths, worst
 from embedrun_plugins.parity.golden import golden
@@ -64,10 +65,9 @@ class Proof:
         }
 
 
-def reading_of(checkpoint: Checkpoint, texts: Sequence[str] = ("a",)) -> Reading:
+def reading_of(checkpoint: Checkpoint, own: Mapping[Role, Vectors]) -> Reading:
     """Return how an endpoint of this model must be asked: by its own prompts' names, normalised if its vectors are."""
     names = {role: checkpoint.name_of(role) for role in ROLES}
-    own = checkpoint.vectors(texts)
     unit = all(np.allclose(lengths(own[role]), 1.0, atol=_LENGTH) for role in ROLES)
     return Reading(query=names["query"], document=names["document"], normalize=unit)
 
@@ -88,9 +88,8 @@ class Gate:
         checkpoint = Checkpoint(model, base)
         by_precision = SAME_BFLOAT16 if str(checkpoint.loaded.dtype) == "torch.bfloat16" else SAME
         texts = golden(checkpoint.loaded)
-        return cls(
-            checkpoint, least or by_precision, texts, checkpoint.vectors(texts), reading_of(checkpoint, texts[:1])
-        )
+        own = checkpoint.vectors(texts)
+        return cls(checkpoint, least or by_precision, texts, own, reading_of(checkpoint, own))
 
     def at_least(self, least: float | None) -> Gate:
         """Return the same gate with another limit, if one is given."""
@@ -102,15 +101,15 @@ class Gate:
         Raises UserError or StageError where it cannot be asked.
         """
         client = Client(transport, reading or self.reading)
-        raw = {role: client.answer(self.texts, role) for role in ROLES}
-        answered = {role: _vectors(found) for role, found in raw.items()}
-        strange = next((raw[role] for role, vectors in answered.items() if vectors is None), None)
-        known = {role: vectors for role, vectors in answered.items() if vectors is not None}
-        if len(known) < len(ROLES):
+        try:
+            answered = {role: Answered.of(client.answers(self.texts, role)) for role in ROLES}
+        except NoVectorsError as strange:
             said = f"it answers no list of vectors of one length: {str(strange)[:60]}"
             return Proof(transport.where, None, self.least, (said,), len(self.texts))
+        miscounted = dict.fromkeys(found.miscounted for found in answered.values() if found.miscounted)
+        known = {role: found.vectors for role, found in answered.items()}
         closeness = worst(self.texts, self.expected, known)
-        found = [*self._shapes(known), *self._content(known, closeness)]
+        found = [*miscounted, *self._shapes(known), *self._content(known, closeness)]
         return Proof(transport.where, closeness, self.least, tuple(found), len(self.texts))
 
     def _content(self, answered: Mapping[Role, Vectors], closeness: Closeness) -> Iterator[str]:
@@ -123,11 +122,7 @@ class Gate:
             yield f"no usual cause explains it; the nearest is that {cause.said} (cosine {cause.cosine:.4f} then)"
 
     def _shapes(self, answered: Mapping[Role, Vectors]) -> Iterator[str]:
-        """Say what is wrong with the vectors' number, their dimensions and their lengths."""
-        count, wanted = min(map(len, answered.values())), len(self.texts)
-        if count != wanted:
-            which = "only the first of a request's texts" if count == 1 else f"{count} of {wanted} texts"
-            yield f"it answers {which}"
+        """Say what is wrong with the vectors' dimensions and their lengths."""
         width, own = answered["query"].shape[1], self.expected["query"].shape[1]
         if width != own:
             yield (
@@ -148,13 +143,3 @@ class Gate:
         if np.allclose(found, 1.0, atol=_LENGTH):
             return "its vectors are normalised, and the model's are not"
         return None  # lengths of other texts' vectors: what differs is their content
-
-
-def _vectors(found: Any) -> Vectors | None:
-    """Read vectors leniently, so that a fault can be named: one flat list is one vector."""
-    try:
-        read = np.array(found, np.float64)
-    except (ValueError, TypeError):
-        return None
-    read = read[None, :] if read.ndim == 1 and read.size else read
-    return read if read.ndim == 2 and read.size else None  # noqa: PLR2004

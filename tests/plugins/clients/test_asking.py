@@ -7,14 +7,17 @@ import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from embedrun.artifacts import Model
 from embedrun.errors import StageError, UserError
 from embedrun_plugins.clients import asking
 from embedrun_plugins.clients.asking import Client, Reading
 from embedrun_plugins.clients.over_http import Http, Key
-from loopback import Recorder, recording
+from embedrun_plugins.serving.embedder import Limits
+from loopback import Recorder, recording, serving
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +101,30 @@ def test_an_empty_text_is_named(embed, recorder: Recorder) -> None:
     with pytest.raises(UserError, match="text 1 of 3 is empty; leave it out"):
         embed(["a", "", "b"])
     assert recorder.bodies == []
+
+
+def test_half_a_character_is_named(embed, recorder: Recorder) -> None:
+    with pytest.raises(UserError, match=r"text 1 of 2 holds half a character \(U\+D83C, at 3\)"):
+        embed(["a", "abc\ud83c"])
+    assert recorder.bodies == []
+
+
+def test_texts_that_are_too_many_for_a_server_go_in_fewer(minilm: Path) -> None:
+    with serving(Model(minilm), limits=Limits(max_client_batch_size=2)) as url, closing(Http(url)) as transport:
+        found = Client(transport).embed(["a", "b", "c", "d", "e"], "query")
+    assert len(found) == 5
+
+
+def test_where_a_request_fails_no_more_are_sent(recorder: Recorder) -> None:
+    async def ask(client: Client) -> None:
+        with pytest.raises(UserError):
+            await client.embed_async(["a"] * 40, "query")
+        await asyncio.sleep(0.2)  # in which a program that goes on would send the rest
+
+    recorder.statuses += [401] * 40
+    with closing(Http(recorder.url)) as transport:
+        asyncio.run(ask(Client(transport, most_texts=1, concurrency=2)))
+    assert len(recorder.bodies) <= 4
 
 
 def test_a_redirection_is_not_followed(embed, recorder: Recorder) -> None:

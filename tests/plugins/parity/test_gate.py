@@ -14,6 +14,7 @@ from embedrun_plugins.clients.asking import Reading
 from embedrun_plugins.clients.over_http import Http
 from embedrun_plugins.parity.gate import Gate, Proof
 from embedrun_plugins.parity.golden import golden
+from embedrun_plugins.serving.embedder import Limits
 from loopback import serving
 
 PROMPTS = Prompts(query="Represent this sentence for searching relevant passages: ")
@@ -133,6 +134,26 @@ def test_a_model_whose_vectors_are_not_normalised_is_asked_for_them(minilm: Path
 def test_only_the_first_vector_is_named(minilm_gate: Gate, minilm: Path, answer: Callable) -> None:
     found = proof(minilm_gate, Model(minilm, ModelSettings(prompts=PROMPTS)), found=answer)
     assert found.causes == ("it answers only the first of a request's texts",)
+
+
+def test_more_vectors_than_texts_are_named(minilm_gate: Gate, minilm: Path) -> None:
+    served = Model(minilm, ModelSettings(prompts=PROMPTS))
+    wanted = len(minilm_gate.texts)
+    found = proof(minilm_gate, served, found=lambda rows: [*rows, *rows[:2]])
+    assert found.causes == (f"it answers {wanted + 2} vectors for {wanted} texts",)
+
+
+def test_too_few_vectors_for_one_role_alone_are_named(minilm_gate: Gate, minilm: Path) -> None:
+    served = Model(minilm, ModelSettings(prompts=PROMPTS))
+    taken = iter([None, 3])
+    found = proof(minilm_gate, served, found=lambda rows: rows[: next(taken)])
+    assert found.causes == (f"it answers 3 of {len(minilm_gate.texts)} texts",)
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_a_server_that_takes_fewer_texts_is_sent_fewer(minilm_gate: Gate, minilm: Path, most: int) -> None:
+    served = Model(minilm, ModelSettings(prompts=PROMPTS))
+    assert proof(minilm_gate, served, limits=Limits(max_client_batch_size=most)).holds
 
 
 def test_two_mistakes_at_once_are_both_named(cls_gate: Gate, cls_model: Model) -> None:
