@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from embedrun.errors import UserError
 from embedrun_plugins.clients.asking import Client, Reading
-from embedrun_plugins.clients.over_http import SECONDS, Http, Key
+from embedrun_plugins.clients.over_http import Http, Key
 from embedrun_plugins.clients.over_sagemaker import SageMaker
 from embedrun_plugins.clients.records import answering
 from embedrun_plugins.clients.transports import Transport
@@ -36,8 +38,8 @@ class Options(BaseModel):
     """Texts in a request, if the server takes as many."""
     concurrency: int = Field(4, ge=1, le=512)
     """Requests at a time."""
-    timeout: float = Field(SECONDS, gt=0)
-    """Seconds that a server may take to answer."""
+    timeout: float | None = Field(None, gt=0)
+    """Seconds that an endpoint may take to answer; by default 120, for SageMaker's 70 and for asynchronous ones 900."""
 
     @property
     def key(self) -> Key:
@@ -59,26 +61,42 @@ class Options(BaseModel):
 
 def at(url: str, options: Options) -> Client:
     """Return a client of a server. Raises UserError where that is no address."""
-    return options.client(Http(url, options.key, options.timeout), Reading())
+    return options.client(_with(Http(url), options), Reading())
 
 
 def on_sagemaker(endpoint: str, region: str | None, profile: str | None, options: Options) -> Client:
-    """Return a client of a SageMaker endpoint; the key is AWS's own, by its own chain."""
-    return options.client(SageMaker(endpoint, region, profile), Reading())
+    """Return a client of a SageMaker endpoint; the key is AWS's own, by its own chain. Raises UserError for another."""
+    return options.client(_with(SageMaker(endpoint, region, profile), options), Reading())
 
 
 def of_run(run: str | Path, deployer: str | None, runs: Path, options: Options) -> Client:
     """Return a client of what a run deployed.
 
-    Raises UserError where that is nothing that answers, or its record does not say how it is asked.
+    Raises UserError where that is nothing that answers, it does not take what is given, or its record does not say how
+    it is asked.
     """
     transport, found = answering(run, runs, deployer)
-    if isinstance(transport, Http):
-        key = options.key if options.api_key or options.api_key_env else transport.key
-        transport = Http(transport.url, key, options.timeout)
+    transport = _with(transport, options)
     if found.reading is None and options.query_prompt is None:
         raise UserError(
             f"{run}: the record of '{found.name}' does not say which prompts its endpoint has; name query_prompt and "
             "document_prompt, or deploy again"
         )
     return options.client(transport, found.reading or Reading())
+
+
+def _with(transport: Transport, options: Options) -> Transport:
+    """Return what carries requests, with the key and the time that are given. Raises UserError where it takes none."""
+    if options.api_key or options.api_key_env:
+        if not isinstance(transport, Http):
+            raise UserError(
+                f"{transport.where}: takes no api_key or api_key_env, which are a server's; AWS's own credentials sign "
+                "what SageMaker is asked"
+            )
+        transport = replace(transport, key=options.key)
+    if options.timeout is None:
+        return transport
+    if not hasattr(transport, "seconds"):
+        raise UserError(f"{transport.where}: takes no timeout")
+    timed: Transport = replace(cast("Any", transport), seconds=options.timeout)
+    return timed
