@@ -26,6 +26,7 @@ from moto.server import ThreadedMotoServer
 
 from embedrun_plugins import aws
 from sagemaker_simulator import REGION, Launch, Simulator
+from training_simulator import Trainings
 
 ROLE = "embedrun-execution"
 TRUST = {
@@ -182,6 +183,7 @@ class LoopbackAws:
     url: str
     front: Front
     simulator: Simulator
+    trainings: Trainings
     moto_url: str
 
     def environment(self, folder: Path) -> dict[str, str]:
@@ -221,7 +223,7 @@ class LoopbackAws:
         targets = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
         policies = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
         scaled = [one["ResourceId"] for one in (*targets, *policies)]
-        return [*self.simulator.left(), *buckets, *objects, *uploads, *scaled]
+        return [*self.simulator.left(), *self.trainings.left(), *buckets, *objects, *uploads, *scaled]
 
 
 @functools.cache
@@ -247,13 +249,16 @@ def running(launch: Launch) -> Iterator[LoopbackAws]:
     reset(url)
     client("iam", url).create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(TRUST))
     simulator = Simulator(client("s3", url), client("logs", url), launch)
+    trainings = Trainings(client("s3", url), client("logs", url))
+    simulator.more = trainings.operations
     front = Front(simulator, (host, port))
     server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"front": front}))
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     try:
-        yield LoopbackAws(f"http://127.0.0.1:{server.server_port}", front, simulator, url)
+        yield LoopbackAws(f"http://127.0.0.1:{server.server_port}", front, simulator, trainings, url)
     finally:
         simulator.stop()
+        trainings.stop()
         server.shutdown()
         server.server_close()
         moto.stop()

@@ -102,6 +102,8 @@ class Simulator:
     """What lies at /opt/ml/model of each container."""
     changes: ThreadPoolExecutor = field(default_factory=ThreadPoolExecutor)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    more: Callable[[dict[str, Any]], Mapping[str, Callable[[], Answer]]] = lambda _: {}
+    """Other operations, by what was given."""
 
     def left(self) -> list[str]:
         """Name all that is there."""
@@ -159,6 +161,7 @@ class Simulator:
             "DeleteEndpoint": lambda: self._delete_endpoint(given["EndpointName"]),
             "AddTags": lambda: self._add_tags(given["ResourceArn"], given["Tags"]),
             "ListTags": lambda: (200, {"Tags": _listed(self.tags.get(given["ResourceArn"], {}))}),
+            **self.more(given),
         }
         if operation not in known:
             return _refused(f"{operation} is not simulated", "UnknownOperationException")

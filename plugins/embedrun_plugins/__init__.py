@@ -44,6 +44,7 @@ from embedrun_plugins.mergers import MERGERS
 from embedrun_plugins.negatives import MINERS
 from embedrun_plugins.runtimes.docker import Docker
 from embedrun_plugins.runtimes.local import Local
+from embedrun_plugins.runtimes.sagemaker import SageMaker as SageMakerJob
 from embedrun_plugins.sources.beir import Beir
 from embedrun_plugins.sources.documents import Documents
 from embedrun_plugins.sources.hub import Hub
@@ -65,7 +66,7 @@ def embedrun_stages() -> list[type[Stage]]:
         *(InformationRetrieval, HitRate, SimilarityPairs),
         *EMBEDDERS,
         *(local.Local, Directory, hub.Hub, tei.Tei, SageMaker, SageMakerTei),
-        *(Local, Docker),
+        *(Local, Docker, SageMakerJob),
     ]
 
 

@@ -46,10 +46,6 @@ class Storage:
 
     def upload(self, file: Path, uri: str, on_progress: Callable[[float, float], None]) -> None:
         """Upload a file, in several parts at once where it is large."""
-        from boto3.exceptions import Boto3Error
-        from boto3.s3.transfer import TransferConfig
-
-        bucket, key = split(uri)
         self.entry.add(Resource(kind=S3, name=uri))
         sent, size = [0], file.stat().st_size
 
@@ -57,11 +53,19 @@ class Storage:
             sent[0] += count
             on_progress(sent[0], size)
 
+        self.send(file, uri, progress)
+
+    def send(self, file: Path, uri: str, on_bytes: Callable[[int], None]) -> None:
+        """Upload a file to a place that is in the ledger already."""
+        from boto3.exceptions import Boto3Error
+        from boto3.s3.transfer import TransferConfig
+
+        bucket, key = split(uri)
         config = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES)
         client = self.clients("s3")
         with aws.explained("s3"):
             try:
-                client.upload_file(str(file), bucket, key, ExtraArgs=self._owner(), Config=config, Callback=progress)
+                client.upload_file(str(file), bucket, key, ExtraArgs=self._owner(), Config=config, Callback=on_bytes)
             except Boto3Error as error:  # which wraps what the others raise
                 raise (error.__context__ if isinstance(error.__context__, Exception) else error) from None
 

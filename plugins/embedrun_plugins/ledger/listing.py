@@ -7,9 +7,12 @@ from typing import Any
 
 from embedrun.errors import EmbedrunError
 from embedrun_plugins.ledger.clients import Clients
-from embedrun_plugins.ledger.entries import Ledger, Record
+from embedrun_plugins.ledger.entries import Ledger, Record, Resource
 from embedrun_plugins.ledger.prices import CHECK, Price
-from embedrun_plugins.ledger.removal import ENDPOINT, describe
+from embedrun_plugins.ledger.removal import ENDPOINT, JOB, describe, describe_job
+
+_ENDED = ("Completed", "Failed", "Stopped")
+"""States of a training job that no longer costs anything."""
 
 
 def living(*, ask: bool) -> list[dict[str, Any]]:
@@ -22,6 +25,7 @@ def _records() -> list[tuple[str, Record]]:
 
 
 def _row(identifier: str, record: Record, *, ask: bool) -> dict[str, Any]:
+    status = _status(record) if ask else None
     return {
         "id": identifier,
         "run": record.run,
@@ -31,30 +35,35 @@ def _row(identifier: str, record: Record, *, ask: bool) -> dict[str, Any]:
         "created": record.created.isoformat(),
         "expires": record.expires.isoformat() if record.expires else None,
         "expired": record.is_expired(),
-        **_price(record).recorded(),
-        "status": _status(record) if ask else None,
+        **_price(record, status).recorded(),
+        "status": status,
         "resources": [one.model_dump() for one in record.resources],
     }
 
 
-def _price(record: Record) -> Price:
+def _price(record: Record, status: str | None) -> Price:
     """Return what a deployment costs by now."""
-    if _named(record) is None:
+    if _running(record) is None or status in _ENDED:
         return Price(0.0)
     return Price(record.usd_per_hour, record.most_usd_per_hour, record.pays_requests)
 
 
-def _named(record: Record) -> str | None:
-    return next((one.name for one in record.resources if one.kind == ENDPOINT), None)
+def _running(record: Record) -> Resource | None:
+    """Return what costs by the hour: the endpoint, or the last training job."""
+    return next((one for one in reversed(record.resources) if one.kind in (ENDPOINT, JOB)), None)
 
 
 def _status(record: Record) -> str:
-    """Say how the endpoint is; what cannot be asked is no reason not to show the rest."""
-    name = _named(record)
-    if name is None:
-        return "no endpoint"
+    """Say how the endpoint or the job is; what cannot be asked is no reason not to show the rest."""
+    running = _running(record)
+    if running is None:
+        return "nothing runs"
+    clients = Clients.of(record.place)
     try:
-        found = describe(Clients.of(record.place), name)
+        if running.kind == JOB:
+            job = describe_job(clients, running.name)
+            return str(job["TrainingJobStatus"]) if job else "gone"
+        found = describe(clients, running.name)
     except EmbedrunError as error:
         return f"unknown: {error}"
     return str(found["EndpointStatus"]) if found else "gone"

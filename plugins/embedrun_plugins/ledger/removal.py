@@ -15,14 +15,17 @@ from embedrun_plugins.ledger.storage import remove_bucket, remove_objects
 
 POLICY, TARGET = "scaling-policy", "scalable-target"
 ENDPOINT, CONFIG, MODEL = "endpoint", "endpoint-config", "model"
+JOB, IMAGE, REPOSITORY = "training-job", "image", "image-repository"
 S3, BUCKET = "s3", "bucket"
-ORDER = (POLICY, TARGET, ENDPOINT, CONFIG, MODEL, S3, BUCKET)
+ORDER = (POLICY, TARGET, ENDPOINT, CONFIG, MODEL, JOB, IMAGE, REPOSITORY, S3, BUCKET)
 POLICY_NAME = "embedrun-invocations"
 SCALED: Mapping[str, str] = {
     "ServiceNamespace": "sagemaker",
     "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
 }
 NOT_FOUND = ("ValidationException:Could not find",)
+NO_JOB = ("ResourceNotFound", "ValidationException:not found")
+JOB_ENDING = (*NO_JOB, "ValidationException:because the training job is in status")
 BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack")
 """States that an endpoint cannot be deleted in."""
 PAUSES = (0.2, 0.5, 1, 2, 5, 10, 15)
@@ -30,7 +33,9 @@ PAUSES = (0.2, 0.5, 1, 2, 5, 10, 15)
 WAIT_SECONDS = 1800.0
 _IN_PROGRESS = ("ValidationException:in-progress", "ValidationException:in progress", "ConflictException")
 UNREGISTERED = ("ObjectNotFoundException", "ValidationException:No scal")
-_NEEDED_BY_ENDPOINT = (CONFIG, MODEL, S3)
+_NEEDED = (CONFIG, MODEL, S3)
+"""What an endpoint or a job needs for as long as it is there."""
+_NO_IMAGE = ("ImageNotFoundException", "RepositoryNotFoundException", "RepositoryNotEmptyException")
 
 Say = Callable[[str], None]
 
@@ -52,17 +57,17 @@ class Removal:
         except EmbedrunError as error:
             return [f"{error}; still there: {', '.join(map(str, self.resources))}"]
         faults: list[str] = []
-        live = False
+        live = ""
         for resource in sorted(self.resources, key=lambda one: ORDER.index(one.kind)):
-            if live and resource.kind in _NEEDED_BY_ENDPOINT:
-                faults.append(f"{resource}: kept for its endpoint")
+            if live and resource.kind in _NEEDED:
+                faults.append(f"{resource}: kept for its {live}")
                 continue
             try:
                 self._remove(resource)
                 done(resource)
             except EmbedrunError as error:
                 faults.append(f"{resource}: {error}")
-                live = live or resource.kind == ENDPOINT
+                live = live or (resource.kind if resource.kind in (ENDPOINT, JOB) else "")
         return faults
 
     def _check_account(self) -> None:
@@ -81,6 +86,9 @@ class Removal:
             ENDPOINT: self._endpoint,
             CONFIG: lambda name: self._simple("delete_endpoint_config", EndpointConfigName=name),
             MODEL: lambda name: self._simple("delete_model", ModelName=name),
+            JOB: self._job,
+            IMAGE: self._image,
+            REPOSITORY: self._repository,
             S3: lambda name: remove_objects(self.clients, name),
             BUCKET: lambda name: remove_bucket(self.clients, name),
         }
@@ -107,6 +115,22 @@ class Removal:
         """Say whether an endpoint serves this deployment, or is gone; another run may have taken it over since."""
         found = settled(self.clients, name, self.say, self.wait_seconds)
         return found is None or found["EndpointConfigName"] in self._configs
+
+    def _job(self, name: str) -> None:
+        """Stop a job, and wait for its end; what SageMaker remembers of it costs nothing."""
+        found = describe_job(self.clients, name)
+        if found and found["TrainingJobStatus"] == "InProgress":
+            self.clients.find("sagemaker", "stop_training_job", JOB_ENDING, TrainingJobName=name)
+        job_settled(self.clients, name, self.wait_seconds, ("InProgress", "Stopping"), self.say)
+
+    def _image(self, name: str) -> None:
+        repository, _, tag = name.partition(":")
+        wanted = {"repositoryName": repository, "imageIds": [{"imageTag": tag}]}
+        self.clients.find("ecr", "batch_delete_image", _NO_IMAGE, **wanted)
+
+    def _repository(self, name: str) -> None:
+        """Remove a repository, unless it holds other images."""
+        self.clients.find("ecr", "delete_repository", _NO_IMAGE, repositoryName=name)
 
     def _endpoint(self, name: str) -> None:
         pauses = Pauses(self.wait_seconds)
@@ -159,6 +183,25 @@ def describe(clients: Clients, name: str) -> dict[str, Any] | None:
     """Return what SageMaker says of an endpoint; None where there is none."""
     found: dict[str, Any] | None = clients.find("sagemaker", "describe_endpoint", NOT_FOUND, EndpointName=name)
     return found
+
+
+def describe_job(clients: Clients, name: str) -> dict[str, Any] | None:
+    """Return what SageMaker says of a training job; None where there is none."""
+    found: dict[str, Any] | None = clients.find("sagemaker", "describe_training_job", NO_JOB, TrainingJobName=name)
+    return found
+
+
+def job_settled(
+    clients: Clients, name: str, seconds: float, states: tuple[str, ...] = ("Stopping",), say: Say = lambda _: None
+) -> dict[str, Any] | None:
+    """Return the same once it is in none of the states any more."""
+    pauses = Pauses(seconds)
+    while True:
+        found = describe_job(clients, name)
+        if found is None or found["TrainingJobStatus"] not in states:
+            return found
+        say(f"waiting for training job {name}: {found['TrainingJobStatus']}")
+        pauses.wait(f"training job {name} is {found['TrainingJobStatus']}")
 
 
 def settled(clients: Clients, name: str, say: Say, seconds: float) -> dict[str, Any] | None:

@@ -39,6 +39,13 @@ def remove_bucket(clients: Clients, bucket: str) -> None:
     clients.find("s3", "delete_bucket", (*_GONE, *_NOT_EMPTY), Bucket=bucket)
 
 
+def sizes(clients: Clients, uri: str) -> dict[str, int]:
+    """Return the bytes of each object below a folder, by its key."""
+    bucket, key = split(uri)
+    pages = _pages(clients, "list_objects_v2", bucket, key, {"ContinuationToken": "NextContinuationToken"})
+    return {one["Key"]: int(one["Size"]) for page in pages for one in page.get("Contents") or ()}
+
+
 def _is_meant(name: str, key: str) -> bool:
     return name.startswith(key) if key.endswith("/") else name == key
 

@@ -7,6 +7,7 @@ It keeps SageMaker's contract without its training toolkit. What whoever creates
     recipe          a file of the channel `recipe`, CHANNEL/FILE, or a shipped recipe's name. Without it, the channel's
                     `recipe.lock.json`, or the only recipe in it.
     until           stop after this stage, as `--until`.
+    device          what to use, as `--device`.
     offline         "true" downloads nothing, for jobs with network isolation.
     nproc_per_node  training processes on each instance; by default one for each GPU, on a CPU one.
     sagemaker_…     ignored.

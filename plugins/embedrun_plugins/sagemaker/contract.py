@@ -19,7 +19,7 @@ from embedrun.errors import UserError
 PREFIX = Path("/opt/ml")
 FAILURE_LENGTH = 1024
 """Characters that SageMaker reads of the failure file."""
-OWN = ("recipe", "until", "offline", "nproc_per_node")
+OWN = ("recipe", "until", "offline", "device", "nproc_per_node")
 """Hyperparameters that are no keys of the recipe."""
 _OF_SAGEMAKER = "sagemaker_"
 

@@ -66,6 +66,7 @@ class Engine:
             store=self.container.store,
             offline=order.offline,
             until=order.hyperparameters.get("until"),
+            device=order.hyperparameters.get("device"),
             record=record,
         )
         try:
