@@ -11,12 +11,15 @@ from pydantic import AfterValidator, Field
 from embedrun.errors import UserError
 
 _NAME = r"^[A-Za-z_]\w*$"
-_SECRET = re.compile(r"(hf|sk|pk|rk|gh[a-z]|xox[a-z])_\w{16,}")
+SECRET = re.compile(
+    r"\b((hf|sk|pk|rk|gh[a-z]|github_pat|xox[a-z])_\w{16,}|(sk|xox[a-z])-[\w-]{16,}|A(KIA|SIA)[A-Z0-9]{12,})"
+)
+"""What tokens and keys of the usual services look like."""
 
 
 def variable(name: str) -> str:
     """Return the name; raises ValueError, without repeating it, where it may be the secret itself."""
-    if _SECRET.fullmatch(name) or not re.fullmatch(_NAME, name, re.ASCII):
+    if SECRET.fullmatch(name) or not re.fullmatch(_NAME, name, re.ASCII):
         raise ValueError(
             "must be the name of an environment variable, not the token itself or the key; if it was one, revoke it"
         )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-_SECRET = re.compile(r"\b(hf_\w{16,}|A(KIA|SIA)[A-Z0-9]{12,}|sk-[\w-]{16,}|gh[a-z]_\w{16,})")
+from embedrun_plugins.deployers.variables import SECRET
 
 
 class _Options(BaseModel):
@@ -56,7 +55,7 @@ class Asynchronous(_Options):
 
 def _no_secrets(values: dict[str, str]) -> dict[str, str]:
     for name, value in values.items():
-        if _SECRET.search(value):
+        if SECRET.search(value):
             raise ValueError(f"'{name}' holds a token or key, which everyone who may look at the endpoint could read")
     return values
 
