@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from embedrun.errors import UserError
-from embedrun_plugins.containers import gpus
-from embedrun_plugins.containers.watching import Ending, Watch
+from embedrun.errors import StageError, UserError
+from embedrun_plugins.containers import refusals
+from embedrun_plugins.containers.watching import AGAIN, Ending, Watch
+from embedrun_plugins.images.engine import answering
 
 
 def carry_out(client: Any, options: Mapping[str, Any], secrets: Mapping[str, str]) -> Ending:
@@ -22,9 +23,10 @@ def carry_out(client: Any, options: Mapping[str, Any], secrets: Mapping[str, str
     Ctrl-C interrupts what runs in it; a second one kills it. If this process is killed, the container's standard input
     ends, which `embedrun_plugins.containers.inside` takes as the order to stop; the engine then removes it.
 
-    Raises UserError where the engine refuses to start it, StageError where the engine goes away.
+    Raises UserError where the engine refuses to start it, StageError where the engine goes away, or standard error.
     """
     with (
+        answering("runtime", AGAIN),
         _created(client, dict(options)) as container,
         Watch(client, container.id) as watch,
         contextlib.closing(_Line(client, container.id)) as line,
@@ -46,17 +48,17 @@ class _Line:
         self._socket = getattr(self._stream, "_sock", self._stream)
 
     def send(self, text: bytes) -> None:
-        self._socket.sendall(text)
+        with contextlib.suppress(ConnectionError):  # it has ended already; its ending says how
+            self._socket.sendall(text)
 
-    def show(self) -> None:
-        """Show what the container prints until it ends, or the engine does."""
+    def read(self) -> Iterator[str]:
+        """Yield what the container prints until it ends, or the engine does."""
         from docker.utils.socket import frames_iter
 
         decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(3)]
         with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, here or by the engine
             for stream, piece in frames_iter(self._stream, tty=False):
-                sys.stderr.write(decoders[stream].decode(piece))
-                sys.stderr.flush()
+                yield decoders[stream].decode(piece)
 
     def close(self) -> None:
         for part in (getattr(self._stream, "_response", None), self._stream, self._socket):
@@ -66,9 +68,22 @@ class _Line:
 
 
 def _follow(container: Any, line: _Line) -> bool:
-    """Show what a container prints until it ends; return whether it was interrupted from here."""
+    """Show what a container prints until it ends; return whether it was interrupted from here.
+
+    Raises StageError where it cannot be shown any more, as a run here would end, too.
+    """
+    broken: list[Exception] = []
+
+    def show() -> None:
+        try:
+            for text in line.read():
+                sys.stderr.write(text)
+                sys.stderr.flush()
+        except (OSError, ValueError) as error:  # a pipe that nobody reads any longer; closed
+            broken.append(error)
+
     # Ctrl-C comes to the main thread, in the midst of whatever it reads.
-    shown = threading.Thread(target=line.show, daemon=True)
+    shown = threading.Thread(target=show, daemon=True)
     shown.start()
     interrupted = False
     while shown.is_alive():
@@ -77,6 +92,8 @@ def _follow(container: Any, line: _Line) -> bool:
         except KeyboardInterrupt:
             _kill(container, "SIGKILL" if interrupted else "SIGINT")
             interrupted = True
+    if broken:
+        raise StageError(f"runtime: standard error, where the run is shown, cannot be written: {broken[0]}; {AGAIN}")
     return interrupted
 
 
@@ -106,16 +123,7 @@ def _start(container: Any) -> None:
 
 
 def _refusal(error: Any) -> str:
-    said = str(error.explanation or error)
-    if about_gpus := gpus.refusal(said):
-        return about_gpus
-    if "exec format error" in said:
-        return "runtime.image: is for another kind of processor than this machine's; build one: embedrun image build"
-    if "bind source path does not exist" in said:
-        return f"runtime.mounts: {said.rsplit(':', 1)[-1].strip()}: no such file or folder on the engine's machine"
-    if "no space left on device" in said:
-        return "runtime: the engine's disk is full; `docker system df` shows what fills it"
-    return f"runtime: the engine refuses to start the container: {said}"
+    return refusals.explained(str(error.explanation or error), "runtime", "runtime.gpus")
 
 
 def _kill(container: Any, signal: str) -> None:

@@ -43,19 +43,19 @@ def variables(gpus: Gpus) -> dict[str, str]:
     return {ASKED: "1"} if request(gpus) else {}
 
 
-def refusal(said: str) -> str | None:
-    """Say what an engine's refusal to start a container with GPUs means, if it is about GPUs."""
+def refusal(said: str, key: str) -> str | None:
+    """Say what an engine's refusal to start a container with GPUs means, if it is about the GPUs of a recipe's key."""
     if "could not select device driver" in said or "unresolvable CDI devices" in said:
         return (
-            "runtime.gpus: the engine knows no NVIDIA GPUs: install the NVIDIA Container Toolkit and restart the "
-            "engine, or set runtime.gpus to none"
+            f"{key}: the engine knows no NVIDIA GPUs: install the NVIDIA Container Toolkit and restart the engine, "
+            f"or set {key} to none"
         )
     if found := re.search(r"unsatisfied condition: (cuda\s*>=\s*[\d.]+)", said):
-        return f"runtime.gpus: the NVIDIA driver{_installed()} is too old for the image ({found[1]}); {_UPDATE}"
+        return f"{key}: the NVIDIA driver{_installed()} is too old for the image ({found[1]}); {_UPDATE}"
     if "nvml error: driver not loaded" in said or "driver/library version mismatch" in said:
-        return "runtime.gpus: the NVIDIA driver is not loaded, or was updated since; load it or restart the machine"
+        return f"{key}: the NVIDIA driver is not loaded, or was updated since; load it or restart the machine"
     if "nvidia-container-cli" in said and ("unknown device" in said or "device error" in said):
-        return "runtime.gpus: the machine has no such GPU; `nvidia-smi -L` lists those that it has"
+        return f"{key}: the machine has no such GPU; `nvidia-smi -L` lists those that it has"
     return None
 
 

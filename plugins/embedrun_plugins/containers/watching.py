@@ -14,6 +14,7 @@ from embedrun.errors import StageError
 _SECONDS = 30.0
 """How long an engine may take to tell of the end, and to remove what ended."""
 _OOM_EXIT = 137
+AGAIN = "the same command goes on from the last stage or checkpoint"
 _SIGNALS = {"9": "SIGKILL", "15": "SIGTERM", "2": "SIGINT"}
 
 
@@ -76,8 +77,7 @@ class Watch:
         if not deaths:
             raise StageError(
                 f"runtime: the engine stopped, or stopped answering, while the run was under way{self._broken}, and "
-                "the container ends with it; start the engine, and the same command goes on from the last stage or "
-                "checkpoint"
+                f"the container ends with it; start the engine, and {AGAIN}"
             )
         code = int(deaths[-1]["Actor"]["Attributes"].get("exitCode", 1))
         signals = [str(e["Actor"]["Attributes"].get("signal", "")) for e in self._events if e.get("Action") == "kill"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from embedrun.errors import UserError
+from embedrun_plugins.images.engine import answering
 
 _SHELL = re.compile(r"^(?:RUN )?(?:\|\d+ .*?)?/bin/sh -c (?P<meta>#\(nop\)\s*)?", re.DOTALL)
 """What builders put before a step's own text: its arguments, and the shell."""
@@ -40,16 +41,20 @@ class Description:
 
 
 def describe(client: Any, reference: str) -> Description | None:
-    """Return what the engine knows of an image, None for nothing. Raises UserError for what names no image."""
+    """Return what the engine knows of an image, None for nothing.
+
+    Raises UserError for what names no image, StageError where the engine does not answer.
+    """
     from docker.errors import APIError, NotFound
 
-    try:
-        told = client.api.inspect_image(reference)
-        history = client.api.history(told["Id"])
-    except NotFound:
-        return None
-    except APIError as error:
-        raise UserError(f"image {reference}: {error.explanation or error}") from error
+    with answering("image"):
+        try:
+            told = client.api.inspect_image(reference)
+            history = client.api.history(told["Id"])
+        except NotFound:
+            return None
+        except APIError as error:
+            raise UserError(f"image {reference}: {error.explanation or error}") from error
     made = (Layer(step["Size"], _readable(step["CreatedBy"] or step["Comment"])) for step in reversed(history))
     return Description(
         reference=reference,

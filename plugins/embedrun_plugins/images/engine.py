@@ -6,10 +6,11 @@ import errno
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from embedrun.errors import MissingPackageError, UserError
+from embedrun.errors import MissingPackageError, StageError, UserError
 
 _SECONDS = 10.0
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
@@ -37,8 +38,27 @@ def client() -> Any:
 
 def architecture(client: Any) -> str:
     """Return the kind of processor that the engine runs on, as images call it."""
-    machine = str(client.info().get("Architecture", ""))
+    with answering("image"):
+        machine = str(client.info().get("Architecture", ""))
     return ARCHITECTURES.get(machine, machine)
+
+
+@contextmanager
+def answering(key: str, then: str = "") -> Iterator[None]:
+    """Explain what breaks in the block because the engine went away, or answers with an error of its own.
+
+    `key` is what it is told of, `then` what comes of it. Raises StageError.
+    """
+    from docker.errors import DockerException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except (DockerException, HTTPError, OSError) as error:
+        said = getattr(error, "explanation", None) or error
+        raise StageError(
+            f"{key}: the engine failed, or stopped answering ({said}); see whether it still runs{then and f', {then}'}"
+        ) from error
 
 
 def _connect(address: str) -> None:

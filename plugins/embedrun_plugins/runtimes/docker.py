@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,14 +15,12 @@ from embedrun import InputPath, RunRecord, Runtime, StageError
 from embedrun.runtimes import Job
 from embedrun_plugins.containers import gpus, surroundings
 from embedrun_plugins.containers.mounts import Bind, binds
+from embedrun_plugins.containers.sizes import Size, bytes_of
+from embedrun_plugins.containers.watching import AGAIN
 from embedrun_plugins.deployers.variables import VariableName
 
 if TYPE_CHECKING:
     from embedrun_plugins.containers.watching import Ending
-
-_SIZE = r"^\d+(\.\d+)?\s*[kmgtKMGT]?[bB]?$"
-Size = Annotated[str, Field(pattern=_SIZE)]
-"""Bytes, as in 512m or 8g."""
 
 
 class Mount(BaseModel):
@@ -94,7 +91,8 @@ class Docker(Runtime):
 
         secrets = surroundings.secrets(job, self.env)
         with contextlib.closing(engine.client()) as client:
-            info = client.info()
+            with engine.answering("runtime"):
+                info = client.info()
             ending = attached.carry_out(client, self._options(job, client, info), secrets)
         if trouble := self._trouble(ending, job, info):
             raise StageError(trouble)
@@ -125,18 +123,18 @@ class Docker(Runtime):
         """Return what keeps the container from doing anything to the machine."""
         options: dict[str, Any] = {
             "read_only": True,
-            "tmpfs": {"/tmp": f"rw,nosuid,nodev,exec,mode=1777,size={_bytes(self.tmp_size)}"},  # noqa: S108
+            "tmpfs": {"/tmp": f"rw,nosuid,nodev,exec,mode=1777,size={bytes_of(self.tmp_size)}"},  # noqa: S108
             "working_dir": "/tmp",  # noqa: S108
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges:true"],
             "pids_limit": self.pids,
-            "shm_size": _bytes(self.shm_size),
+            "shm_size": bytes_of(self.shm_size),
             "init": True,
             "healthcheck": {"test": ["NONE"]},
             "labels": {"embedrun": "run"},
         }
         if self.memory:
-            options |= {"mem_limit": _bytes(self.memory), "memswap_limit": _bytes(self.memory)}
+            options |= {"mem_limit": bytes_of(self.memory), "memswap_limit": bytes_of(self.memory)}
         if self.cpus:
             options["nano_cpus"] = int(self.cpus * 1e9)
         return options
@@ -161,19 +159,11 @@ class Docker(Runtime):
             most = self.memory or f"{info.get('MemTotal', 0) / 2**30:.0f} GiB, all that the machine has,"
             return f"killed for memory at {most}{at}: lower batch_size, or raise memory (runtime.memory)"
         if ending.killed:
-            return f"the container was ended from outside ({', '.join(ending.signals)}){at}; {_AGAIN}"
+            return f"the container was ended from outside ({', '.join(ending.signals)}){at}; {AGAIN}"
         return None
-
-
-_AGAIN = "the same command goes on from the last stage or checkpoint"
 
 
 def _docker_mount(bind: Bind) -> Any:
     from docker.types import Mount as DockerMount
 
     return DockerMount(str(bind.at), str(bind.path), type="bind", read_only=not bind.writable)
-
-
-def _bytes(size: str) -> int:
-    number, unit = re.fullmatch(r"([\d.]+)\s*([kmgt]?)b?", size.lower()).groups()  # type: ignore[union-attr]
-    return int(float(number) * 1024 ** " kmgt".index(unit or " "))

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from embedrun.errors import StageError, UserError
-from embedrun_plugins.containers import gpus
+from embedrun_plugins.containers import refusals
 
 LABEL = "embedrun"
 KIND = "tei"
@@ -22,7 +22,6 @@ STOP_SECONDS = 30
 _LINES = 15
 _PAUSE = 0.2
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_OOM_EXIT = 137
 _ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # addresses to reach, not to listen on
 
 
@@ -56,7 +55,7 @@ class Server:
 
 
 def _ended(state: Mapping[str, Any]) -> str:
-    if state.get("OOMKilled") or state["ExitCode"] == _OOM_EXIT:
+    if state.get("OOMKilled"):
         return "was killed for memory before it answered; raise memory, or lower limits.max_batch_tokens"
     return f"ended with exit code {state['ExitCode']} before it answered"
 
@@ -102,17 +101,9 @@ def started(client: Any, options: dict[str, Any], url: str, secret: str | None =
 
 def _refusal(error: Any, url: str) -> str:
     said = str(error.explanation or error)
-    if about_gpus := gpus.refusal(said):
-        return about_gpus.replace("runtime.gpus: none", "deployer.gpu: none").replace("runtime.gpus", "deployer.gpu")
     if "port is already allocated" in said or "address already in use" in said:
         return f"{url}: the port is taken; choose another port, or 0 for one that is free"
-    if "bind source path does not exist" in said or "mounts denied" in said:
-        return f"the engine does not see this machine's folders, which it must to serve the model: {said}"
-    if "no space left on device" in said:
-        return "the engine's disk is full; `docker system df` shows what fills it"
-    if "exec format error" in said:
-        return "the image is for another kind of processor than this machine's; name one that is made for it (image)"
-    return f"the engine refuses to start the container: {said}"
+    return refusals.explained(said, "deployer", "deployer.gpu")
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from embedrun_plugins.containers import gpus
+from embedrun_plugins.containers.sizes import bytes_of
 from embedrun_plugins.containers.surroundings import user
 
 _PORT = 3000
@@ -17,7 +17,6 @@ _PORT = 3000
 Network = Literal["bridge", "host"]
 _LOG = {"max-size": "10m", "max-file": "3"}
 _PIDS = 4096
-_UNITS = " kmgt"
 
 
 def base_environment(network: Network, host: str, port: int) -> dict[str, str]:
@@ -44,7 +43,7 @@ def hardened(info: Mapping[str, Any], memory: str | None, cpus: float | None) ->
         "log_config": {"Type": "json-file", "Config": _LOG},
     }
     if memory:
-        options |= {"mem_limit": size(memory), "memswap_limit": size(memory)}
+        options |= {"mem_limit": bytes_of(memory), "memswap_limit": bytes_of(memory)}
     if cpus:
         options["nano_cpus"] = int(cpus * 1e9)
     return options
@@ -92,9 +91,3 @@ def removed_on_failure(folder: Path) -> Iterator[None]:
     except BaseException:
         remove_export(folder)
         raise
-
-
-def size(text: str) -> int:
-    """Return the bytes that a size such as 8g means."""
-    number, unit = re.fullmatch(r"([\d.]+)\s*([kmgt]?)b?", text.lower()).groups()  # type: ignore[union-attr]
-    return int(float(number) * 1024 ** _UNITS.index(unit or " "))

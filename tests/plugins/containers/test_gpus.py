@@ -37,11 +37,13 @@ def test_an_engine_that_knows_nvidia_gives_all_gpus_unless_told_otherwise():
     ],
 )
 def test_an_engine_that_refuses_gpus_is_understood(said, explained):
-    assert explained in str(gpus.refusal(f"OCI runtime create failed: {said}: unknown"))
+    said = str(gpus.refusal(f"OCI runtime create failed: {said}: unknown", "deployer.gpu"))
+    assert explained in said
+    assert said.startswith("deployer.gpu: ")
 
 
 def test_a_refusal_about_anything_else_is_left_to_others():
-    assert gpus.refusal("port is already allocated") is None
+    assert gpus.refusal("port is already allocated", "runtime.gpus") is None
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,8 @@ class Naughty(Source):
     """A port of this machine to connect to."""
     read: Annotated[str | None, Unkeyed] = None
     """A variable to read."""
+    seen: Annotated[str | None, Unkeyed] = None
+    """A file to copy into the result."""
     judge: str | None = None
     """A model to find by its hub id."""
     attempt: int = 1
@@ -58,6 +60,8 @@ class Naughty(Source):
             socket.create_connection(("127.0.0.1", self.connect), 5).close()
         if self.read and self.read not in os.environ:
             raise DataError(f"{self.read} is not in {sorted(os.environ)}")
+        if self.seen:
+            (ctx.out / "seen.txt").write_text(Path(self.seen).read_text())
         if self.judge:
             (ctx.out / "judge.txt").write_text((folder_of(self.judge, offline=True) / "config.json").read_text())
         return small_set(ctx.out)
@@ -117,9 +121,11 @@ def test_what_was_made_here_is_reused_in_a_container(recipe):
 
 
 def test_what_a_container_writes_belongs_to_the_caller(recipe):
-    recipe.run("r.yaml")
-    owners = {path.stat().st_uid for path in (recipe.folder / "runs").rglob("*")}
-    assert owners == {os.getuid()}
+    done = recipe.run("r.yaml")
+    assert done.code == 0, done.err
+    made = list((recipe.folder / "runs").rglob("*"))
+    assert [path for path in made if path.name == "corpus.jsonl"], "a stage's own files are among them"
+    assert {path.stat().st_uid for path in made} == {os.getuid()}
 
 
 @pytest.mark.parametrize("place", ["/etc/passwd", "/opt/embedrun/x", "/naughty", "/usr/bin/x", "{folder}/data.txt"])
@@ -135,7 +141,12 @@ def test_a_stage_cannot_write_outside_its_folders(recipe, place):
 
 def test_what_a_stage_writes_into_its_temporary_folder_never_reaches_the_machine(recipe):
     file = Path("/tmp/embedrun-naughty")
-    recipe.run("r.yaml", "--set", "source.type=naughty", "--set", f"source.write={file}")
+    file.unlink(missing_ok=True)
+    words = ("--set", "source.type=naughty", "--set", f"source.write={file}", "--set", f"source.seen={file}")
+    done = recipe.run("r.yaml", *words)
+    assert done.code == 0, done.err
+    [seen] = recipe.folder.glob("runs/.store/??/*/out/seen.txt")
+    assert seen.read_text() == "was here", "the stage itself finds it there"
     assert not file.exists()
 
 
@@ -255,6 +266,20 @@ def test_a_client_that_is_killed_takes_its_container_along(recipe, engine):
     process.communicate()
     assert gone(engine)
     assert record(recipe)["status"] == "interrupted"
+    assert not half_made(recipe)
+    assert resumes(recipe)
+
+
+def test_a_run_that_nobody_can_see_any_more_ends_and_the_next_goes_on(recipe, engine):
+    process = begin(recipe, *SLOWLY)
+    deadline = time.monotonic() + 60
+    while not containers(engine) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.stderr.close()
+    process.wait(timeout=60)
+    assert gone(engine)
+    assert record(recipe)["status"] in ("interrupted", "failed"), "it is not left to run, nor called the engine's fault"
+    assert "the engine" not in str(record(recipe).get("error"))
     assert not half_made(recipe)
     assert resumes(recipe)
 
