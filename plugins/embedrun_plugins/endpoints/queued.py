@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from embedrun.errors import EmbedrunError
@@ -75,5 +76,7 @@ class Queued:
         return body
 
     def _remove(self, uri: str) -> None:
+        """Remove an object; what stays is no reason to lose an answer, and goes with the deployment."""
         bucket, key = split(uri)
-        self.clients.call("s3", "delete_object", Bucket=bucket, Key=key)
+        with suppress(EmbedrunError):
+            self.clients.call("s3", "delete_object", Bucket=bucket, Key=key)
