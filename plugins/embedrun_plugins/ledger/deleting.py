@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from embedrun import Deployer, Endpoint, UserError
 from embedrun.record import find_run
 from embedrun.registry import Registry
-from embedrun_plugins.ledger.entries import Entry, Ledger, Record, expired
+from embedrun_plugins.ledger.clients import Clients
+from embedrun_plugins.ledger.entries import Entry, Ledger, Place, Record, expired
 from embedrun_plugins.ledger.removal import remove
 
 _ENDPOINT, _DELETED = "endpoint.json", "deleted.json"
@@ -26,6 +28,8 @@ class Deleted:
     """What could not be removed, and why."""
     tried: set[str] = field(default_factory=set)
     """Entries of the ledger that runs' own records named."""
+    clients: Callable[[Place], Clients] = field(default_factory=lambda: cache(Clients.of))
+    """Those of each place, made once."""
 
 
 def of_run(name: str, runs: Path, say: Say) -> Deleted:
@@ -91,7 +95,7 @@ def _remove(entries: Iterable[tuple[Entry, Record]], deleted: Deleted, say: Say)
     for entry, record in entries:
         if entry.id in deleted.tried or entry.read() is None:
             continue
-        if faults := remove(entry, say):
+        if faults := remove(entry, say, deleted.clients(record.place)):
             deleted.faults += [f"{record.run}: {fault}" for fault in faults]
             continue
         deleted.count += 1

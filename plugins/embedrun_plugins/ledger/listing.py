@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from embedrun.errors import EmbedrunError
@@ -17,15 +18,16 @@ _ENDED = ("Completed", "Failed", "Stopped")
 
 def living(*, ask: bool) -> list[dict[str, Any]]:
     """Return every deployment that may exist, the oldest first; `ask` has AWS say how its endpoint is."""
-    return [_row(identifier, record, ask=ask) for identifier, record in _records()]
+    clients = cache(Clients.of)
+    return [_row(identifier, record, clients(record.place) if ask else None) for identifier, record in _records()]
 
 
 def _records() -> list[tuple[str, Record]]:
     return [(entry.id, record) for entry, record in Ledger().entries() if record.resources]
 
 
-def _row(identifier: str, record: Record, *, ask: bool) -> dict[str, Any]:
-    status = _status(record) if ask else None
+def _row(identifier: str, record: Record, clients: Clients | None) -> dict[str, Any]:
+    status = _status(record, clients) if clients else None
     return {
         "id": identifier,
         "run": record.run,
@@ -53,12 +55,11 @@ def _running(record: Record) -> Resource | None:
     return next((one for one in reversed(record.resources) if one.kind in (ENDPOINT, JOB)), None)
 
 
-def _status(record: Record) -> str:
+def _status(record: Record, clients: Clients) -> str:
     """Say how the endpoint or the job is; what cannot be asked is no reason not to show the rest."""
     running = _running(record)
     if running is None:
         return "nothing runs"
-    clients = Clients.of(record.place)
     try:
         if running.kind == JOB:
             job = describe_job(clients, running.name)

@@ -11,9 +11,11 @@ import pytest
 
 import loopback_aws
 from embedrun.errors import StoreError
-from embedrun_plugins.ledger import entries
+from embedrun_plugins import aws as aws_clients
+from embedrun_plugins.ledger import deleting, entries
 from embedrun_plugins.ledger.clients import Clients
 from embedrun_plugins.ledger.entries import Ledger, Place, Resource
+from embedrun_plugins.ledger.listing import living
 from embedrun_plugins.ledger.storage import remove_objects
 from loopback_aws import LoopbackAws
 from model_containers import script
@@ -92,6 +94,18 @@ def test_a_damaged_entry_does_not_keep_the_others_from_being_removed(aws, projec
     assert "deleted sagemaker of shop/1: model gone" in done.out
     assert "0.json: cannot be read" in done.err
     assert [file.name for file in ledger.folder.glob("*.json")] == ["0.json"]
+
+
+def test_deployments_of_one_place_share_their_clients(aws, monkeypatch):
+    made, make = [], aws_clients.client
+    monkeypatch.setattr(aws_clients, "client", lambda service, **about: made.append(service) or make(service, **about))
+    for number in range(3):
+        entry = Ledger().open(run=f"shop/{number}", hours=1, deployer="sagemaker", place=PLACE)
+        entry.add(Resource(kind="endpoint", name=f"e{number}"))
+    assert [row["status"] for row in living(ask=True)] == ["gone"] * 3
+    assert made == ["sagemaker"]
+    assert deleting.of_ledger(lambda _: None, only_expired=False).count == 3
+    assert made == ["sagemaker", "sts", "sagemaker"]
 
 
 def test_a_run_is_found_by_its_folder_and_by_its_name_once_it_was_moved(tmp_path):
