@@ -6,6 +6,7 @@ Read in its source at 1.8 and 1.9: `Config` in backends/candle/src/lib.rs names 
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
 from collections.abc import Mapping
@@ -67,6 +68,7 @@ def version_of(image: str) -> str | None:
     return found[1] if found else None
 
 
+@functools.cache
 def capability(gpu: int | str = 0) -> str | None:
     """Return the compute capability of a GPU of this machine, as in "8.6"; None where NVIDIA's tool finds none."""
     command = ["nvidia-smi", f"--id={gpu}", "--query-gpu=compute_cap", "--format=csv,noheader"]

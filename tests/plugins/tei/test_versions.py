@@ -1,8 +1,11 @@
 """The image that suits a machine."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from embedrun.errors import UserError
+from embedrun_plugins.deployers.tei import Tei
 from embedrun_plugins.tei import versions
 
 NAME = "ghcr.io/huggingface/text-embeddings-inference"
@@ -47,6 +50,14 @@ def test_the_version_is_what_the_images_name_tells(image: str, version: str | No
     assert versions.version_of(image) == version
 
 
+@pytest.fixture
+def asked_anew() -> Iterator[None]:
+    versions.capability.cache_clear()
+    yield
+    versions.capability.cache_clear()
+
+
+@pytest.mark.usefixtures("asked_anew")
 @pytest.mark.parametrize(
     ("script", "expected"),
     [("echo 8.9", "8.9"), ("echo '[N/A]'", None), ("echo 'No devices were found'; exit 6", None)],
@@ -58,3 +69,14 @@ def test_the_gpu_is_what_nvidias_tool_says(tmp_path, monkeypatch, script: str, e
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     assert versions.capability(1) == expected
     assert versions.capability(0) is None
+
+
+@pytest.mark.usefixtures("asked_anew")
+def test_nvidias_tool_is_started_once(tmp_path, monkeypatch) -> None:
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\necho started >> {tmp_path}/starts\necho 8.9\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    stage = Tei()
+    assert (stage.on_gpu(), stage.on_gpu(), versions.capability()) == (True, True, "8.9")
+    assert (tmp_path / "starts").read_text() == "started\n"
