@@ -45,16 +45,18 @@ class Desk:
 
     def next(self, number: int, host: str) -> dict[str, Any]:
         """Return the job of a number or the end, as soon as there is either, or nothing after a while."""
-        until = time.monotonic() + _HELD
-        while time.monotonic() < until:
+        for _ in _held():
             if self.end is not None:
                 self.told.add(host)
                 return {"end": self.end}
             jobs = handed_out(self.outbox)
             if number < len(jobs):
                 return {"job": jobs[number]["job"]}
-            time.sleep(0.1)
         return {}
+
+    def ended(self) -> dict[str, Any]:
+        """Return the end alone, in the same way, to who need not know of it."""
+        return next(({"end": self.end} for _ in _held() if self.end is not None), {})
 
     def close(self, code: int, reason: str) -> None:
         """Tell the others how the job ended, for as long as they have not all heard it."""
@@ -62,6 +64,13 @@ class Desk:
         until = time.monotonic() + _GOODBYE
         while not self.others <= self.told and time.monotonic() < until:
             time.sleep(0.1)
+
+
+def _held() -> Iterator[None]:
+    until = time.monotonic() + _HELD
+    while time.monotonic() < until:
+        yield
+        time.sleep(0.1)
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -74,6 +83,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_error(403)
             case ["next", number, host] if number.isdecimal():
                 self._answer(json.dumps(self.desk.next(int(number), host)).encode())
+            case ["end"]:
+                self._answer(json.dumps(self.desk.ended()).encode())
             case ["folder", number] if number.isdecimal() and int(number) < len(handed_out(self.desk.outbox)):
                 self._archive(Path(handed_out(self.desk.outbox)[int(number)]["folder"]))
             case _:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,17 @@ class First:
 
         Raises StageError where the first machine gives no answer for so many seconds.
         """
+        return self._told(f"/next/{number}/{self.me}", patience)
+
+    def has_ended(self, patience: float) -> bool:
+        """Ask whether the job has ended, without counting as a machine that knows. Raises as `next` does."""
+        return "end" in self._told("/end", patience)
+
+    def _told(self, path: str, patience: float) -> dict[str, Any]:
         until = time.monotonic() + patience
         while True:
             try:
-                with self._asked("GET", f"/next/{number}/{self.me}") as answer:
+                with self._asked("GET", path) as answer:
                     return dict(json.loads(answer.read()))
             except (OSError, http.client.HTTPException, ValueError) as error:
                 if time.monotonic() > until:
@@ -59,10 +66,7 @@ class First:
         """Copy a job's folder here. Raises StageError where it does not arrive whole."""
         folder.mkdir(parents=True)
         try:
-            with (
-                self._asked("GET", f"/folder/{number}", timeout=None) as answer,
-                tarfile.open(fileobj=answer, mode="r|") as archive,
-            ):
+            with self._asked("GET", f"/folder/{number}") as answer, tarfile.open(fileobj=answer, mode="r|") as archive:
                 for member in archive:
                     _unpack(archive, member, folder.resolve())
         except (OSError, http.client.HTTPException, tarfile.TarError) as error:
@@ -76,10 +80,8 @@ class First:
             pass
 
     @contextmanager
-    def _asked(
-        self, method: str, path: str, *, body: bytes | None = None, timeout: float | None = _SILENCE
-    ) -> Iterator[http.client.HTTPResponse]:
-        connection = http.client.HTTPConnection(self.address, self.port, timeout=timeout)
+    def _asked(self, method: str, path: str, *, body: bytes | None = None) -> Iterator[http.client.HTTPResponse]:
+        connection = http.client.HTTPConnection(self.address, self.port, timeout=_SILENCE)
         try:
             connection.request(method, path, body)
             answer = connection.getresponse()
@@ -130,7 +132,7 @@ class Helper:
         try:
             self.first.fetch(number, folder)
             # Where it is interrupted, the first machine knows why, and tells.
-            with suppress(KeyboardInterrupt), self._watched(number + 1):
+            with suppress(KeyboardInterrupt), self._watched():
                 Launch(folder, start, folder / "training.log", self.nodes, self.network).run(lambda *_: None)
         except EmbedrunError as error:
             self.first.failed(f"{self.first.me}: {error}")
@@ -139,15 +141,13 @@ class Helper:
             raise
 
     @contextmanager
-    def _watched(self, number: int) -> Iterator[None]:
+    def _watched(self) -> Iterator[None]:
         """Interrupt what goes on when the job has ended without it: its processes may wait for ever for the others."""
         over = threading.Event()
-        # Under another name, or the first machine would take this one to know of the end already.
-        asking = replace(self.first, me=f"{self.first.me}~")
 
         def watch() -> None:
             with suppress(StageError):
-                while not over.is_set() and "end" not in asking.next(number, _SILENCE):
+                while not over.is_set() and not self.first.has_ended(_SILENCE):
                     over.wait(1)
             if not over.wait(_GRACE):
                 os.kill(os.getpid(), signal.SIGINT)

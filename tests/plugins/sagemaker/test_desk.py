@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import http.client
 import io
+import socket
 import tarfile
 
 import pytest
 
 from embedrun.errors import StageError
+from embedrun_plugins.sagemaker import joining
 from embedrun_plugins.sagemaker.desk import opened
 from embedrun_plugins.sagemaker.joining import First, _unpack
 from embedrun_plugins.trainers.torchrun.nodes import Nodes
@@ -39,12 +41,22 @@ def test_a_job_is_handed_out_with_what_its_links_lead_to(job, tmp_path, free_por
         first.failed("127.0.0.2: no memory")
         assert desk.failures == ["127.0.0.2: no memory"]
         desk.end = {"code": 143, "reason": ""}
+        assert first.has_ended(5)
+        assert desk.told == set()  # who only looks has not been told
         assert first.next(1, 5) == {"end": {"code": 143, "reason": ""}}
         assert desk.told == {"127.0.0.2"}
         with pytest.raises(StageError, match="cannot be fetched"):
             first.fetch(7, tmp_path / "nothing")
     with pytest.raises(StageError, match="gives no answer"):
         first.next(1, 0)
+
+
+def test_a_first_machine_that_falls_silent_in_the_midst_is_not_waited_for_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(joining, "_SILENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        first = First("127.0.0.1", silent.getsockname()[1], "127.0.0.2")
+        with pytest.raises(StageError, match="cannot be fetched: timed out"):
+            first.fetch(0, tmp_path / "there")
 
 
 def test_strangers_are_refused(tmp_path, free_port):
