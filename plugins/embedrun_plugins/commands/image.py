@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -75,15 +76,25 @@ def _build(arguments: Namespace) -> int:
     packed = _packed(arguments)
     given = dict(arguments.build_arg)
     if arguments.context:
+        command = _command(packed, arguments)
         packed.write(arguments.context)
-        words = [f"--build-arg {shlex.quote(f'{name}={value}')}" for name, value in packed.arguments.items() if value]
-        print(f"docker build {' '.join(words)} -t {packed.reference} {shlex.quote(str(arguments.context))}")
+        print(command)
         return 0
-    console = consoles.console()
-    client = engine.client()
-    built = images.build(client, packed, console.say, tag=arguments.tag, arguments=given, network=arguments.network)
+    say, network = consoles.console().say, arguments.network
+    with contextlib.closing(engine.client()) as client:
+        built = images.build(client, packed, say, tag=arguments.tag, arguments=given, network=network)
     _print(built, arguments)
     return 0
+
+
+def _command(packed: Contents, arguments: Namespace) -> str:
+    """Return what another builder is asked for."""
+    told = packed.told(dict(arguments.build_arg))
+    words = ["docker", "build"]
+    words += [word for name, value in told.items() if value for word in ("--build-arg", f"{name}={value}")]
+    words += ["--network", arguments.network] if arguments.network else []
+    words += ["-t", packed.reference, *(["-t", arguments.tag] if arguments.tag else [])]
+    return shlex.join([*words, str(arguments.context)])
 
 
 def _show(arguments: Namespace) -> int:
@@ -91,7 +102,8 @@ def _show(arguments: Namespace) -> int:
     from embedrun_plugins.images import engine
 
     reference = arguments.reference or _packed(arguments).reference
-    found = images.describe(engine.client(), reference)
+    with contextlib.closing(engine.client()) as client:
+        found = images.describe(client, reference)
     if found is None:
         how = "pull it: docker pull" if arguments.reference else "build it: embedrun image build"
         raise UserError(f"image {reference}: is not here; {how}{f' {reference}' if arguments.reference else ''}")

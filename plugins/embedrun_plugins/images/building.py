@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from embedrun.errors import EmbedrunError, StageError, UserError
-from embedrun_plugins.images.contents import Contents, passed
+from embedrun_plugins.images.contents import Contents
 from embedrun_plugins.images.describing import Description, describe
 from embedrun_plugins.images.engine import architecture
 
@@ -36,14 +36,14 @@ def build(
 ) -> Description:
     """Build an image and return what it became. `arguments` are further build arguments, `tag` a further name.
 
-    Raises UserError for a base image that cannot be had, an argument with a password or a name that is none;
-    StageError for a step that fails and for a full disk, with what it said last.
+    Raises UserError for a base image that cannot be had, an argument that is ours or holds a secret, or a name that is
+    none; StageError for a step that fails and for a full disk, with what it said last.
     """
     from docker.utils import match_tag
 
     if tag and not match_tag(tag):
         raise UserError(f"--tag: '{tag}' is no image's name, as in embedrun:mine")
-    settings = passed(arguments or {})
+    told = contents.told(arguments or {})
     progress = _Progress(say, contents.arguments.get("BASE_IMAGE", ""), client)
     say(f"building {contents.reference} on {progress.base}")
     with _told(progress):
@@ -51,7 +51,7 @@ def build(
             fileobj=io.BytesIO(contents.archive()),
             custom_context=True,
             tag=contents.reference,
-            buildargs={**contents.arguments, **settings},
+            buildargs=told,
             rm=True,
             forcerm=True,
             decode=True,

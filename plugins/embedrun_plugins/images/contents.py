@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import distribution, version
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import embedrun
 from embedrun.errors import UserError
@@ -25,6 +24,10 @@ _TORCH = re.compile(
     r"(torch|triton|nvidia-.*|filelock|fsspec|jinja2|markupsafe|mpmath|networkx|setuptools|sympy|typing-extensions)=="
 )
 """Pins that decide what installing torch installs, so that no other pin installs it again."""
+_NAMED_BY = {"BASE_IMAGE": "--base-image", "EXTRAS": "--extras", "RUN_AS": "--user"}
+"""Options that say what build arguments of ours are."""
+_SECRET = re.compile(r"://[^/?#\s]*@")
+"""An address with a name, a password or a token before its host."""
 _PASSED = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_TRUSTED_HOST", "PIP_DEFAULT_TIMEOUT")
 """Settings of pip that are passed on from the environment, unless they name this machine's own files."""
 
@@ -37,6 +40,17 @@ class Contents:
     arguments: Mapping[str, str]
     """Build arguments that say what the image is."""
     reference: str
+
+    def told(self, settings: Mapping[str, str]) -> dict[str, str]:
+        """Return all build arguments: ours, pip's settings from the environment, and those that are named.
+
+        Raises UserError where one is named that says what the image is, or holds a secret.
+        """
+        for name in settings:
+            if name in self.arguments:
+                how = f"say it by {_NAMED_BY[name]}" if name in _NAMED_BY else "is not to be chosen"
+                raise UserError(f"--build-arg {name}: the image is named by what it is made of; {how}")
+        return {**self.arguments, **passed(settings)}
 
     def archive(self) -> bytes:
         """Return the context as the engine takes it: the same bytes for the same files."""
@@ -95,14 +109,14 @@ def pack(extras: Iterable[str] = (), base_image: str | None = None, user: int | 
 def passed(named: Mapping[str, str]) -> dict[str, str]:
     """Return the settings of pip that a build is told: those of the environment, and what is named, which goes first.
 
-    Raises UserError where one holds a password, which the image's history would show.
+    Raises UserError where one holds a password or a token, which the image's history would show.
     """
     found = {name: os.environ[name] for name in _PASSED if os.environ.get(name) and not _is_local(os.environ[name])}
     for name, value in {**found, **named}.items():
-        if any(urlsplit(word).password for word in value.split() if "://" in word):
+        if _SECRET.search(value):
             raise UserError(
-                f"{name}: holds a password, which would be kept in the image's history; put it into /etc/pip.conf of a "
-                f"base image of yours and name that with --base-image, or set {name} to an address without one"
+                f"{name}: holds a password or a token, which the image's history would keep; put it into /etc/pip.conf "
+                f"of a base image of yours and name that with --base-image, or set {name} to an address without one"
             )
     return {**found, **named}
 

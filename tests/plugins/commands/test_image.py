@@ -29,6 +29,23 @@ def test_what_another_builder_needs_is_written_with_the_command_for_it(project):
     assert (again.code, again.err) == (2, "made: is there already; name a new folder\n")
 
 
+def test_the_command_for_another_builder_says_all_that_was_asked_for(project, monkeypatch):
+    monkeypatch.setenv("PIP_INDEX_URL", "https://index.example/simple")
+    monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
+    asked = ("--build-arg", "BUILD_PACKAGES=gcc libc6-dev", "--network", "host", "--tag", "mine:1")
+    words = shlex.split(project.run("image", "build", "--context", "made", *asked).out)
+    for word in ("BUILD_PACKAGES=gcc libc6-dev", "PIP_INDEX_URL=https://index.example/simple"):
+        assert words[words.index(word) - 1] == "--build-arg"
+    assert words[words.index("--network") + 1] == "host"
+    assert words[-4:] == [images.wanted(), "-t", "mine:1", "made"]
+
+
+def test_what_is_refused_writes_no_context(project):
+    done = project.run("image", "build", "--context", "made", "--build-arg", "RUN_AS=0")
+    assert (done.code, done.err.startswith("--build-arg RUN_AS: ")) == (2, True)
+    assert not (project.folder / "made").exists()
+
+
 @pytest.mark.parametrize("words", [("build",), ("show",), ("show", "debian:13")], ids=" ".join)
 def test_without_an_engine_it_is_said_how_to_get_one(project, words):
     pytest.importorskip("docker")

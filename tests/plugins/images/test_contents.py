@@ -137,12 +137,21 @@ def test_pips_settings_are_passed_on_but_no_path_of_this_machine(monkeypatch):
     assert passed({"PIP_INDEX_URL": "https://other.example"})["PIP_INDEX_URL"] == "https://other.example"
 
 
-def test_a_password_is_not_passed_since_the_images_history_would_show_it(monkeypatch):
-    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://me:secret@index.example/simple")
+@pytest.mark.parametrize("before", ["me:secret", "secret", ":secret", "secret:"])
+def test_a_password_or_token_is_not_passed_since_the_images_history_would_show_it(monkeypatch, before):
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", f"https://other.example https://{before}@index.example/simple")
     with pytest.raises(UserError, match="PIP_EXTRA_INDEX_URL: holds a password") as error:
         passed({})
     assert "secret" not in str(error.value)
     assert passed({"PIP_EXTRA_INDEX_URL": ""})["PIP_EXTRA_INDEX_URL"] == ""
+
+
+@pytest.mark.parametrize(("name", "how"), [("BASE_IMAGE", "--base-image"), ("VERSION", "not to be chosen")])
+def test_a_build_argument_that_would_make_the_images_name_a_lie_is_refused(name, how):
+    packed = images.pack()
+    with pytest.raises(UserError, match=f"--build-arg {name}: .*{how}"):
+        packed.told({name: "debian:13"})
+    assert packed.told({"BUILD_PACKAGES": "gcc"}) == {**packed.arguments, "BUILD_PACKAGES": "gcc"}
 
 
 @pytest.mark.parametrize(
