@@ -67,8 +67,10 @@ def _shared(why: str) -> Iterator[str]:
             fcntl.flock(used, fcntl.LOCK_UN)
             with contextlib.suppress(BlockingIOError):  # somebody else still uses it
                 fcntl.flock(used, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _tidy(address)
-                _stop()
+                try:
+                    _tidy(address)
+                finally:
+                    _stop()
 
 
 def _started(folder: Path) -> str:
