@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import shutil
 import sqlite3
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from filelock import FileLock, Timeout
 
 from embedrun.console import Console
 from embedrun.errors import RecipeError, UserError
@@ -21,6 +24,8 @@ from embedrun.running import Loaded, Settings, carry_out
 from embedrun.store import FileDigests, Store
 
 _ANSWERS = "answers.sqlite"
+_GOING, _LOCK = ".going", ".lock"
+"""Files in a repetition's folder: there while it goes on; locked for as long as its process lives."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +60,30 @@ class Room:
 
 @contextlib.contextmanager
 def room(run: Path) -> Iterator[Room]:
-    """Make a folder beside a run's, on the same disk. Raises UserError where it cannot be made."""
+    """Make a folder beside a run's, on the same disk, and remove those that a killed process left there.
+
+    Raises UserError where it cannot be made.
+    """
+    _clear(run.resolve())
     made = Room(_new_folder(run.resolve()))
+    going, lock = made.path / _GOING, made.path / _LOCK
     try:
-        yield made
+        with FileLock(lock):
+            going.touch()
+            yield made
+            going.unlink()
     finally:
+        lock.unlink(missing_ok=True)
         if not made.kept:
             shutil.rmtree(made.path, ignore_errors=True)
+
+
+def _clear(run: Path) -> None:
+    """Remove the repetitions of a run that were going on when their process was killed."""
+    for going in run.parent.glob(f"{glob.escape(run.name)}-again*/{_GOING}"):
+        with contextlib.suppress(Timeout, OSError), FileLock(going.with_name(_LOCK), timeout=0):
+            if going.exists():
+                shutil.rmtree(going.parent, ignore_errors=True)
 
 
 def _new_folder(run: Path) -> Path:

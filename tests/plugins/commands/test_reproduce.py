@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from embedrun import RunRecord
-from embedrun_plugins.reproducing.again import runtime
+from embedrun_plugins.reproducing.again import room, runtime
 
 RECIPE = """
 name: small
@@ -43,6 +46,8 @@ class Moody(Trainer):
         mood = Path("mood").read_text() if Path("mood").exists() else ""
         if mood == "fails":
             raise ValueError("no memory left")
+        if mood == "killed":
+            os.kill(os.getpid(), 9)
         if mood == "interrupted":
             raise KeyboardInterrupt
         answers = Answers.of(ctx)
@@ -234,6 +239,29 @@ def test_an_interruption_leaves_nothing(made, project):
     assert shown.code == 130
     assert "nothing of the repetition is left" in shown.err
     assert left(project) == before
+
+
+def test_what_a_killed_repetition_left_is_gone_with_the_next(made, project):
+    run = made(trainer="moody")
+    before = left(project)
+    project.write("mood", "killed")
+    command = [sys.executable, "-m", "embedrun", "reproduce", "small"]
+    assert subprocess.run(command, cwd=project.folder, check=False, capture_output=True).returncode == -signal.SIGKILL
+    assert left(project) - before == {f"{run.name}-again"}
+    project.write("mood", "")
+    assert project.run("reproduce", "small").code == 0
+    assert left(project) == before
+
+
+def test_a_repetition_that_is_kept_or_still_goes_on_is_left_alone_by_the_next(made, project):
+    run = made()
+    project.run("reproduce", "small", "--keep")
+    with room(run):
+        going = left(project)
+        assert going > {f"{run.name}-again", f"{run.name}-again-2"}
+        assert project.run("reproduce", "small").code == 0
+        assert left(project) == going
+    assert not [path for path in (run.parent / f"{run.name}-again").iterdir() if path.name in (".going", ".lock")]
 
 
 def test_what_a_service_answered_is_not_asked_again(made, project):
