@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -125,14 +125,15 @@ class _Rehearsal(Engine):
 
 @contextmanager
 def _deleted(plan: plans.Plan, run: Path) -> Iterator[None]:
-    """Delete what was deployed in the end, by the deployers' own means."""
+    """Delete what was deployed in the end, by the deployers' own means, all of it even where one of them fails."""
     deployers = {slot.removeprefix("deployer."): stage for slot, stage in plans.named(plan.recipe.deployer)}
     try:
         yield
     finally:
-        for file in sorted(run.glob("deployments/*/endpoint.json")):
-            endpoint = Endpoint.model_validate(json.loads(file.read_text("utf-8"))["endpoint"])
-            deployers[file.parent.name].delete(endpoint)
+        with ExitStack() as deletions:
+            for file in sorted(run.glob("deployments/*/endpoint.json")):
+                endpoint = Endpoint.model_validate(json.loads(file.read_text("utf-8"))["endpoint"])
+                deletions.callback(deployers[file.parent.name].delete, endpoint)
 
 
 def _report(record: RunRecord, console: Console) -> None:
