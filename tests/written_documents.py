@@ -13,6 +13,11 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
+from embedrun_plugins.rehearsal import passages
+
+_SIZE = 5
+"""Points of a PDF's letters, so that long lines fit."""
+
 
 def tokenizer_only(folder: Path, *, reads: int = 34, prompt: str = "") -> Path:
     """Write the files of a model that tell how it reads: a word is a token, two are special, `reads` tokens are read.
@@ -32,40 +37,13 @@ def tokenizer_only(folder: Path, *, reads: int = 34, prompt: str = "") -> Path:
 
 
 def pdf(pages: Sequence[str], *, title: str = "", outline: Sequence[tuple[int, str]] = ()) -> bytes:
-    """Return a PDF with each line of a page's text on its own line; an empty text makes a page with a picture only."""
-    parts = ["<< /Type /Catalog /Pages 2 0 R >>", ""]
-    parts += ["<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"]
-    kids = []
-    for text in pages:
-        kids.append(f"{len(parts) + 1} 0 R")
-        parts.append(
-            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {len(parts) + 2} 0 R "
-            "/Resources << /Font << /F1 3 0 R >> >> >>"
-        )
-        content = _content(text) if text else "0.5 g 100 100 300 300 re f"
-        parts.append(f"<< /Length {len(content.encode('cp1252'))} >>\nstream\n{content}\nendstream")
-    parts[1] = f"<< /Type /Pages /Kids [{' '.join(kids)}] /Count {len(kids)} >>"
-    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(_file(parts))))
+    """Return a PDF with each line of a page's text on its own line; an empty text makes an empty page."""
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(passages.pdf(pages, _SIZE))))
     if title:
         writer.add_metadata({"/Title": title})
     for page, heading in outline:
         writer.add_outline_item(title=heading, page_number=page - 1)
     return written(writer)
-
-
-def _content(text: str) -> str:
-    lines = (line.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)") for line in text.split("\n"))
-    return "BT /F1 5 Tf 50 740 Td 14 TL\n" + "\n".join(f"({line}) Tj T*" for line in lines) + "\nET"
-
-
-def _file(parts: Sequence[str]) -> bytes:
-    data, places = b"%PDF-1.4\n", []
-    for number, part in enumerate(parts, 1):
-        places.append(len(data))
-        data += f"{number} 0 obj\n{part}\nendobj\n".encode("cp1252")
-    table = "".join(f"{place:010} 00000 n \n" for place in places)
-    trailer = f"trailer << /Size {len(parts) + 1} /Root 1 0 R >>\nstartxref\n{len(data)}\n%%EOF\n"
-    return data + f"xref\n0 {len(parts) + 1}\n0000000000 65535 f \n{table}{trailer}".encode()
 
 
 def written(writer: PdfWriter) -> bytes:

@@ -115,15 +115,18 @@ def _make_up(folder: Path, split: Split, size: int | None, reader: PdfReader) ->
             file.with_suffix(".md").write_text("\n\n".join([f"# {heading}", *own]) + "\n", "utf-8")
 
 
-def pdf(pages: Sequence[str]) -> bytes:
-    """Return a PDF with each line of a page's text on a line of its own; letters beyond Latin-1 become '?'."""
+def pdf(pages: Sequence[str], size: int = 9) -> bytes:
+    """Return a PDF with each line of a page's text on a line of its own; letters beyond cp1252 become '?'.
+
+    `size` is that of the letters, in points.
+    """
     parts = ["<< /Type /Catalog /Pages 2 0 R >>", ""]
     parts += ["<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"]
     kids = []
     for text in pages:
         kids.append(f"{len(parts) + 1} 0 R")
         lines = [line.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)") for line in text.split("\n")]
-        shown = "BT /F1 9 Tf 50 740 Td 14 TL\n" + "\n".join(f"({line}) Tj T*" for line in lines) + "\nET"
+        shown = f"BT /F1 {size} Tf 50 740 Td 14 TL\n" + "\n".join(f"({line}) Tj T*" for line in lines) + "\nET"
         parts.append(
             f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {len(parts) + 2} 0 R "
             "/Resources << /Font << /F1 3 0 R >> >> >>"
@@ -133,7 +136,7 @@ def pdf(pages: Sequence[str]) -> bytes:
     data, places = b"%PDF-1.4\n", []
     for number, part in enumerate(parts, 1):
         places.append(len(data))
-        data += f"{number} 0 obj\n{part}\nendobj\n".encode("latin-1", "replace")
+        data += f"{number} 0 obj\n{part}\nendobj\n".encode("cp1252", "replace")
     table = "".join(f"{place:010} 00000 n \n" for place in places)
     end = f"trailer << /Size {len(parts) + 1} /Root 1 0 R >>\nstartxref\n{len(data)}\n%%EOF\n"
     return data + f"xref\n0 {len(parts) + 1}\n0000000000 65535 f \n{table}{end}".encode()
