@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from embedrun.context import Resolver
-from embedrun.errors import UserError
 from embedrun.models import fetch
 from embedrun.stages import Deployer, Runtime, Stage
 from embedrun_plugins.embedders.servers import is_local
@@ -97,13 +96,7 @@ def variables(caches: Mapping[str, Path], models: Iterable[LocalModel], cpus: fl
 
 
 def secrets(job: Job, named: Iterable[str]) -> dict[str, str]:
-    """Return the variables that the recipe's stages read, where they are set, and those that the runtime names.
-
-    Raises UserError where one that the runtime names is not set.
-    """
-    for name in named:
-        if name not in os.environ:
-            raise UserError(f"runtime.env: the environment variable {name} is not set")
+    """Return the variables that the recipe's stages read and those that the runtime names, where they are set."""
     names = {*named, *(name for stage in stages(job) for name in stage.variables())}
     return {name: os.environ[name] for name in sorted(names) if name in os.environ}
 
