@@ -70,7 +70,7 @@ class Launch:
     def run(self, on_event: OnEvent) -> None:
         """Run the job, passing on what it tells.
 
-        Raises StageError where it fails, and KeyboardInterrupt where SIGTERM ended it with a checkpoint.
+        Raises StageError where any of them fails, else KeyboardInterrupt where SIGTERM ended it with a checkpoint.
         """
         self.nodes.hand_out(self.folder, asdict(self.start))
         with until_terminated((self.folder / STOP).touch):
@@ -90,9 +90,9 @@ class Launch:
                 code = started.wait()
             finally:
                 _end(started)
-            if heard.stopped:
+            if heard.stopped and not heard.failures:
                 raise KeyboardInterrupt
-            if code:
+            if code or heard.failures:
                 raise failure(heard.failures, list(heard.last), self.log, self.start.who)
 
     def _command(self) -> list[str]:
