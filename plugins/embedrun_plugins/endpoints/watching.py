@@ -7,10 +7,9 @@ from typing import Any
 
 from embedrun.errors import EmbedrunError, StageError
 from embedrun_plugins.ledger.clients import Clients
-from embedrun_plugins.ledger.removal import Pauses, describe
+from embedrun_plugins.ledger.removal import BUSY, Waiting, describe
 
 _LINES = 15
-_CHANGING = ("Creating", "Updating", "SystemUpdating", "RollingBack")
 
 
 def in_service(
@@ -20,17 +19,11 @@ def in_service(
 
     Raises StageError with SageMaker's reason and the container's last words where it does not, or takes too long.
     """
-    pauses = Pauses(seconds)
-    while True:
-        found = describe(clients, name)
-        if found is None:
-            raise StageError(f"endpoint {name}: was deleted by somebody else while it was made")
-        state = found["EndpointStatus"]
-        if state not in _CHANGING:
-            break
-        on_state(state, pauses.passed)
-        pauses.wait(f"endpoint {name} is {state} (timeout)")
-    if state != "InService" or found["EndpointConfigName"] != config:
+    waiting = Waiting(f"endpoint {name}", lambda: describe(clients, name), "EndpointStatus", seconds, "timeout")
+    found = waiting.settled(BUSY, on_state)
+    if found is None:
+        raise StageError(f"endpoint {name}: was deleted by somebody else while it was made")
+    if found["EndpointStatus"] != "InService" or found["EndpointConfigName"] != config:
         raise StageError(f"endpoint {name}: {_reason(found)}{last_words(clients, name)}")
 
 

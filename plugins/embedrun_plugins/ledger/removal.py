@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -133,30 +133,26 @@ class Removal:
         self.clients.find("ecr", "delete_repository", _NO_IMAGE, repositoryName=name)
 
     def _endpoint(self, name: str) -> None:
-        pauses = Pauses(self.wait_seconds)
-        while self._ask_to_delete(name):
-            pauses.wait(f"endpoint {name} cannot be deleted while it changes")
-            self.say(f"waiting for endpoint {name}")
+        waiting = Waiting(f"endpoint {name}", lambda: self._ask_to_delete(name), "EndpointStatus", self.wait_seconds)
+        waiting.settled(None, lambda *_: self.say(f"waiting for endpoint {name}"))
 
-    def _ask_to_delete(self, name: str) -> bool:
-        """Ask for the deletion; return whether to ask again, since the endpoint is there."""
+    def _ask_to_delete(self, name: str) -> dict[str, Any] | None:
+        """Ask for the deletion; return the endpoint for as long as it is there, and has to be asked for again."""
         found = describe(self.clients, name)
         if found is None:
-            return False
+            return None
         state = found["EndpointStatus"]
-        if state == "Deleting":
-            return True
-        if state in BUSY and state != "Creating":
-            return True
+        if state in ("Deleting", *BUSY[1:]):
+            return found
         if found["EndpointConfigName"] not in self._configs:
             self.say(f"endpoint {name} serves another deployment by now, so it is left alone")
-            return False
+            return None
         try:
             self.clients.find("sagemaker", "delete_endpoint", NOT_FOUND, EndpointName=name)
         except EmbedrunError as error:
             if not is_about(error, _IN_PROGRESS):
                 raise
-        return True
+        return found
 
 
 @dataclass
@@ -179,6 +175,34 @@ class Pauses:
         self._count += 1
 
 
+@dataclass
+class Waiting:
+    """Waits for a change of something that SageMaker describes."""
+
+    what: str
+    describe: Callable[[], dict[str, Any] | None]
+    key: str
+    """Names the state in what is described."""
+    seconds: float
+    setting: str = ""
+    """Name of the setting that the limit comes from."""
+
+    def settled(
+        self, states: Collection[str] | None, tell: Callable[[str, float], None] = lambda *_: None
+    ) -> dict[str, Any] | None:
+        """Return what is described once it is in none of the states, or None once it is gone.
+
+        Without states it waits until it is gone. Tells the state and the seconds that have passed. Raises StageError once the limit has passed.
+        """
+        pauses = Pauses(self.seconds)
+        while True:
+            found = self.describe()
+            if found is None or (states is not None and found[self.key] not in states):
+                return found
+            tell(found[self.key], pauses.passed)
+            pauses.wait(f"{self.what} is {found[self.key]}{f' ({self.setting})' if self.setting else ''}")
+
+
 def describe(clients: Clients, name: str) -> dict[str, Any] | None:
     """Return what SageMaker says of an endpoint; None where there is none."""
     found: dict[str, Any] | None = clients.find("sagemaker", "describe_endpoint", NOT_FOUND, EndpointName=name)
@@ -195,24 +219,15 @@ def job_settled(
     clients: Clients, name: str, seconds: float, states: tuple[str, ...] = ("Stopping",), say: Say = lambda _: None
 ) -> dict[str, Any] | None:
     """Return the same once it is in none of the states any more."""
-    pauses = Pauses(seconds)
-    while True:
-        found = describe_job(clients, name)
-        if found is None or found["TrainingJobStatus"] not in states:
-            return found
-        say(f"waiting for training job {name}: {found['TrainingJobStatus']}")
-        pauses.wait(f"training job {name} is {found['TrainingJobStatus']}")
+    what = f"training job {name}"
+    waiting = Waiting(what, lambda: describe_job(clients, name), "TrainingJobStatus", seconds)
+    return waiting.settled(states, lambda state, _: say(f"waiting for {what}: {state}"))
 
 
 def settled(clients: Clients, name: str, say: Say, seconds: float) -> dict[str, Any] | None:
     """Return the same once the endpoint no longer changes from one configuration to another."""
-    pauses = Pauses(seconds)
-    while True:
-        found = describe(clients, name)
-        if found is None or found["EndpointStatus"] not in BUSY[1:]:
-            return found
-        say(f"waiting for endpoint {name}: {found['EndpointStatus']}")
-        pauses.wait(f"endpoint {name} is {found['EndpointStatus']}")
+    waiting = Waiting(f"endpoint {name}", lambda: describe(clients, name), "EndpointStatus", seconds)
+    return waiting.settled(BUSY[1:], lambda state, _: say(f"waiting for endpoint {name}: {state}"))
 
 
 def remove(entry: Entry, say: Say = lambda _: None, clients: Clients | None = None) -> list[str]:
