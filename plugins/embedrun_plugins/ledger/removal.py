@@ -192,7 +192,9 @@ class Waiting:
     ) -> dict[str, Any] | None:
         """Return what is described once it is in none of the states, or None once it is gone.
 
-        Without states it waits until it is gone. Tells the state and the seconds that have passed. Raises StageError once the limit has passed.
+        Without states it waits until it is gone. Tells the state and the seconds that have passed.
+
+        Raises StageError once the limit has passed.
         """
         pauses = Pauses(self.seconds)
         while True:
