@@ -1,9 +1,12 @@
-"""Small random models, since what is tested is files and not quality."""
+"""Small random models, since what is tested is files and not quality; and recipes that deploy one."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from embedrun.testing import tiny_model
 
 
 @pytest.fixture
@@ -29,3 +32,22 @@ def small(minilm: Path, tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / "model"
 
     return save
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> Path:
+    return tiny_model(tmp_path_factory.mktemp("model") / "tiny").path
+
+
+@pytest.fixture
+def deployable(project, tiny):
+    """Write a recipe of the model `tiny` and the pairs `pairs.jsonl`."""
+
+    def deployable(name: str, recipe: str):
+        (project.folder / "tiny").symlink_to(tiny)
+        row = {"anchor": "where is my parcel?", "positive": "Parcels are shown under Orders."}
+        project.write("pairs.jsonl", json.dumps(row) + "\n")
+        project.write(name, recipe)
+        return project
+
+    return deployable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import pytest
 
 import loopback_aws
 import model_containers
-from embedrun.testing import tiny_model
 from embedrun_plugins.clients import asking
 from embedrun_plugins.endpoints import deploying
 from loopback_aws import LoopbackAws
@@ -27,27 +26,16 @@ deployer: {type: sagemaker}
 """
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("model") / "tiny").path
+@pytest.fixture
+def aws(aws_account) -> LoopbackAws:
+    """An account whose containers are the archive's own script."""
+    return aws_account(model_containers.script)
 
 
 @pytest.fixture
-def aws(monkeypatch, tmp_path) -> Iterator[LoopbackAws]:
-    """An account whose containers are the archive's own script, with this process's environment pointing at it."""
-    with loopback_aws.running(model_containers.script) as account:
-        account.use(monkeypatch, tmp_path)
-        yield account
-
-
-@pytest.fixture
-def shop(project, aws, tiny):
+def shop(deployable, aws):
     """A recipe that deploys a tiny model."""
-    (project.folder / "tiny").symlink_to(tiny)
-    row = {"anchor": "where is my parcel?", "positive": "Parcels are shown under Orders."}
-    project.write("pairs.jsonl", json.dumps(row) + "\n")
-    project.write("shop.yaml", RECIPE)
-    return project
+    return deployable("shop.yaml", RECIPE)
 
 
 def deploy(project, *settings: str) -> Any:

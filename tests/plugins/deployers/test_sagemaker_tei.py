@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-import loopback_aws
 import model_containers
-from embedrun.testing import tiny_model
 from embedrun_plugins.endpoints import archive
 from loopback_aws import LoopbackAws
 from sagemaker_simulator import Running
@@ -23,24 +20,14 @@ deployer: {type: sagemaker_tei}
 """
 
 
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("model") / "tiny").path
+@pytest.fixture
+def aws(aws_account) -> LoopbackAws:
+    return aws_account(model_containers.text_embeddings_inference)
 
 
 @pytest.fixture
-def aws(monkeypatch, tmp_path) -> Iterator[LoopbackAws]:
-    with loopback_aws.running(model_containers.text_embeddings_inference) as account:
-        account.use(monkeypatch, tmp_path)
-        yield account
-
-
-@pytest.fixture
-def chairs(project, aws, tiny):
-    (project.folder / "tiny").symlink_to(tiny)
-    project.write("pairs.jsonl", json.dumps({"anchor": "which chair?", "positive": "The red one."}) + "\n")
-    project.write("chairs.yaml", RECIPE)
-    return project
+def chairs(deployable, aws):
+    return deployable("chairs.yaml", RECIPE)
 
 
 def test_all_that_tei_must_know_is_told_and_scaling_follows_the_requests(chairs, aws):

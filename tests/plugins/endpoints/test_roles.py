@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -19,11 +18,10 @@ ARN = f"arn:aws:iam::{ACCOUNT}:role/{loopback_aws.ROLE}"
 
 
 @pytest.fixture
-def aws(monkeypatch, tmp_path) -> Iterator[LoopbackAws]:
-    with loopback_aws.running(script) as account:
-        account.use(monkeypatch, tmp_path)
-        monkeypatch.delenv(roles.VARIABLE)
-        yield account
+def aws(aws_account, monkeypatch) -> LoopbackAws:
+    account: LoopbackAws = aws_account(script)
+    monkeypatch.delenv(roles.VARIABLE)
+    return account
 
 
 def test_a_role_is_taken_by_name_arn_variable_and_from_sagemakers_own_machines(aws, monkeypatch, tmp_path):

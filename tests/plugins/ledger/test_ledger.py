@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-import loopback_aws
 from embedrun.errors import StoreError
 from embedrun_plugins import aws as aws_clients
 from embedrun_plugins.ledger import deleting, entries
@@ -24,10 +22,8 @@ PLACE = Place(account="123456789012", region="us-east-1")
 
 
 @pytest.fixture
-def aws(monkeypatch, tmp_path) -> Iterator[LoopbackAws]:
-    with loopback_aws.running(script) as account:
-        account.use(monkeypatch, tmp_path)
-        yield account
+def aws(aws_account) -> LoopbackAws:
+    return aws_account(script)
 
 
 def test_it_lies_where_a_users_state_belongs(monkeypatch, tmp_path):

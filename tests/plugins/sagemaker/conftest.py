@@ -75,6 +75,15 @@ class Machine:
         with log:
             return subprocess.Popen(words, env=environment, stdout=log, stderr=subprocess.STDOUT, text=True)
 
+    def waits_in(self, stage: str) -> subprocess.Popen[str]:
+        """Start, and return once a stage has begun."""
+        process, until = self.start(), time.monotonic() + 60
+        while stage not in self.log:
+            assert process.poll() is None, self.log
+            assert time.monotonic() < until, self.log
+            time.sleep(0.1)
+        return process
+
     def run(self) -> int:
         return self.start().wait(180)
 

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import time
 
 import psutil
 import pytest
@@ -81,10 +80,7 @@ def test_a_run_that_a_client_began_goes_on_in_its_record_and_its_results_are_the
 
 def test_a_stop_outside_training_is_no_failure_and_leaves_nothing_running(faked):
     machine = faked(trainer__wait="30")
-    process = machine.start()
-    until = time.monotonic() + 60
-    while "trainer (fake)" not in machine.log and time.monotonic() < until:
-        time.sleep(0.1)
+    process = machine.waits_in("trainer (fake)")
     children = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 143, machine.log
@@ -95,10 +91,7 @@ def test_a_stop_outside_training_is_no_failure_and_leaves_nothing_running(faked)
 
 def test_a_killed_container_leaves_nothing_running(faked):
     machine = faked(trainer__wait="30")
-    process = machine.start()
-    until = time.monotonic() + 60
-    while "trainer (fake)" not in machine.log and time.monotonic() < until:
-        time.sleep(0.1)
+    process = machine.waits_in("trainer (fake)")
     children = psutil.Process(process.pid).children(recursive=True)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
