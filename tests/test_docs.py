@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 import re
 import subprocess
@@ -53,13 +52,9 @@ def run_commands(text: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_block_of_a_page_works(page, tmp_path):
-    rooms = ["hall", "shed", "loft", "yard", "cellar"]
-    words = [f"{size} {thing}" for size in ("small", "large", "old", "new") for thing in ("lamp", "cup", "hat", "key")]
-    rows = [
-        {"anchor": f"where is the {word}?", "positive": f"The {word} is in the {rooms[n % 5]}."}
-        for n, word in enumerate(words)
-    ]
-    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    if page.name != "README.md":
+        rows = next(block for block in blocks(ROOT / "README.md") if block.name == "pairs.jsonl")
+        (tmp_path / rows.name).write_text(rows.text)  # which is what the reader of another page has
     for block in blocks(page):
         made = re.findall(r"^make (\w+)", block.text, re.MULTILINE)
         if made:
