@@ -11,8 +11,8 @@ from embedrun.recipe import ModelChoice
 from embedrun.record import RunRecord
 from embedrun.registry import Registry
 from embedrun.store import FileDigests
-from embedrun_plugins.commands.serve import named
 from embedrun_plugins.reporting.contests import recipe_of
+from embedrun_plugins.serving.models import named
 
 
 def last_of(run: RunRecord, runs: Path, *, offline: bool = False) -> Model:

@@ -8,7 +8,7 @@ import pytest
 from embedrun.errors import UserError
 from embedrun.registry import Registry
 from embedrun.store import FileDigests
-from embedrun_plugins.commands.serve import Served, named
+from embedrun_plugins.serving.models import Served, named
 
 KEY = "ab" + "0" * 62
 
