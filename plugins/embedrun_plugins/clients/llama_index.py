@@ -31,8 +31,8 @@ class EmbedrunEmbedding(BaseEmbedding):
 
     def __init__(self, url: str | Client, **options: Any) -> None:
         """Ask a server by its address. What LlamaIndex itself takes, such as embed_batch_size, may be given, too."""
-        own = {name: options.pop(name) for name in list(options) if name in type(self).model_fields}
-        client = url if isinstance(url, Client) else at(url, Options(**options))
+        own, rest = self._parted(options)
+        client = url if isinstance(url, Client) else at(url, rest)
         super().__init__(**{"model_name": client.transport.where, "embed_batch_size": 128, **own})
         self._client = client
 

@@ -59,8 +59,10 @@ def with_reading(endpoint: Endpoint, reading: Reading) -> Endpoint:
 def deployed(folder: Path) -> list[Deployed]:
     """Return what a run deployed, in the order of the names. Raises UserError where its record is damaged."""
     files = sorted((folder / "deployments").glob("*/endpoint.json"))
-    registry = Registry(sorted((folder / "plugins").glob("*/*.py"))) if files else None
-    return [_read(file, registry) for file in files if registry]
+    if not files:
+        return []
+    registry = Registry(sorted((folder / "plugins").glob("*/*.py")))
+    return [_read(file, registry) for file in files]
 
 
 def _read(file: Path, registry: Registry) -> Deployed:
