@@ -38,7 +38,11 @@ def carry_out(stage: SageMaker, job: Job) -> int:
     Raises UserError where it cannot be begun, StageError where it ends without a result.
     """
     clients = stage.clients()
-    return _Carrying(stage, job, Work(job), clients, clients.place()).run()
+    job.console.started("runtime", stage.type)
+    try:
+        return _Carrying(stage, job, Work(job), clients, clients.place()).run()
+    finally:
+        job.console.close()
 
 
 @dataclass
@@ -158,6 +162,7 @@ class _Carrying:
         try:
             yield
         except KeyboardInterrupt:
+            self.job.console.close()
             if _agrees(f"\nStop training job {running.name}, too? It leaves a checkpoint. [y/N] "):
                 try:
                     running.stop()
