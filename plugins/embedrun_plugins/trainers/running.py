@@ -1,6 +1,7 @@
-"""The loss since it was last logged, which transformers' checkpoints do not hold, so that a log goes on, too.
+"""The loss since it was last logged, and the order of an epoch's batches, as a training goes on from a checkpoint.
 
-Planned checkpoints are made where the loss was just logged; one that SIGTERM asks for may be made anywhere.
+transformers' checkpoints hold no such loss: planned ones are made where it was just logged, but one that SIGTERM asks
+for may be made anywhere. And where it skips batches of several processes, it does not tell their sampler the epoch.
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from embedrun_plugins.trainers import processes
-
-_ROUNDING = 1e-6
 
 
 class Resumed(Protocol):
@@ -31,6 +30,11 @@ def keep(trainer: Any, checkpoint: Path) -> None:
     file = _file(checkpoint, trainer.args)
     file.write_text(json.dumps(values), "utf-8")
     processes.collect(file)
+
+
+def epoch_of(state: TrainerState) -> int:
+    """Return the epoch that begins or goes on, counted from 0."""
+    return int(state.epoch or 0)
 
 
 def _file(checkpoint: Path, args: Any) -> Path:
@@ -63,11 +67,11 @@ class Restoring(TrainerCallback):
         train_dataloader: Any = None,
         **_: Any,
     ) -> TrainerControl:
-        """Tell the sampler the epoch, which transformers does not reach where it skips batches of several processes."""
+        """Tell the sampler the epoch."""
         del args
         sampler: Any = getattr(train_dataloader, "batch_sampler", None)
         while (inner := getattr(sampler, "batch_sampler", None)) is not None:
             sampler = inner
         if hasattr(sampler, "set_epoch"):
-            sampler.set_epoch(int((state.epoch or 0.0) + _ROUNDING))
+            sampler.set_epoch(epoch_of(state))
         return control

@@ -86,7 +86,7 @@ class Telling(TrainerCallback):
 
     def on_epoch_begin(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         del args, control
-        self.rows.epoch = int((state.epoch or 0) + 1e-6)
+        self.rows.epoch = running.epoch_of(state)
 
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         del args, control
