@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,8 +24,7 @@ Json = dict[str, Any]
 
 _LEGACY = "sentence_transformers.models"
 _LEGACY_MODULES = ("Transformer", "Pooling", "Dense", "Normalize", "LayerNorm", "Dropout", "StaticEmbedding")
-# In the order in which older versions join the vectors of several modes.
-_POOLING_KEYS = {
+POOLING_KEYS: Mapping[str, str] = {
     "cls": "pooling_mode_cls_token",
     "max": "pooling_mode_max_tokens",
     "mean": "pooling_mode_mean_tokens",
@@ -33,6 +32,7 @@ _POOLING_KEYS = {
     "weightedmean": "pooling_mode_weightedmean_tokens",
     "lasttoken": "pooling_mode_lasttoken",
 }
+"""Older versions' keys, in the order in which they join the vectors of several modes."""
 _DENSE_DEFAULTS = {"module_input_name": "sentence_embedding", "module_output_name": "sentence_embedding"}
 _THIS_MACHINE = ("_name_or_path", "name_or_path", "is_local", "local_files_only")
 _KEPT = ("README.md", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE")
@@ -138,11 +138,11 @@ def _write_legacy(folder: Path, loaded: SentenceTransformer) -> None:
 def _legacy_pooling(config: Json) -> Json:
     modes = config["pooling_mode"]
     modes = [modes] if isinstance(modes, str) else list(modes)
-    if modes != [mode for mode in _POOLING_KEYS if mode in modes]:
+    if modes != [mode for mode in POOLING_KEYS if mode in modes]:
         return config  # joined in another order than older versions do: what they misread is worse than an error
     return {
         "word_embedding_dimension": config["embedding_dimension"],
-        **{key: mode in modes for mode, key in _POOLING_KEYS.items()},
+        **{key: mode in modes for mode, key in POOLING_KEYS.items()},
         "include_prompt": config["include_prompt"],
     }
 

@@ -11,7 +11,6 @@ from pydantic import Field
 
 from embedrun.artifacts import Model
 from embedrun.context import Context
-from embedrun.errors import UserError
 from embedrun_plugins.deployers.variables import VariableName, secret
 from embedrun_plugins.endpoints.hosted import Hosted, capacity
 from embedrun_plugins.tei.environment import Limits
@@ -96,15 +95,12 @@ def packed(ctx: Context, model: Model, stage: SageMakerTei) -> tuple[Path | None
     """
     from embedrun_plugins.endpoints import archive
     from embedrun_plugins.endpoints.hosting import ARCHIVE
-    from embedrun_plugins.exporting import export
-    from embedrun_plugins.tei import environment, servability
+    from embedrun_plugins.tei import environment
+    from embedrun_plugins.tei.exported import exported
 
     folder, file = ctx.out / "model", ctx.out / ARCHIVE
     try:
-        export(model, folder, "tei")
-        found = servability.faults(folder, None, stage.tei_version(), gpu=stage.on_gpu(), dtype=stage.dtype)
-        if faults := [*found, *servability.start_faults(folder)]:
-            raise UserError(f"the model cannot be served: {'; '.join(faults)}")
+        exported(model, folder, stage.tei_version(), gpu=stage.on_gpu(), dtype=stage.dtype)
         told = environment.of(folder, None, stage.limits, gpu=stage.on_gpu(), dtype=stage.dtype)
         if stage.repo_id:
             return None, told

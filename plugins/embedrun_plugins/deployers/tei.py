@@ -143,13 +143,9 @@ class Tei(AnsweringDeployer):
 
     def export(self, folder: Path, model: Model) -> Path:
         """Write the model as TEI reads it. Raises UserError for one that TEI could not serve."""
-        from embedrun_plugins.exporting import export
+        from embedrun_plugins.tei.exported import exported
 
-        export(model, folder, "tei")
-        found = servability.faults(folder, None, self.version_of(), gpu=self.on_gpu(), dtype=self.dtype)
-        if faults := [*found, *servability.start_faults(folder)]:
-            raise UserError(f"the model cannot be served: {'; '.join(faults)}")
-        return folder.absolute()
+        return exported(model, folder, self.version_of(), gpu=self.on_gpu(), dtype=self.dtype).absolute()
 
     def environment(self, folder: Path) -> dict[str, str]:
         """Return what TEI is told of an exported model; no key is among it."""

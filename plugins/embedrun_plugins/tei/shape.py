@@ -9,15 +9,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from embedrun.contract import ModelSettings
+from embedrun_plugins.exporting import POOLING_KEYS
 
-_POOLING_KEYS: Mapping[str, str] = {
-    "pooling_mode_cls_token": "cls",
-    "pooling_mode_mean_tokens": "mean",
-    "pooling_mode_max_tokens": "max",
-    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-    "pooling_mode_weightedmean_tokens": "weightedmean",
-    "pooling_mode_lasttoken": "lasttoken",
-}
 _WITH_OFFSET = frozenset({"camembert", "roberta", "xlm-roberta"})
 """Architectures whose first positions belong to padding."""
 _NO_LIMIT = 10**9
@@ -74,7 +67,7 @@ class Shape:
         saved = self.configs["pooling"]
         if modes := saved.get("pooling_mode"):
             return (modes,) if isinstance(modes, str) else tuple(modes)
-        return tuple(mode for key, mode in _POOLING_KEYS.items() if saved.get(key)) or ("mean",)
+        return tuple(mode for mode, key in POOLING_KEYS.items() if saved.get(key)) or ("mean",)
 
     @property
     def positions(self) -> int | None:
