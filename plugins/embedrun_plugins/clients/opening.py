@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,7 @@ from embedrun_plugins.clients.over_sagemaker import SageMaker
 from embedrun_plugins.clients.records import answering
 from embedrun_plugins.clients.transports import Transport
 from embedrun_plugins.deployers.variables import VariableName
+from embedrun_plugins.embedders.servers import sends_in_the_open
 
 
 class Options(BaseModel):
@@ -94,6 +96,8 @@ def _with(transport: Transport, options: Options) -> Transport:
                 "what SageMaker is asked"
             )
         transport = replace(transport, key=options.key)
+    if isinstance(transport, Http) and (said := sends_in_the_open(transport.url, transport.key.named)):
+        warnings.warn(said, stacklevel=2)
     if options.timeout is None:
         return transport
     if not hasattr(transport, "seconds"):

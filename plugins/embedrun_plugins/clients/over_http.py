@@ -30,6 +30,11 @@ class Key:
     value: str | None = field(default=None, repr=False)
     variable: str | None = None
 
+    @property
+    def named(self) -> str | None:
+        """Where it comes from, in messages; None where there is none."""
+        return "api_key" if self.value else self.variable
+
     def headers(self, whose: str) -> dict[str, str]:
         """Return the header that holds it, if there is one.
 

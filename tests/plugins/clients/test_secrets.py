@@ -78,6 +78,16 @@ def test_a_server_gets_its_own_key_and_no_other(recorder: Recorder) -> None:
     embeddings.close()
 
 
+@pytest.mark.parametrize(
+    ("option", "given", "named"),
+    [("api_key_env", "EMBEDRUN_TEST_KEY", "EMBEDRUN_TEST_KEY"), ("api_key", MEANT, "api_key")],
+)
+def test_a_key_that_would_cross_the_network_in_the_open_is_warned_of(option: str, given: str, named: str) -> None:
+    with pytest.warns(UserWarning, match=f"example.org is not encrypted, and the key in {named} goes there") as told:
+        EmbedrunEmbeddings("http://example.org", **{option: given}).close()
+    assert leaked(str(told[0].message)) == []
+
+
 def test_a_redirection_takes_no_key_along(recorder: Recorder) -> None:
     with recording() as elsewhere:
         recorder.redirect = elsewhere.url
