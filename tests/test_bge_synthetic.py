@@ -1,4 +1,7 @@
-"""The BGE example whole, on its two real filings, with a language model on loopback that has its moods."""
+"""The BGE example whole, on its two real filings, with a language model on loopback that has its moods.
+
+Its endpoint is a simulated SageMaker's, with a stand-in for TEI that starts as TEI does.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ import pytest
 
 import fake_embedders
 import fake_llm
+import loopback_aws
+import model_containers
+from embedrun_plugins import aws as embedrun_aws
 from fake_services import serving
 
 SMALL = [
@@ -23,28 +29,41 @@ TROUBLES = fake_llm.Troubles(throttle=15, break_off=25, garbage=10, refusal=12, 
 
 
 @pytest.fixture
-def services(data, monkeypatch):
+def aws(monkeypatch, tmp_path):
+    with loopback_aws.running(model_containers.text_embeddings_inference) as account:
+        tries = embedrun_aws.TRIES
+        account.use(monkeypatch, tmp_path)
+        monkeypatch.setattr(embedrun_aws, "TRIES", tries)  # the language model's troubles need all of them
+        yield account
+
+
+@pytest.fixture
+def services(data, aws, monkeypatch):
     model = fake_llm.FakeModel(TROUBLES, fake_llm.known_questions(data))
     with serving(*fake_llm.routes(model), *fake_embedders.routes()) as started:
         monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", started.url)
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.setenv(name, "none")
-        monkeypatch.setenv("AWS_REGION", "us-east-1")
         yield started
 
 
-def test_from_two_filings_to_the_comparison_by_both_kinds_of_language_model(project, services, data):
+def test_from_two_filings_to_an_endpoint_by_both_kinds_of_language_model(project, services, data, aws):
     settings = [*SMALL, f"source.path={data / 'llamaindex-10k/pdf'}"]
     words = [word for setting in settings for word in ("--set", setting)]
-    done = project.run("bge_synthetic", *words, "--device", "cpu")
+    done = project.run("bge_synthetic", *words, "--set", "deployer.latency.seconds=0.5", "--device", "cpu")
     assert done.code == 0, done.err
     for shown in ("base", "tuned", "merged", "titan", "merged against titan", "hit_rate@5", "mean_similar"):
         assert shown in done.out
     assert services.count("/converse") >= 60
+    scaling = aws.client("application-autoscaling")
+    (target,) = scaling.describe_scalable_targets(ServiceNamespace="sagemaker")["ScalableTargets"]
+    assert (target["MinCapacity"], target["MaxCapacity"]) == (1, 4)
+    assert project.run("verify", "bge_synthetic").code == 0
+    assert "sagemaker_tei" in project.run("show", "bge_synthetic").out
+    assert project.run("delete", "bge_synthetic").code == 0
+    assert aws.left() == []
 
     asked = services.count("")
     server = ["generator.type=openai", f"generator.base_url={services.url}/v1", "generator.model=llama", *SMALL[1:2]]
-    others = [word for setting in [*server, "generator.budget=null"] for word in ("--set", setting)]
+    others = [word for setting in [*server, "generator.budget=null", "deployer=[]"] for word in ("--set", setting)]
     done = project.run("bge_synthetic", *words, *others, "--device", "cpu", "--json")
     assert done.code == 0, done.err
     assert {"base", "tuned", "merged", "titan"} == set(done.json["scores"]["information_retrieval"])

@@ -56,6 +56,9 @@ OVERRIDES = {
         "trainer.max_steps=1",
         "trainer.fp16=false",
         "trainer.batch_size=4",
+        "deployer.type=local",
+        "deployer.port=0",
+        "deployer.latency=null",
     ],
     "documents_offline": [
         "source.size=48",
