@@ -2,52 +2,37 @@
 
 from __future__ import annotations
 
-import importlib.util
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from embedrun.artifacts import Endpoint, Model, RetrievalSet
-from embedrun.context import Context, Resolver, Unkeyed
+from embedrun.context import Context, Unkeyed
 from embedrun.errors import UserError
 from embedrun.stages import Deployer
 from embedrun_plugins import aws
 from embedrun_plugins.deployers.answering import AnsweringDeployer
+from embedrun_plugins.endpoints.account import INSTANCE, Account
 from embedrun_plugins.endpoints.naming import NAME
 from embedrun_plugins.endpoints.options import AutoScaling, Environment
 
 if TYPE_CHECKING:
     from embedrun_plugins.clients.transports import Transport
     from embedrun_plugins.endpoints.hosting import Container, Variant
-    from embedrun_plugins.ledger.clients import Clients
     from embedrun_plugins.ledger.prices import Price
 
-_INSTANCE = r"^ml\.[a-z0-9-]+\.[a-z0-9]+$"
-
-
-class Hosted(AnsweringDeployer):
+class Hosted(Account, AnsweringDeployer):
     """An endpoint of SageMaker."""
 
     seeded = False
     packages: ClassVar[Mapping[str, str]] = {"boto3": "sagemaker"}
-    region: str | None = None
-    """AWS region; by default AWS_DEFAULT_REGION's, AWS_REGION's or the profile's."""
-    profile: str | None = None
-    """Profile of the AWS configuration whose credentials are used; by default that of the environment."""
-    role: str | None = None
-    """Role that SageMaker takes on, its ARN or name; by default $SAGEMAKER_ROLE, else that of the machine or of your
-    own session, where that is one."""
-    bucket: str | None = None
-    """Bucket for the model; by default sagemaker-REGION-ACCOUNT, which is made if it is not there."""
-    prefix: str = Field("embedrun", pattern=r"^[\w.-]+(/[\w.-]+)*$")
-    """Folder in the bucket."""
     endpoint_name: str | None = Field(None, pattern=NAME)
     """Name of the endpoint; by default embedrun-RECIPE. One that this recipe deployed before is changed in place, and
     answers all the while; any other is left alone."""
-    instance_type: str = Field("ml.m5.xlarge", pattern=_INSTANCE)
+    instance_type: str = Field("ml.m5.xlarge", pattern=INSTANCE)
     """What it runs on, a CPU or a GPU."""
     instances: int = Field(1, ge=1)
     """How many of them."""
@@ -85,18 +70,6 @@ class Hosted(AnsweringDeployer):
         if scaling and self.instance_type.startswith(("ml.t2.", "ml.t3.")):
             yield f"auto_scaling: SageMaker does not scale {self.instance_type}, since it is burstable"
 
-    def resolve(self, resolver: Resolver) -> Self:
-        """Miss credentials, region and role now, not when everything is trained."""
-        from embedrun_plugins.endpoints import roles
-
-        if importlib.util.find_spec("boto3") is None:  # which is said elsewhere
-            return self
-        clients = self.clients()
-        clients("sagemaker")
-        if not resolver.offline:
-            roles.find(clients, self.role, clients.account())
-        return self
-
     def reaches(self) -> Iterable[str]:
         services = ("sagemaker", "sagemaker-runtime", "s3", "sts", "iam", "logs", "application-autoscaling")
         return [aws.address(service, region=self.region) for service in services]
@@ -127,11 +100,6 @@ class Hosted(AnsweringDeployer):
         from embedrun_plugins.endpoints.deploying import deploy
 
         return deploy(self, ctx, model)
-
-    def clients(self) -> Clients:
-        from embedrun_plugins.ledger.clients import Clients
-
-        return Clients(self.region, self.profile)
 
     def transport(self, endpoint: Endpoint) -> Transport:
         """Return what carries requests to an endpoint that it made."""
