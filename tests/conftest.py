@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import multiprocessing.forkserver
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,6 +83,17 @@ def project(tmp_path, monkeypatch, capsys) -> Project:
 def _one_thread() -> None:
     """Keep tests quick beside other work: torch's threads wait for each other on busy cores."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def forkserver() -> Any:
+    """Starts processes that may be killed, which have read already what talks to AWS."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["preloaded_training"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))  # it does not take over the path of its parent
+        multiprocessing.forkserver.ensure_running()
+    return context
 
 
 @pytest.fixture(scope="session")

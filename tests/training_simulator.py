@@ -16,8 +16,8 @@ import tarfile
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,10 @@ from sagemaker_simulator import ACCOUNT, REGION, Answer
 GROUP = "/aws/sagemaker/TrainingJobs"
 HOSTS = ("127.0.0.1", "127.0.0.2")
 """Names by which machines of a job find each other, since all of them are this one."""
+OURS = (sys.executable, "-m", "embedrun", "sagemaker-train")
+"""What our own container runs."""
+LONGEST = 10.0
+"""Seconds that a question waits for a job's end, where it is told of the end at all."""
 _FAILURE = 1024
 
 
@@ -49,6 +53,8 @@ class Trained:
     work: Future[None] | None = None
     interruptions: int = 0
     """How often a spot machine is still to be taken away."""
+    questions: int = 0
+    """How often the job was asked for."""
 
     @property
     def name(self) -> str:
@@ -70,6 +76,10 @@ class Trainings:
     jobs: dict[str, Trained] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     """Other variables of every machine."""
+    command: Sequence[str] = OURS
+    """What every machine runs, with $SM_PREFIX for /opt/ml."""
+    questions: int | None = None
+    """How often DescribeTrainingJob tells that a job runs before it waits for its end: then it is always as often."""
     pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(4))
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -106,7 +116,14 @@ class Trainings:
     def _describe(self, name: str) -> Answer:
         if name not in self.jobs:
             return _refused("ValidationException", "Requested resource not found.")
-        return 200, dict(self.jobs[name].described)
+        job = self.jobs[name]
+        if self.questions is None:
+            return 200, dict(job.described)
+        job.questions += 1
+        if job.questions > self.questions and job.work:
+            wait([job.work], LONGEST)
+            return 200, dict(job.described)
+        return 200, {**job.described, "TrainingJobStatus": "InProgress", "SecondaryStatusTransitions": []}
 
     def _stop(self, name: str) -> Answer:
         job = self.jobs.get(name)
@@ -184,7 +201,7 @@ class Trainings:
             name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "EMBEDRUN_", "HF_TOKEN"))
         }
         return subprocess.Popen(
-            [sys.executable, "-m", "embedrun", "sagemaker-train", "--port", port],
+            [*self.command, "--port", port],
             env={**kept, **self.environment, **own, "SM_PREFIX": str(prefix)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

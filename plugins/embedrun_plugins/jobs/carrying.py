@@ -67,6 +67,8 @@ class _Carrying:
         self._note({"name": running.name, "region": self.place.region, "account": self.place.account})
         with self._asking_to_stop(running):
             told, logs = running.watch(self._seconds(), self._say)
+        if told is None:
+            raise StageError(f"training job {running.name}: was deleted by somebody else while it ran")
         return self._end(entry, told, logs)
 
     def _begin(self, ledger: Ledger, entry: Entry | None) -> tuple[Entry, TrainingJob]:
@@ -137,6 +139,7 @@ class _Carrying:
             self._say(f"training job {name}: {state}, {seconds} s are billed{cost}")
         if state == "Completed":
             if not recorded:
+                entry.drop(Resource(kind=JOB, name=name))
                 raise StageError(
                     f"training job {name}: is completed, and its results are no longer in S3; run it again"
                 )
@@ -158,7 +161,7 @@ class _Carrying:
 
     @contextlib.contextmanager
     def _asking_to_stop(self, running: TrainingJob) -> Iterator[None]:
-        """Ask, where the user ends this command, whether the job is to end, too."""
+        """Ask, where the user ends this command, whether the job is to end, too; tell where it is lost from sight."""
         try:
             yield
         except KeyboardInterrupt:
@@ -174,6 +177,12 @@ class _Carrying:
                     f"training job {running.name} goes on, and costs; the same command finds it again, "
                     f"and `embedrun delete {self.job.run_folder.parent.name}` stops it"
                 )
+            raise
+        except EmbedrunError:
+            self._say(
+                f"training job {running.name} may go on, and cost; the same command finds it again, "
+                f"and `embedrun delete {self.job.run_folder.parent.name}` stops it"
+            )
             raise
 
     def _say(self, text: str) -> None:

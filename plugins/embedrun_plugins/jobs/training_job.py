@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from embedrun.errors import StageError
 from embedrun_plugins.jobs.logs import Logs
 from embedrun_plugins.ledger.clients import Clients
 from embedrun_plugins.ledger.removal import JOB_ENDING, Pauses, describe_job
@@ -40,16 +39,16 @@ class TrainingJob:
         """Have it stopped: its container gets SIGTERM, and 120 seconds for a checkpoint."""
         self.clients.find("sagemaker", "stop_training_job", JOB_ENDING, TrainingJobName=self.name)
 
-    def watch(self, seconds: float, say: Say) -> tuple[dict[str, Any], Logs]:
+    def watch(self, seconds: float, say: Say) -> tuple[dict[str, Any] | None, Logs]:
         """Wait until it has ended, and say what happens and what it prints; return what SageMaker says of it then.
 
-        Raises StageError where it is gone, or takes longer than `seconds`.
+        That is None where it is gone. Raises StageError where it takes longer than `seconds`.
         """
         pauses, logs, told = Pauses(seconds), Logs(self.clients, self.name), 0
         while True:
             found = self.describe()
             if found is None:
-                raise StageError(f"training job {self.name}: was deleted by somebody else while it ran")
+                return None, logs
             changes = found.get("SecondaryStatusTransitions") or []
             for change in changes[told:]:
                 say(f"{self.name}: {change['Status']}: {change.get('StatusMessage') or ''}".rstrip(": "))

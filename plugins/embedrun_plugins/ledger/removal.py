@@ -33,8 +33,12 @@ PAUSES = (0.2, 0.5, 1, 2, 5, 10, 15)
 WAIT_SECONDS = 1800.0
 _IN_PROGRESS = ("ValidationException:in-progress", "ValidationException:in progress", "ConflictException")
 UNREGISTERED = ("ObjectNotFoundException", "ValidationException:No scal")
-_NEEDED = (CONFIG, MODEL, S3)
-"""What an endpoint or a job needs for as long as it is there."""
+_NEEDED: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys((ENDPOINT, JOB), (CONFIG, MODEL, S3, BUCKET)),
+    IMAGE: (REPOSITORY,),
+    S3: (BUCKET,),
+}
+"""What stays for as long as something else is there, which needs it or lies in it."""
 _NO_IMAGE = ("ImageNotFoundException", "RepositoryNotFoundException", "RepositoryNotEmptyException")
 
 Say = Callable[[str], None]
@@ -57,17 +61,17 @@ class Removal:
         except EmbedrunError as error:
             return [f"{error}; still there: {', '.join(map(str, self.resources))}"]
         faults: list[str] = []
-        live = ""
+        left: list[str] = []
         for resource in sorted(self.resources, key=lambda one: ORDER.index(one.kind)):
-            if live and resource.kind in _NEEDED:
-                faults.append(f"{resource}: kept for its {live}")
+            if owner := next((kind for kind in left if resource.kind in _NEEDED.get(kind, ())), None):
+                faults.append(f"{resource}: kept for its {owner}")
                 continue
             try:
                 self._remove(resource)
                 done(resource)
             except EmbedrunError as error:
                 faults.append(f"{resource}: {error}")
-                live = live or (resource.kind if resource.kind in (ENDPOINT, JOB) else "")
+                left.append(resource.kind)
         return faults
 
     def _check_account(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import re
 import signal
@@ -169,12 +168,10 @@ def test_instances_that_scaling_added_are_kept_where_a_change_says_nothing_of_th
     delete_all()
 
 
-def test_killed_after_any_call_everything_is_found_and_removed(aws, tmp_path):
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["preloaded_deployment"])
+def test_killed_after_any_call_everything_is_found_and_removed(aws, tmp_path, forkserver):
     for place in count():
         first = len(aws.front.calls)
-        client = context.Process(target=plain_deployment.deployed, args=(tmp_path, place, aws.environment(tmp_path)))
+        client = forkserver.Process(target=plain_deployment.deployed, args=(tmp_path, place, aws.environment(tmp_path)))
 
         def kill(number: int, _: str, at: int = first + place, client=client) -> None:
             if number == at:

@@ -132,3 +132,18 @@ def test_all_versions_and_broken_off_uploads_go_and_neighbours_stay(aws):
     remove_objects(Clients(), "s3://shop/run/")
     assert "Versions" not in s3.list_object_versions(Bucket="shop")
     remove_objects(Clients(), "s3://there-is-no-such-bucket/run/")
+
+
+def test_what_something_that_is_left_lies_in_is_kept_with_it_and_found_later(aws, project):
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="shop")
+    s3.put_object(Bucket="shop", Key="run/model.tar.gz", Body=b"1")
+    entry = Ledger().open(run="shop/1", hours=1, deployer="sagemaker", place=PLACE)
+    entry.add(Resource(kind="bucket", name="shop"), Resource(kind="s3", name="s3://shop/run/"))
+    aws.front.failing = lambda _, name: "denied" if name == "S3.DELETE key" else None
+    denied = project.run("delete", "--all")
+    aws.front.failing = lambda *_: None
+    assert denied.code == 2
+    assert "shop/1: bucket shop: kept for its s3" in denied.err
+    assert project.run("delete", "--all").code == 0
+    assert aws.left() == []
