@@ -25,7 +25,7 @@ import boto3
 from moto.server import ThreadedMotoServer
 
 from embedrun_plugins import aws
-from sagemaker_simulator import REGION, Launch, Simulator
+from sagemaker_simulator import REGION, Answer, Launch, Simulator
 from training_simulator import Trainings
 
 ROLE = "embedrun-execution"
@@ -50,6 +50,12 @@ CODES: dict[Fault, tuple[int, str, str, str]] = {
     "expired": (403, "ExpiredTokenException", "ExpiredToken", "The security token included is expired"),
 }
 
+_SERVICES = {
+    "AnyScaleFrontendService": "AutoScaling",
+    "Logs_20140328": "Logs",
+    "AmazonEC2ContainerRegistry_V20150921": "Ecr",
+}
+
 
 @dataclass
 class Call:
@@ -71,6 +77,8 @@ class Front:
     """Says for each call, by its number and name, how it fails."""
     passed: Callable[[int, str], None] = lambda _number, _name: None
     """Told of each call that was carried out, before it is answered."""
+    services: dict[str, Callable[[str, dict[str, Any]], Answer]] = field(default_factory=dict)
+    """Others that are asked in JSON, by the first word of their calls' names."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answer(
@@ -96,6 +104,10 @@ class Front:
         if name.startswith("SageMaker."):
             status, said = self.simulator.call(name.removeprefix("SageMaker."), json.loads(body or b"{}"))
             return status, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(said).encode()
+        service, _, operation = name.partition(".")
+        if service in self.services:
+            status, said = self.services[service](operation, json.loads(body or b"{}"))
+            return status, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(said).encode()
         return self._by_moto(method, path, headers, body)
 
     def _by_moto(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answered:
@@ -114,7 +126,8 @@ class Front:
 def name_of(method: str, path: str, headers: dict[str, str], body: bytes) -> str:
     """Return SERVICE.OPERATION as far as the request tells; S3's by method and path."""
     if target := headers.get("x-amz-target"):
-        return target.replace("AnyScaleFrontendService", "AutoScaling").replace("Logs_20140328", "Logs")
+        service, _, operation = target.partition(".")
+        return f"{_SERVICES.get(service, service)}.{operation}"
     if path.startswith("/endpoints/"):
         return f"Runtime.{path.rsplit('/', 1)[-1]}"
     if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):

@@ -11,11 +11,19 @@ import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import plain_deployment
 from embedrun.cli import main
+from embedrun_plugins import aws
 
+if TYPE_CHECKING:
+    import pytest
+
+    from loopback_aws import LoopbackAws
+
+QUESTIONS = 2
+"""How often a job is asked for before it ends."""
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/embedrun:mine"
 RECIPE = f"""
 name: plain
@@ -42,6 +50,18 @@ def prepare(project: Any) -> tuple[str, ...]:
         shutil.rmtree(rest)
     output = '"$SM_PREFIX/output/data"'
     return "sh", "-c", f"mkdir -p {output} && cp -R {shlex.quote(str(folder))}/. {output}", "machine"
+
+
+def lend(account: LoopbackAws, monkeypatch: pytest.MonkeyPatch, folder: Path) -> LoopbackAws:
+    """Make an account that of one test, whose calls take no longer than they must."""
+    account.use(monkeypatch, folder)
+    for (place, name), value in plain_deployment.HURRIED.items():
+        monkeypatch.setattr(place, name, value)
+    aws.client.cache_clear()  # type: ignore[attr-defined]
+    account.front.failing = account.front.passed = lambda *_: None
+    account.trainings.questions = QUESTIONS
+    account.trainings.jobs.clear()
+    return account
 
 
 def run(folder: Path, store: str, environment: Mapping[str, str]) -> None:

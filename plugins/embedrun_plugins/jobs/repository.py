@@ -104,7 +104,9 @@ class Pushing:
         raise StageError(f"ECR: {uri}:{self.tag} was pushed, and is not there")
 
     def _make(self, entry: Entry) -> None:
-        """Make the repository, if it is not there: then it is not ours to remove."""
+        """Make the repository, unless it is there: then it is not ours to remove, and its users may not make any."""
+        if self.clients.find("ecr", "describe_repositories", _NONE, repositoryNames=[self.repository]):
+            return
         made = Resource(kind=REPOSITORY, name=self.repository)
         entry.add(made)
         if self.clients.find("ecr", "create_repository", _EXISTS, repositoryName=self.repository) is None:

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import wait
 from itertools import count
 from typing import Any
 
@@ -19,11 +20,10 @@ import plain_training
 from embedrun_plugins import aws as aws_clients
 from embedrun_plugins.ledger.entries import Ledger
 from loopback_aws import Fault, LoopbackAws
+from training_simulator import Trained
 
 CALLS = 30
 """A run takes more."""
-QUESTIONS = 2
-"""How often a job is asked for before it ends."""
 WORDS: dict[Fault, str] = {
     "denied": "lacks the right|may not be used|403|iam:GetRole is not allowed",
     "gone": "[Cc]onnection|closed|does not answer|cannot be downloaded",
@@ -38,19 +38,12 @@ def NOTHING(_number: int, _name: str) -> None:  # noqa: N802  # a constant that 
 @pytest.fixture(scope="module")
 def account() -> Iterator[LoopbackAws]:
     with loopback_aws.running(plain_deployment.launch) as account:
-        account.trainings.questions = QUESTIONS
         yield account
 
 
 @pytest.fixture
 def aws(account, monkeypatch, tmp_path) -> LoopbackAws:
-    account.use(monkeypatch, tmp_path)
-    for (place, name), value in plain_deployment.HURRIED.items():
-        monkeypatch.setattr(place, name, value)
-    aws_clients.client.cache_clear()
-    account.front.failing = account.front.passed = NOTHING
-    account.trainings.jobs.clear()
-    return account
+    return plain_training.lend(account, monkeypatch, tmp_path)
 
 
 @pytest.fixture
@@ -136,7 +129,8 @@ def test_calls_that_are_throttled_once_are_called_again(plain, aws, monkeypatch)
     assert aws.left() == []
 
 
-def test_who_loses_sight_of_a_job_is_told_that_it_goes_on(plain, aws):
+def lose_sight(aws: LoopbackAws, plain: Any) -> tuple[Any, Trained]:
+    """Run until the network is lost while the job is watched."""
     asked: list[str] = []
 
     def lost(_: int, name: str) -> Fault | None:
@@ -144,29 +138,34 @@ def test_who_loses_sight_of_a_job_is_told_that_it_goes_on(plain, aws):
         return "gone" if asked.count("SageMaker.DescribeTrainingJob") > 1 else None
 
     done = failing(aws, plain, "lost", lost)
-    (name,) = aws.trainings.jobs
     assert done.code != 0
-    assert f"{name} may go on, and cost" in done.err
+    (job,) = aws.trainings.jobs.values()
+    return done, job
+
+
+def test_who_loses_sight_of_a_job_is_told_that_it_goes_on(plain, aws):
+    done, job = lose_sight(aws, plain)
+    assert f"{job.name} may go on, and cost" in done.err
     again = plain.run("plain.yaml", "--store", "stores/lost")
     assert again.code == 0, again.err
-    assert list(aws.trainings.jobs) == [name]
+    assert list(aws.trainings.jobs) == [job.name]
     assert aws.left() == []
 
 
 def test_results_that_are_gone_are_made_again_by_the_run_after_the_next(plain, aws):
-    kept = ("plain.yaml", "--set", "runtime.keep=true", "--store")
-    assert plain.run(*kept, "stores/first").code == 0
+    _, job = lose_sight(aws, plain)
+    wait([job.work], 10)
     s3 = aws.client("s3")
     (bucket,) = (one["Name"] for one in s3.list_buckets()["Buckets"])
     for one in s3.list_objects_v2(Bucket=bucket)["Contents"]:
         s3.delete_object(Bucket=bucket, Key=one["Key"])
-    gone = plain.run(*kept, "stores/second")
+    gone = plain.run("plain.yaml", "--store", "stores/lost")
     assert gone.code == 1
     assert "its results are no longer in S3; run it again" in gone.err
-    again = plain.run(*kept, "stores/second")
+    again = plain.run("plain.yaml", "--store", "stores/lost")
     assert again.code == 0, again.err
     assert len(aws.trainings.jobs) == 2
-    delete_all(plain, aws, None)
+    assert aws.left() == []
 
 
 def killed(
