@@ -124,7 +124,7 @@ def error_code(error: BaseException) -> str:
 _ANSWERS: Mapping[str, str] = {
     **dict.fromkeys(
         ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"),
-        "the AWS session has expired ({said}); log in again and run again: what was answered is kept",
+        "the AWS session has expired ({said}); log in again and run again: nothing that was done is lost",
     ),
     **dict.fromkeys(
         (

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from embedrun_plugins.endpoints.hosting import Container, Variant
     from embedrun_plugins.ledger.prices import Price
 
+
 class Hosted(Account, AnsweringDeployer):
     """An endpoint of SageMaker."""
 

@@ -24,10 +24,11 @@ class _SageMaker(SageMaker):
     def run(self, ctx: Context, model: Model) -> Endpoint:
         from embedrun_plugins.deployers.sagemaker import packed
         from embedrun_plugins.endpoints.trial import tried
+        from embedrun_plugins.sagemaker.archives import unpack
 
         archive, folder = packed(ctx, model, self.parity), ctx.out / "unpacked"
         with tarfile.open(archive) as tar:
-            tar.extractall(folder, filter="data")
+            unpack(tar, folder)
         ctx.note("worst_cosine", round(tried(folder, model, self.parity), 6))
         return Endpoint(deployer=self.type, path=str(archive))
 

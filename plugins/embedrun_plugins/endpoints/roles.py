@@ -21,10 +21,11 @@ _SERVICE = "sagemaker.amazonaws.com"
 _MISSING = ("NoSuchEntity", "NoSuchEntityException")
 _DENIED = ("AccessDenied", "AccessDeniedException")
 NEEDED = (
-    "it must be assumable by sagemaker.amazonaws.com, and allow s3:GetObject on the bucket (s3:PutObject too if it is "
-    "asynchronous), ecr:GetAuthorizationToken, ecr:BatchGetImage and ecr:GetDownloadUrlForLayer, logs:CreateLogGroup, "
-    "logs:CreateLogStream and logs:PutLogEvents, and cloudwatch:PutMetricData (the managed policy "
-    "AmazonSageMakerFullAccess has all of them); you yourself need iam:PassRole for it"
+    "it must be assumable by sagemaker.amazonaws.com, and allow s3:GetObject on the bucket (s3:PutObject too for an "
+    "asynchronous endpoint, and with it s3:ListBucket for a training job), ecr:GetAuthorizationToken, "
+    "ecr:BatchGetImage and ecr:GetDownloadUrlForLayer, logs:CreateLogGroup, logs:CreateLogStream and "
+    "logs:PutLogEvents, and cloudwatch:PutMetricData (the managed policy AmazonSageMakerFullAccess has all of them); "
+    "you yourself need iam:PassRole for it"
 )
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from embedrun_plugins.jobs.training_job import TrainingJob
 from embedrun_plugins.ledger.clients import Clients
@@ -13,27 +13,42 @@ from embedrun_plugins.ledger.entries import Entry, Ledger, Place
 from embedrun_plugins.ledger.removal import JOB, job_settled
 
 _SECONDS = 1800.0
+Say = Callable[[str], None]
 
 
 @contextlib.contextmanager
-def locked(ledger: Ledger, work: str) -> Iterator[None]:
-    """Keep other commands of this user from beginning the same work meanwhile."""
+def locked(ledger: Ledger, work: str, say: Say) -> Iterator[None]:
+    """Keep other commands of this user from beginning or ending the same work meanwhile."""
     ledger.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with FileLock(ledger.folder / f".work-{work}.lock"):
+    lock = FileLock(ledger.folder / f".work-{work}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        say("another command begins or ends the same work; waiting for it")
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
-def taken_up(ledger: Ledger, clients: Clients, place: Place, work: str) -> tuple[Entry | None, TrainingJob | None]:
+def taken_up(
+    ledger: Ledger, clients: Clients, place: Place, work: str, say: Say
+) -> tuple[Entry | None, TrainingJob | None]:
     """Return what the ledger knows of the work, and the job to go on with: one that runs, or is done.
 
     One that is being stopped is waited for, since its checkpoint is what the next goes on from.
     """
-    for entry, record in reversed(list(ledger.entries())):
+    damaged: list[str] = []
+    known = list(ledger.entries(damaged))
+    for fault in damaged:
+        say(f"warning: {fault}")
+    for entry, record in reversed(known):
         same = (record.place.account, record.place.region) == (place.account, place.region)
         if record.work != work or not same:
             continue
         names = [one.name for one in record.resources if one.kind == JOB]
-        found = job_settled(clients, names[-1], _SECONDS) if names else None
+        found = job_settled(clients, names[-1], _SECONDS, say=say) if names else None
         goes_on = found and found["TrainingJobStatus"] in ("InProgress", "Completed")
         return entry, TrainingJob(clients, names[-1]) if goes_on else None
     return None, None

@@ -25,7 +25,7 @@ class Logs:
     """The last lines."""
     trouble: str | None = None
     """Why nothing more is read."""
-    _tokens: dict[str, str] = field(default_factory=dict)
+    _marks: dict[str, str] = field(default_factory=dict)
     """Where each stream goes on."""
 
     def new(self) -> Iterator[str]:
@@ -33,7 +33,7 @@ class Logs:
         if self.trouble:
             return
         try:
-            streams = self._streams()
+            streams = list(self._streams())
             for stream in streams:
                 for line in self._lines(stream):
                     shown = f"{_machine(stream)}: {line}" if len(streams) > 1 else line
@@ -43,23 +43,27 @@ class Logs:
             if is_about(error, _DENIED):  # anything else may pass
                 self.trouble = f"its logs cannot be shown: {error}"
 
-    def _streams(self) -> list[str]:
-        found = self.clients.find(
-            "logs", "describe_log_streams", _NONE, logGroupName=GROUP, logStreamNamePrefix=f"{self.job}/"
-        )
-        return sorted(stream["logStreamName"] for stream in (found or {}).get("logStreams") or ())
+    def _streams(self) -> Iterator[str]:
+        place: dict[str, str] = {"logGroupName": GROUP, "logStreamNamePrefix": f"{self.job}/"}
+        while True:
+            found = self.clients.find("logs", "describe_log_streams", _NONE, **place) or {}
+            yield from (stream["logStreamName"] for stream in found.get("logStreams") or ())
+            if "nextToken" not in found:
+                return
+            place["nextToken"] = found["nextToken"]
 
     def _lines(self, stream: str) -> Iterator[str]:
+        """Yield what a stream has beyond what was shown; the same mark twice is its end, for now."""
+        place = {"logGroupName": GROUP, "logStreamName": stream}
         while True:
-            token = self._tokens.get(stream)
-            place = {"nextToken": token} if token else {}
+            mark = self._marks.get(stream)
             found = self.clients.call(
-                "logs", "get_log_events", logGroupName=GROUP, logStreamName=stream, startFromHead=True, **place
+                "logs", "get_log_events", startFromHead=True, **place, **({"nextToken": mark} if mark else {})
             )
-            self._tokens[stream] = found["nextForwardToken"]
+            self._marks[stream] = found["nextForwardToken"]
             for event in found["events"]:
                 yield str(event["message"]).rstrip()
-            if found["nextForwardToken"] == token or not found["events"]:
+            if found["nextForwardToken"] == mark:
                 return
 
 

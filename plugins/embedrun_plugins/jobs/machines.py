@@ -25,6 +25,12 @@ _SEVERAL: Mapping[str, int] = {
 }
 """Machines with more than one GPU, by AWS's pages on EC2's instance types."""
 _ONE = re.compile(r"[a-z0-9-]+\.[248]?xlarge|(g4dn|g5|g6|g6e)\.16xlarge")
+_OWN_DISKS = re.compile(r"ml\.(g4dn|g[5-9]\w*|p3dn|p[4-9][\w-]*|trn\w+|[cmr]\d+\w*d)\.")
+
+
+def has_own_disks(instance_type: str) -> bool:
+    """Say whether a machine's volume is a disk of its own, which SageMaker takes no key for."""
+    return bool(_OWN_DISKS.match(instance_type))
 
 
 def gpus(instance_type: str) -> int | None:
@@ -40,7 +46,8 @@ def require(trainer: Any, instance_type: str, instances: int) -> str | None:
 
     Raises UserError where the trainer cannot use them.
     """
-    if instances > 1 and "processes" not in type(trainer).model_fields:
+    fields = type(trainer).model_fields if trainer else {}
+    if instances > 1 and "processes" not in fields:
         what = f"the trainer '{trainer.type}' trains" if trainer else "without a trainer, a recipe runs"
         raise UserError(f"runtime.instances: {what} on one machine only, and {instances} are asked for")
     processes = getattr(trainer, "processes", None) or 1
@@ -51,6 +58,8 @@ def require(trainer: Any, instance_type: str, instances: int) -> str | None:
         raise UserError(
             f"runtime.instances: {instances} machines cannot share {processes} training processes; {advice}"
         )
+    if each and processes > there:
+        raise UserError(f"runtime.instances: {processes} training processes cannot share {there} GPUs; {advice}")
     if trainer and each and processes < there:
         return f"{processes} of {there} GPUs will train; {advice}"
     return None

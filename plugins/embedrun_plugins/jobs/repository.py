@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from embedrun import RunRecord
 from embedrun.errors import StageError, UserError
 from embedrun.runtimes import Job
+from embedrun_plugins.images import engine
 from embedrun_plugins.jobs.work import Work
 from embedrun_plugins.ledger.clients import Clients
 from embedrun_plugins.ledger.entries import Entry, Ledger, Place, Resource
@@ -46,15 +47,29 @@ def _own(stage: SageMaker, job: Job, clients: Clients, place: Place, ledger: Led
     pushing = Pushing(clients, stage.repository, tag)
     if uri := pushing.found():
         return uri
-    from embedrun_plugins.images import engine
-
     with contextlib.closing(engine.client()) as client:
+        _require(engine.architecture(client))
         built = images.provided(client, None, extras, stage.base_image, job.console.say)
-        entry = ledger.open(
-            run=run, hours=None, folder=str(job.run_folder), deployer="sagemaker (image)", place=place, usd_per_hour=0.0
-        )
+        entry = _entry(ledger, place, Resource(kind=IMAGE, name=f"{stage.repository}:{tag}"), job, run)
         job.console.say(f"pushing {built.size / 1e9:.1f} GB to ECR, once for this version …")
         return pushing.push(client, built, entry, job.console.progress)
+
+
+def _require(architecture: str) -> None:
+    if architecture != _ARCHITECTURE:
+        raise UserError(
+            f"runtime.image: what is built here is for {architecture}, and SageMaker's machines are {_ARCHITECTURE}; "
+            "build it on such a machine, push it, and name it"
+        )
+
+
+def _entry(ledger: Ledger, place: Place, image: Resource, job: Job, run: str) -> Entry:
+    """Return the image's place in the ledger, which an earlier try to push it may have begun."""
+    for entry, record in ledger.entries([]):
+        if image in record.resources and (record.place.account, record.place.region) == (place.account, place.region):
+            return entry
+    folder = str(job.run_folder)
+    return ledger.open(run=run, hours=None, folder=folder, deployer="sagemaker (image)", place=place, usd_per_hour=0.0)
 
 
 class Pushing:
@@ -80,25 +95,23 @@ class Pushing:
 
         Raises UserError where SageMaker could not run it, StageError where ECR or the engine does not take it.
         """
-        if built.architecture != _ARCHITECTURE:
-            raise UserError(
-                f"runtime.image: what is built here is for {built.architecture}, and SageMaker's machines are "
-                f"{_ARCHITECTURE}; build it on such a machine, push it, and name it"
-            )
+        _require(built.architecture)
         self._make(entry)
         uri = self._uri()
         entry.add(Resource(kind=IMAGE, name=f"{self.repository}:{self.tag}"))
-        client.api.tag(built.id, uri, self.tag, force=True)
-        try:
-            for step in client.api.push(uri, self.tag, stream=True, decode=True, auth_config=self._login()):
-                if "error" in step:
-                    raise StageError(f"ECR: {uri} does not take the image: {step['error']}")
-                detail = step.get("progressDetail") or {}
-                if detail.get("total"):
-                    on_progress(f"pushing {step.get('id', '')}, bytes", detail["current"], detail["total"])
-        finally:
-            with contextlib.suppress(Exception):  # the tag is a name only
-                client.api.remove_image(f"{uri}:{self.tag}", noprune=True)
+        login = self._login()
+        with engine.answering("runtime", "and the image is not pushed"):
+            client.api.tag(built.id, uri, self.tag, force=True)
+            try:
+                for step in client.api.push(uri, self.tag, stream=True, decode=True, auth_config=login):
+                    if "error" in step:
+                        raise StageError(f"ECR: {uri} does not take the image: {step['error']}")
+                    detail = step.get("progressDetail") or {}
+                    if detail.get("total"):
+                        on_progress(f"pushing {step.get('id', '')}, bytes", detail["current"], detail["total"])
+            finally:
+                with contextlib.suppress(Exception):  # the tag is a name only
+                    client.api.remove_image(f"{uri}:{self.tag}", noprune=True)
         if pushed := self.found():
             return pushed
         raise StageError(f"ECR: {uri}:{self.tag} was pushed, and is not there")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock
 
 from embedrun import RunRecord
 from embedrun.errors import StageError
@@ -15,7 +19,8 @@ from embedrun.hashing import folder_files
 from embedrun.runtimes import Job
 from embedrun_plugins import aws
 from embedrun_plugins.ledger.clients import Clients
-from embedrun_plugins.ledger.storage import split
+from embedrun_plugins.ledger.storage import sizes, split
+from embedrun_plugins.sagemaker.archives import unpack
 from embedrun_plugins.sagemaker.channels import bring_in
 
 _NONE = ("404", "NoSuchKey", "NoSuchBucket")
@@ -23,59 +28,107 @@ _OURS = ("store", "started", "command", "plugins", "name", "image", "job")
 """What of a record is this machine's."""
 _KEPT = ("recipe.yaml", "recipe.lock.json", "run.json")
 """Files of a run that a job does not change, or only in part."""
+Progress = Callable[[str, float, float], None]
 
 
-def fetch(
-    clients: Clients, told: Mapping[str, Any], job: Job, on_progress: Callable[[str, float, float], None]
-) -> bool:
-    """Bring back what a job left, also where it failed; return whether it left anything.
+@dataclass(frozen=True)
+class Return:
+    """What one job left in its folder of S3."""
 
-    Raises StageError where it cannot be read; nothing is half there then.
-    """
-    name = str(told["TrainingJobName"])
-    uri = f"{told['OutputDataConfig']['S3OutputPath']}/{name}/output/output.tar.gz"
-    scratch = job.store.root / "tmp" / f"{name}.fetched"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    try:
-        archive = scratch / "output.tar.gz"
-        if not _download(clients, uri, archive, on_progress):
+    clients: Clients
+    told: Mapping[str, Any]
+    """What SageMaker says of the job."""
+    job: Job
+    on_progress: Progress
+
+    @property
+    def base(self) -> str:
+        """The folder that all of the job lies in."""
+        return str(self.told["OutputDataConfig"]["S3OutputPath"]).rpartition("/")[0]
+
+    def fetch(self) -> bool:
+        """Bring back what the job left, also where it failed; return whether it left anything.
+
+        Raises StageError or StoreError where it cannot be read; nothing is half there then.
+        """
+        name, store = str(self.told["TrainingJobName"]), self.job.store
+        uri = f"{self.told['OutputDataConfig']['S3OutputPath']}/{name}/output/output.tar.gz"
+        with self._scratch(f"{name}.fetched") as scratch:
+            archive = scratch / "output.tar.gz"
+            if not self._download(uri, archive):
+                return False
+            try:
+                with tarfile.open(archive) as packed:
+                    unpack(packed, scratch / "output")
+            except (tarfile.TarError, EOFError, OSError) as error:
+                raise StageError(f"{uri}: cannot be unpacked: {error}") from error
+            archive.unlink()
+            bring_in(scratch / "output" / "store", store.root)
+            store.refer(self.job.run_folder)
+            return _recorded(scratch / "output" / "run", self.job.run_folder)
+
+    def complete(self) -> list[str]:
+        """Bring back, too, what the job was sent or had from an earlier one; return the steps whose result is missing.
+
+        So it is where the store is another one than the job's recipe was sent from.
+        """
+        tried: set[str] = set()
+        while True:
+            forecast = self.job.plan.forecast(self.job.store)
+            wanted = {key for step, key, stored in forecast if step.cached and key and not stored} - tried
+            if not wanted:
+                return [step.slot for step in self.job.plan.work(self.job.store)]
+            for key in wanted:
+                tried.add(key)
+                self._entry(key)
+
+    def _entry(self, key: str) -> None:
+        """Bring one result of the store back, from where the job had it."""
+        for place in ("checkpoints/store", "store"):
+            uri = f"{self.base}/{place}/{key[:2]}/{key}/"
+            bucket, prefix = split(uri)
+            found = sizes(self.clients, uri)
+            if f"{prefix}manifest.json" not in found:
+                continue
+            with self._scratch(f"{key}.fetched") as scratch:
+                for name in found:
+                    self._download(f"s3://{bucket}/{name}", scratch / key[:2] / key / name.removeprefix(prefix))
+                bring_in(scratch, self.job.store.root)
+            return
+
+    @contextlib.contextmanager
+    def _scratch(self, name: str) -> Iterator[Path]:
+        """Lend a folder that no other command uses, and that garbage collection leaves."""
+        folder = self.job.store.root / "tmp" / name
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f"{name}.lock")):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _download(self, uri: str, file: Path) -> bool:
+        from boto3.exceptions import Boto3Error
+
+        bucket, key = split(uri)
+        found = self.clients.find("s3", "head_object", _NONE, Bucket=bucket, Key=key)
+        if found is None:
             return False
-        _unpack(archive, scratch / "output", uri)
-        bring_in(scratch / "output" / "store", job.store.root)
-        return _recorded(scratch / "output" / "run", job.run_folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        size, got = float(found["ContentLength"]), [0]
 
+        def progress(count: int) -> None:
+            got[0] += count
+            self.on_progress("downloading, bytes", got[0], size)
 
-def _download(clients: Clients, uri: str, file: Path, on_progress: Callable[[str, float, float], None]) -> bool:
-    from boto3.exceptions import Boto3Error
-
-    bucket, key = split(uri)
-    found = clients.find("s3", "head_object", _NONE, Bucket=bucket, Key=key)
-    if found is None:
-        return False
-    size, got = float(found["ContentLength"]), [0]
-
-    def progress(count: int) -> None:
-        got[0] += count
-        on_progress("downloading, bytes", got[0], size)
-
-    with aws.explained("s3"):
-        try:
-            clients("s3").download_file(bucket, key, str(file), Callback=progress)
-        except Boto3Error as error:
-            raise StageError(f"s3: {uri} cannot be downloaded: {error}") from error
-    return True
-
-
-def _unpack(archive: Path, folder: Path, uri: str) -> None:
-    try:
-        with tarfile.open(archive) as packed:
-            packed.extractall(folder, filter="data")
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise StageError(f"{uri}: cannot be unpacked: {error}") from error
-    archive.unlink()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with aws.explained("s3"):
+            try:
+                self.clients("s3").download_file(bucket, key, str(file), Callback=progress)
+            except Boto3Error as error:
+                raise StageError(f"s3: {uri} cannot be downloaded: {error}") from error
+        return True
 
 
 def _recorded(there: Path, here: Path) -> bool:

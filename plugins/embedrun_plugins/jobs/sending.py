@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
@@ -13,8 +14,8 @@ from embedrun_plugins.endpoints.uploading import Storage
 from embedrun_plugins.ledger.storage import sizes, split
 
 _AT_ONCE = 8
-_SAME = "inputs/"
-"""The channel whose files are the same in every run of the same work, since its digest holds theirs."""
+_SAME = re.compile(r"inputs/\d+/")
+"""Files that are the same in every run of the same work, since its digest holds theirs."""
 
 
 @dataclass
@@ -38,8 +39,12 @@ class Sending:
             missing = {name: file for name, file in files.items() if not _is_there(name, file, there, prefix)}
             total = sum(file.stat().st_size for file in missing.values())
             with ThreadPoolExecutor(_AT_ONCE) as pool:
-                for sent in [pool.submit(self._send, name, file, total) for name, file in missing.items()]:
-                    sent.result()
+                try:
+                    for sent in [pool.submit(self._send, name, file, total) for name, file in missing.items()]:
+                        sent.result()
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
 
     def _send(self, name: str, file: Path, total: int) -> None:
         def count(number: int) -> None:
@@ -59,4 +64,4 @@ def _file(what: Path | bytes, place: Path) -> Path:
 
 def _is_there(name: str, file: Path, there: Mapping[str, int], prefix: str) -> bool:
     """Say whether a file was sent before; S3 shows whole ones only."""
-    return name.startswith(_SAME) and there.get(f"{prefix}/{name}") == file.stat().st_size
+    return bool(_SAME.match(name)) and there.get(f"{prefix}/{name}") == file.stat().st_size

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from embedrun import LocalModel
-from embedrun.errors import UserError
 from embedrun.hashing import folder_files, value_digest
+from embedrun.plan import KEY_SCHEMA
 from embedrun.runtimes import Job
 from embedrun.stages import Deployer, Generator, Runtime, Stage
-from embedrun_plugins.sagemaker.contract import PREFIX
 
 _ID_LENGTH = 32
-_LONGEST_VALUE = 512
-"""Characters of a variable that CreateTrainingJob takes."""
+_ELSEWHERE = ("deployer", "runtime", "name", "plugins")
+"""What of a recipe does not decide what a job makes; local plugins are told by their owners' versions."""
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,19 @@ class Work:
 
     job: Job
 
+    image: str | None = None
+    """The image that is named for it."""
+
     @cached_property
     def id(self) -> str:
-        """Digest of what decides the result: the recipe, the model, every input file, and where it ends."""
-        recipe = self.job.plan.recipe.dump()
-        files = [self.job.plan.files.of(path) for path in self.job.inputs]
-        what = {name: value for name, value in recipe.items() if name not in ("deployer", "runtime", "name", "plugins")}
-        kept = sorted(folder_files(self.job.run_folder / "plugins").items())
-        plugins = [self.job.plan.files.of(path) for _, path in kept]
-        return value_digest([what, self.job.plan.base.digest, files, plugins, self.until])[:_ID_LENGTH]
+        """Digest of what decides the result: recipe, model, versions, every input file, and where it ends."""
+        plan = self.job.plan
+        recipe = {name: value for name, value in plan.recipe.dump().items() if name not in _ELSEWHERE}
+        stages = [[one.kind, one.version, *astuple(plan.registry.owner(one))] for one in self.stages()]
+        files = [plan.files.of(path) for path in self.job.inputs]
+        copies = [copy.sha256 for copy in self._copies()]
+        versions = [KEY_SCHEMA, version("embedrun"), self.image]
+        return value_digest([recipe, plan.base.digest, stages, files, copies, versions, self.until])[:_ID_LENGTH]
 
     @property
     def until(self) -> str | None:
@@ -69,6 +73,9 @@ class Work:
                 yield f"{place}/{name}".rstrip("/"), file
         if places:
             yield "inputs.json", json.dumps({str(path): place for path, place in places.items()}).encode()
+        if copies := self._copies():  # which the image need not have
+            listed = [{"id": one.id, "path": places[one.path.absolute()], "sha256": one.sha256} for one in copies]
+            yield "models.json", json.dumps(listed).encode()
 
     def _places(self) -> dict[Path, str]:
         """Return where each input lies in the channel `inputs`."""
@@ -98,26 +105,6 @@ class Work:
                 yield f"{stored.path.relative_to(root).as_posix()}/{name}", file  # type: ignore[union-attr]
         for name, file in folder_files(self.job.store.answers).items() if asks else ():
             yield f"answers/{name}", file
-
-    def environment(self, named: tuple[str, ...]) -> dict[str, str]:
-        """Return the variables of the container: what the runtime names, and where it finds models that are sent.
-
-        Raises UserError for one that a job cannot be given.
-        """
-        models = json.dumps(self._models())
-        found = {name: os.environ[name] for name in named} | ({"EMBEDRUN_MODELS": models} if models != "[]" else {})
-        for name, value in found.items():
-            if len(value) > _LONGEST_VALUE:
-                raise UserError(f"runtime.env: {name} is {len(value)} characters long, and SageMaker takes 512 of one")
-        return found
-
-    def _models(self) -> list[Mapping[str, str]]:
-        """Describe the copies of hub models that are sent, which the image need not have."""
-        places = self._places()
-        return [
-            {"id": copy.id, "path": f"{PREFIX}/input/data/inputs/{places[copy.path.absolute()]}", "sha256": copy.sha256}
-            for copy in self._copies()
-        ]
 
     def unset(self, named: tuple[str, ...]) -> list[str]:
         """Name the variables that stages would read here and will not find there, AWS's own aside."""

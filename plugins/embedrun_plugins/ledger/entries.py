@@ -107,6 +107,12 @@ class Entry:
         """Take out what is gone."""
         self._change(lambda there: tuple(one for one in there if one not in resources))
 
+    def update(self, **values: Any) -> None:
+        """Change what is written beside the resources, if anything is left of the deployment."""
+        with self._locked():
+            if record := self.read():
+                self.write(record.model_copy(update=values))
+
     def close(self) -> None:
         """Remove the file if nothing is left of the deployment."""
         with self._locked():

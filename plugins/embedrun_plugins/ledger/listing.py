@@ -12,8 +12,8 @@ from embedrun_plugins.ledger.entries import Ledger, Record, Resource
 from embedrun_plugins.ledger.prices import CHECK, Price
 from embedrun_plugins.ledger.removal import ENDPOINT, JOB, describe, describe_job
 
-_ENDED = ("Completed", "Failed", "Stopped")
-"""States of a training job that no longer costs anything."""
+_ENDED = ("Completed", "Failed", "Stopped", "gone")
+"""States of what no longer costs anything."""
 
 
 def living(*, ask: bool) -> list[dict[str, Any]]:

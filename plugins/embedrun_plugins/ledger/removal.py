@@ -11,6 +11,7 @@ from typing import Any
 from embedrun.errors import EmbedrunError, StageError, UserError
 from embedrun_plugins.ledger.clients import Clients, is_about
 from embedrun_plugins.ledger.entries import Entry, Place, Resource
+from embedrun_plugins.ledger.images import remove_image, remove_repository
 from embedrun_plugins.ledger.storage import remove_bucket, remove_objects
 
 POLICY, TARGET = "scaling-policy", "scalable-target"
@@ -39,7 +40,6 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
     S3: (BUCKET,),
 }
 """What stays for as long as something else is there, which needs it or lies in it."""
-_NO_IMAGE = ("ImageNotFoundException", "RepositoryNotFoundException", "RepositoryNotEmptyException")
 
 Say = Callable[[str], None]
 
@@ -91,8 +91,8 @@ class Removal:
             CONFIG: lambda name: self._simple("delete_endpoint_config", EndpointConfigName=name),
             MODEL: lambda name: self._simple("delete_model", ModelName=name),
             JOB: self._job,
-            IMAGE: self._image,
-            REPOSITORY: self._repository,
+            IMAGE: lambda name: remove_image(self.clients, name),
+            REPOSITORY: lambda name: remove_repository(self.clients, name),
             S3: lambda name: remove_objects(self.clients, name),
             BUCKET: lambda name: remove_bucket(self.clients, name),
         }
@@ -126,15 +126,6 @@ class Removal:
         if found and found["TrainingJobStatus"] == "InProgress":
             self.clients.find("sagemaker", "stop_training_job", JOB_ENDING, TrainingJobName=name)
         job_settled(self.clients, name, self.wait_seconds, ("InProgress", "Stopping"), self.say)
-
-    def _image(self, name: str) -> None:
-        repository, _, tag = name.partition(":")
-        wanted = {"repositoryName": repository, "imageIds": [{"imageTag": tag}]}
-        self.clients.find("ecr", "batch_delete_image", _NO_IMAGE, **wanted)
-
-    def _repository(self, name: str) -> None:
-        """Remove a repository, unless it holds other images."""
-        self.clients.find("ecr", "delete_repository", _NO_IMAGE, repositoryName=name)
 
     def _endpoint(self, name: str) -> None:
         waiting = Waiting(f"endpoint {name}", lambda: self._ask_to_delete(name), "EndpointStatus", self.wait_seconds)

@@ -19,7 +19,8 @@ It keeps SageMaker's contract without its training toolkit. What whoever creates
                     which is gone on with as by `embedrun run --record`.
     inputs          `inputs.json`, which maps absolute paths of the client's machine to paths within this channel, and
                     the files and folders at the latter. In a lock, every text that equals such a path, or is a path
-                    below it where it is a folder, becomes the path in the channel; no other text changes.
+                    below it where it is a folder, becomes the path in the channel; no other text changes. And
+                    `models.json`, if hub models come along: [{"id", "path" within this channel, "sha256"}].
     store           entries of the client's store that need not be made again, as they lie there (`ab/abcd…/out`,
                     `ab/abcd…/manifest.json`), and `answers`.
     any other       is there for `CHANNEL/FILE` and for values such as `source.path` = "/opt/ml/input/data/train/a.csv".

@@ -11,11 +11,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from embedrun import resources
-from embedrun.errors import UserError, suggest
+from embedrun.errors import StoreError, UserError, suggest
+from embedrun.store import Build, Store
 from embedrun_plugins.sagemaker.contract import Order
 
 LOCK = "recipe.lock.json"
-_INPUTS = "inputs.json"
+_INPUTS, _MODELS = "inputs.json", "models.json"
 _RECIPES = (".yaml", ".yml", ".json")
 
 
@@ -105,6 +106,15 @@ def _places(channel: Path | None) -> dict[str, Path]:
     return places
 
 
+def sent_models(order: Order) -> str | None:
+    """Return what EMBEDRUN_MODELS is to say: the copies of hub models in the channel `inputs`, if it lists any."""
+    channel = order.channels.get("inputs")
+    if channel is None or not (channel / _MODELS).exists():
+        return None
+    listed = json.loads((channel / _MODELS).read_text("utf-8"))
+    return json.dumps([{**one, "path": str(channel / one["path"])} for one in listed])
+
+
 def relocated(value: Any, places: Mapping[str, Path]) -> Any:
     """Return a JSON value with its paths moved: whole texts that are a key, or lie below a folder that is one."""
     if isinstance(value, dict):
@@ -122,25 +132,29 @@ def relocated(value: Any, places: Mapping[str, Path]) -> Any:
     return value
 
 
-def bring_in(channel: Path | None, store: Path) -> None:
-    """Copy to the store what the channel `store` holds and it does not, whole entries first in a scratch folder."""
-    if channel is None:
+def bring_in(sent: Path | None, root: Path) -> None:
+    """Copy to a store what a folder like it holds and the store does not, or holds damaged; each entry as a whole.
+
+    Raises StoreError where an entry is not what its manifest says.
+    """
+    if sent is None:
         return
-    for entry in sorted(channel.glob("??/*/manifest.json")):
-        target = store / entry.parent.relative_to(channel)
+    store = Store(root)
+    for file in sorted(sent.glob("??/*/manifest.json")):
+        manifest = json.loads(file.read_text("utf-8"))
+        described = {name: value for name, value in manifest.items() if name not in ("key", "digest", "files")}
+        with store.building(file.parent.name) as build:
+            if isinstance(build, Build):
+                shutil.copytree(file.parent / "out", build.out, copy_function=link, dirs_exist_ok=True)
+                if store.publish(file.parent.name, build, described).digest != manifest["digest"]:
+                    raise StoreError(f"{file.parent}: did not arrive as it was made")
+    for answer in sorted(path for path in (sent / "answers").rglob("*") if path.is_file()):
+        target = root / answer.relative_to(sent)
         if not target.exists():
-            scratch = store / "tmp" / f"{target.name}.sent"
-            shutil.rmtree(scratch, ignore_errors=True)
-            shutil.copytree(entry.parent, scratch, copy_function=link)
             target.parent.mkdir(parents=True, exist_ok=True)
-            scratch.rename(target)
-    for answer in sorted(file for file in (channel / "answers").rglob("*") if file.is_file()):
-        target = store / answer.relative_to(channel)
-        if not target.exists():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            scratch = target.with_name(f"{target.name}.sent")
+            scratch = target.with_name(f".{target.name}.{os.getpid()}")
             shutil.copyfile(answer, scratch)
-            scratch.rename(target)
+            scratch.replace(target)
 
 
 def link(source: str, target: str) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sys
@@ -19,7 +20,7 @@ from embedrun import RunRecord, Settings
 from embedrun.errors import EmbedrunError, UserError
 from embedrun.running import Loaded, carry_out
 from embedrun_plugins.console import PlainConsole
-from embedrun_plugins.sagemaker.channels import Chosen, bring_in, choose
+from embedrun_plugins.sagemaker.channels import Chosen, bring_in, choose, sent_models
 from embedrun_plugins.sagemaker.contract import Container, Order, bug
 from embedrun_plugins.sagemaker.metrics import Printing
 from embedrun_plugins.sagemaker.results import leave_model, leave_results, settle
@@ -43,6 +44,8 @@ class Engine:
         """Run, and leave model and results. Raises EmbedrunError where anything fails."""
         order = Order.read(self.container)
         sent = order.channels.get("store")
+        if models := sent_models(order):
+            os.environ["EMBEDRUN_MODELS"] = models
         chosen = choose(order, self.scratch)
         bring_in(sent, self.container.store)
         loaded = load(chosen.file, order)

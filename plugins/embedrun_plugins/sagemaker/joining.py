@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import shutil
 import signal
 import tarfile
 import threading
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from embedrun.errors import EmbedrunError, StageError
+from embedrun_plugins.sagemaker.archives import unpack
 from embedrun_plugins.sagemaker.contract import bug
 from embedrun_plugins.sagemaker.desk import WHOLE
 from embedrun_plugins.trainers.torchrun.launch import Launch, Start
@@ -67,8 +67,7 @@ class First:
         folder.mkdir(parents=True)
         try:
             with self._asked("GET", f"/folder/{number}") as answer, tarfile.open(fileobj=answer, mode="r|") as archive:
-                for member in archive:
-                    _unpack(archive, member, folder.resolve())
+                unpack(archive, folder)
         except (OSError, http.client.HTTPException, tarfile.TarError) as error:
             raise StageError(f"{self.address}: what is trained on cannot be fetched: {error}") from error
         if not (folder / WHOLE).exists():
@@ -90,19 +89,6 @@ class First:
             yield answer
         finally:
             connection.close()
-
-
-def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
-    """Write a plain file or a folder; tarfile's own filter is not in the first versions of Python 3.11."""
-    target = (folder / member.name).resolve()
-    if not target.is_relative_to(folder):
-        raise tarfile.TarError(f"'{member.name}' does not belong there")
-    if member.isdir():
-        target.mkdir(parents=True, exist_ok=True)
-    elif source := archive.extractfile(member):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with source, target.open("wb") as written:
-            shutil.copyfileobj(source, written)
 
 
 @dataclass(frozen=True)

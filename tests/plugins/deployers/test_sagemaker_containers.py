@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,10 @@ def tei(engine, image) -> Iterator[str]:
     engine.images.remove(name, force=True)
 
 
+FAQ = Path(__file__).parents[4] / "shared/data/bedrock-faqs/training.json"
+"""The example's own data, on its developers' machines."""
+
+
 def account(launch: Engine, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[LoopbackAws]:
     with loopback_aws.running(launch) as found:
         found.use(monkeypatch, folder)
@@ -63,13 +68,28 @@ def deployed(project, recipe: str, *settings: str) -> Any:
     return project.run("run", recipe, *words, "--json", "--device", "cpu")
 
 
+@pytest.fixture
+def all_cores() -> Iterator[None]:
+    """Let training have the whole machine, which tests otherwise share."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count() or 1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("all_cores")
 def test_the_faq_recipe_ends_in_aws_container_and_leaves_nothing(
     engine, hugging_face, project, minilm, monkeypatch, tmp_path
 ):
+    """Unchanged, all hundred epochs, where the example's data is at hand; else small."""
     launch = Engine(engine, {"huggingface-pytorch-inference": hugging_face})
     for aws in account(launch, monkeypatch, tmp_path):
-        done = deployed(project, "sagemaker_faq", *SMALL)
+        done = deployed(project, "sagemaker_faq", *([f"source.path={FAQ}"] if FAQ.exists() else SMALL))
         assert done.code == 0, done.err
+        (made,) = aws.simulator.models.values()
+        assert "huggingface-pytorch-inference" in made["PrimaryContainer"]["Image"]
         assert aws.left()
         verified = project.run("verify", "sagemaker_faq")
         assert verified.code == 0, verified.out + verified.err

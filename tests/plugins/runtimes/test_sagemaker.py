@@ -6,6 +6,8 @@ import io
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -121,11 +123,14 @@ def interrupt_here(_: str) -> None:
     os.kill(os.getpid(), signal.SIGINT)
 
 
-@pytest.fixture
-def here(shop):
-    """The digests that the long run has in this process."""
-    assert shop.run("shop.yaml", *LONG, "--store", "elsewhere").code == 0
-    return digests(shop)
+@pytest.fixture(scope="module")
+def here(material) -> dict[str, str]:
+    """The digests that the long run has on this machine alone."""
+    (material / "shop.yaml").write_text(RECIPE, "utf-8")
+    words = [sys.executable, "-m", "embedrun", "shop.yaml", *LONG]
+    subprocess.run(words, cwd=material, capture_output=True, check=True)
+    (file,) = material.glob("runs/shop/*/run.json")
+    return {stage["slot"]: stage["digest"] for stage in json.loads(file.read_text("utf-8"))["stages"]}
 
 
 def test_a_client_that_was_interrupted_finds_the_job_again(shop, aws, here):
@@ -228,6 +233,9 @@ class Terminal(io.StringIO):
     ("settings", "said"),
     [
         (["runtime.instances=2"], "2 machines cannot share 1 training processes; set trainer.processes to 2"),
+        (["runtime.instance_type=ml.g5.xlarge", "trainer.processes=4"], "4 training processes cannot share 1 GPUs"),
+        (["trainer=null", "loss=null", "runtime.instances=2"], "without a trainer, a recipe runs on one machine only"),
+        (["runtime.max_age_hours=2"], "max_age_hours: 2 is less than the 24 hours that the job may take"),
         (["runtime.max_wait_hours=3"], "max_wait_hours: is of use only with spot: true"),
         (["runtime.env=[NOT_SET]"], "the environment variable NOT_SET is not set"),
         (["runtime.bucket=nobodys"], "there is no bucket 'nobodys'"),
@@ -260,8 +268,52 @@ def test_secrets_reach_neither_the_job_nor_a_file(shop, aws, monkeypatch):
     for secret in loopback_aws.SECRETS.values():
         assert secret not in told
         assert not any(secret.encode() in content for content in (*files, *objects))
-    again = shop.run("cloud.yaml", "--set", "runtime.env=[TEAM_NAME]", "--store", "new")
-    assert again.code == 0, again.err
-    assert len(aws.trainings.jobs) == 1
+    kept = [name for name in aws.left() if name.startswith("s3://")]
+    assert sorted(name.rpartition("/")[2] for name in kept) == ["model.tar.gz", "output.tar.gz"]
     assert shop.run("delete", "shop").code == 0
     assert aws.left() == []
+
+
+def test_another_store_and_another_image_are_no_reason_for_holes(shop, aws):
+    assert shop.run("cloud.yaml", "--until", "evaluator.information_retrieval.base", "--on", "local").code == 0
+    waiting = when_training(aws, interrupt_here)
+    assert shop.run("cloud.yaml", *LONG).code == 130
+    waiting.join()
+    served = ("--set", "deployer.type=directory", "--set", "deployer.path=served")
+    done = shop.run("cloud.yaml", *LONG, *served, "--store", "another")
+    assert done.code == 0, done.err
+    assert len(aws.trainings.jobs) == 1
+    slots = [stage["slot"] for stage in record(shop)["stages"]]
+    assert len(slots) == len(set(slots))
+    assert shop.run("plan", "shop.yaml", *LONG, "--store", "another", "--json").json["stages"][0]["status"] == "cached"
+    assert (shop.folder / "served/modules.json").exists()
+    assert shop.run("cloud.yaml", "--set", f"runtime.image={IMAGE}2").code == 0
+    assert len(aws.trainings.jobs) == 2
+
+
+def test_two_clients_of_one_job_both_have_its_results(shop, aws):
+    others = []
+
+    def join(_: str) -> None:
+        words = [sys.executable, "-m", "embedrun", "cloud.yaml", *LONG]
+        others.append(subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True))
+
+    waiting = when_training(aws, join)
+    done = shop.run("cloud.yaml", *LONG)
+    waiting.join()
+    said, _ = others[0].communicate(timeout=120)
+    assert (done.code, others[0].returncode) == (0, 0), done.err + said
+    assert len(aws.trainings.jobs) == 1
+    assert {json.loads(file.read_text("utf-8"))["status"] for file in shop.folder.glob("runs/shop/*/run.json")} == {
+        "done"
+    }
+    assert aws.left() == []
+
+
+def test_a_job_that_was_stopped_elsewhere_is_told_so(shop, aws):
+    waiting = when_training(aws, lambda name: aws.trainings.operations({"TrainingJobName": name})["StopTrainingJob"]())
+    stopped = shop.run("cloud.yaml", *LONG)
+    waiting.join()
+    assert stopped.code == 1
+    assert "was stopped by somebody, be it in the console or by `embedrun delete`" in stopped.err
+    assert "was stopped" in record(shop)["error"]
