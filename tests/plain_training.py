@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import plain_deployment
 from embedrun.cli import main
 from embedrun_plugins import aws
+from embedrun_plugins.jobs import training_job
 
 if TYPE_CHECKING:
     import pytest
@@ -57,6 +58,7 @@ def lend(account: LoopbackAws, monkeypatch: pytest.MonkeyPatch, folder: Path) ->
     account.use(monkeypatch, folder)
     for (place, name), value in plain_deployment.HURRIED.items():
         monkeypatch.setattr(place, name, value)
+    monkeypatch.setattr(training_job, "PATIENCE", 0.0)
     aws.client.cache_clear()  # type: ignore[attr-defined]
     account.front.failing = account.front.passed = lambda *_: None
     account.trainings.questions = QUESTIONS

@@ -18,6 +18,7 @@ import loopback_aws
 import plain_deployment
 import plain_training
 from embedrun_plugins import aws as aws_clients
+from embedrun_plugins.jobs import training_job
 from embedrun_plugins.ledger.entries import Ledger
 from loopback_aws import Fault, LoopbackAws
 from training_simulator import Trained
@@ -129,6 +130,21 @@ def test_calls_that_are_throttled_once_are_called_again(plain, aws, monkeypatch)
     assert aws.left() == []
 
 
+def test_a_network_that_is_gone_for_a_while_is_borne(plain, aws, monkeypatch):
+    monkeypatch.setattr(training_job, "PATIENCE", 60.0)
+    asked: list[str] = []
+
+    def lost(_: int, name: str) -> Fault | None:
+        asked.append(name)
+        return "gone" if 1 < asked.count("SageMaker.DescribeTrainingJob") < 4 else None
+
+    done = failing(aws, plain, "lost", lost)
+    assert done.code == 0, done.err
+    (name,) = aws.trainings.jobs
+    assert done.err.count(f"warning: {name}: cannot be asked now") == 1
+    assert aws.left() == []
+
+
 def lose_sight(aws: LoopbackAws, plain: Any) -> tuple[Any, Trained]:
     """Run until the network is lost while the job is watched."""
     asked: list[str] = []
@@ -223,7 +239,7 @@ def test_a_job_that_still_runs_is_never_begun_a_second_time(plain, aws, forkserv
     found = job.described["TrainingJobStatus"]
 
     def watched(_: int, name: str) -> None:
-        if name == "Logs.DescribeLogStreams":
+        if name == "SageMaker.DescribeTrainingJob":
             end.touch()
 
     again = failing(aws, plain, "runs", watched)
