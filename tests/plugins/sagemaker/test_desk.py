@@ -11,8 +11,9 @@ import pytest
 
 from embedrun.errors import StageError
 from embedrun_plugins.sagemaker import joining
+from embedrun_plugins.sagemaker.archives import unpack
 from embedrun_plugins.sagemaker.desk import opened
-from embedrun_plugins.sagemaker.joining import First, _unpack
+from embedrun_plugins.sagemaker.joining import First
 from embedrun_plugins.trainers.torchrun.nodes import Nodes
 
 START = {"worker": "a.module", "job": "job.json", "processes": 1, "who": "training", "offline": True}
@@ -73,5 +74,5 @@ def test_nothing_is_written_outside_the_jobs_folder(tmp_path):
         archive.addfile(tarfile.TarInfo("../outside"), io.BytesIO())
     packed.seek(0)
     with tarfile.open(fileobj=packed) as archive, pytest.raises(tarfile.TarError, match="does not belong there"):
-        _unpack(archive, archive.next(), tmp_path / "job")
+        unpack(archive, tmp_path / "job")
     assert not (tmp_path / "outside").exists()
