@@ -53,7 +53,12 @@ class Work:
     def hyperparameters(self, instances: int) -> dict[str, str]:
         """Return what the container is told beside files."""
         processes = getattr(self.job.plan.recipe.trainer, "processes", None) or 1
-        told = {"until": self.until, "device": self._option("--device"), "nproc_per_node": str(processes // instances)}
+        told = {
+            "until": self.until,
+            "device": self._option("--device"),
+            "nproc_per_node": str(processes // instances),
+            "offline": "true" if self.job.offline else None,
+        }
         return {name: value for name, value in told.items() if value is not None}
 
     def channels(self) -> dict[str, dict[str, Path | bytes]]:
