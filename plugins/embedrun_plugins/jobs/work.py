@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from functools import cached_property
@@ -20,6 +21,8 @@ from embedrun.stages import Deployer, Generator, Runtime, Stage
 _ID_LENGTH = 32
 _ELSEWHERE = ("deployer", "runtime", "name", "plugins")
 """What of a recipe does not decide what a job makes; local plugins are told by their owners' versions."""
+
+_PATTERN = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True)
@@ -71,24 +74,37 @@ class Work:
         return {name: channel for name, channel in found.items() if channel}
 
     def _inputs(self) -> Iterator[tuple[str, Path | bytes]]:
-        places = self._places()
-        for path, place in places.items():
+        paths = self._paths()
+        for path in paths:
             inside = folder_files(path) if path.is_dir() else {"": path}
             for name, file in inside.items():
-                yield f"{place}/{name}".rstrip("/"), file
-        if places:
-            yield "inputs.json", json.dumps({str(path): place for path, place in places.items()}).encode()
+                yield f"{_place(path)}/{name}".rstrip("/"), file
+        if paths:
+            places = {str(path): _place(path) for path in paths} | dict(self._folders(paths))
+            yield "inputs.json", json.dumps(places).encode()
         if copies := self._copies():  # which the image need not have
-            listed = [{"id": one.id, "path": places[one.path.absolute()], "sha256": one.sha256} for one in copies]
+            listed = [{"id": one.id, "path": _place(one.path.absolute()), "sha256": one.sha256} for one in copies]
             yield "models.json", json.dumps(listed).encode()
 
-    def _places(self) -> dict[Path, str]:
-        """Return where each input lies in the channel `inputs`."""
-        named = [path for stage in self.stages() for path in stage.inputs()]
+    def _paths(self) -> list[Path]:
+        """Return the files and folders that are sent, by the names that the recipe has for them."""
         base = [self.job.plan.base.path] if self.job.plan.base.path else []
-        installed = [copy.path for copy in self._copies()]
-        paths = dict.fromkeys(path.absolute() for path in (*named, *base, *self.job.inputs, *installed))
-        return {path: f"{number}/{path.name}" for number, path in enumerate(paths)}
+        named = [path for stage in self.stages() for path in stage.inputs()]
+        found = dict.fromkeys(path.absolute() for path in (*named, *base, *(copy.path for copy in self._copies())))
+        known = {path.resolve() for path in found}
+        return [*found, *(path for path in dict.fromkeys(self.job.inputs) if path.resolve() not in known)]
+
+    def _folders(self, paths: list[Path]) -> Iterator[tuple[str, str]]:
+        """Yield the folders that the recipe names for files below them, also by patterns, and their places."""
+        for text in dict.fromkeys(_texts(self.job.plan.recipe.dump())):
+            fixed = _PATTERN.split(text, maxsplit=1)[0]
+            folder = Path(text) if fixed == text else Path(f"{fixed}_").parent
+            if not folder.is_absolute() or folder == folder.parent:
+                continue
+            for real in (folder, folder.resolve()):
+                if any(path != real and path.is_relative_to(real) for path in paths):
+                    yield str(folder), _place(real)
+                    break
 
     def _copies(self) -> list[LocalModel]:
         """Return the copies of hub models that packages bring here, if the recipe names them."""
@@ -115,6 +131,12 @@ class Work:
         """Name the variables that stages would read here and will not find there, AWS's own aside."""
         wanted = {name for stage in self.stages() for name in stage.variables() if not name.startswith("AWS_")}
         return sorted(name for name in wanted - set(named) if name in os.environ)
+
+
+def _place(path: Path) -> str:
+    """Return where a path lies in the channel `inputs`: as deep as here, since files may be named by their folders."""
+    plain = Path(os.path.normpath(path))
+    return f"0/{plain.relative_to(plain.anchor).as_posix()}"
 
 
 def _texts(value: Any) -> Iterator[str]:
