@@ -146,7 +146,9 @@ def bring_in(sent: Path | None, root: Path) -> None:
         with store.building(file.parent.name) as build:
             if isinstance(build, Build):
                 shutil.copytree(file.parent / "out", build.out, copy_function=link, dirs_exist_ok=True)
-                if store.publish(file.parent.name, build, described).digest != manifest["digest"]:
+                made = store.publish(file.parent.name, build, described)
+                if made.digest != manifest["digest"]:
+                    shutil.rmtree(made.path)
                     raise StoreError(f"{file.parent}: did not arrive as it was made")
     for answer in sorted(path for path in (sent / "answers").rglob("*") if path.is_file()):
         target = root / answer.relative_to(sent)

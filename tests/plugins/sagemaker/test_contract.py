@@ -7,7 +7,8 @@ import shutil
 
 import pytest
 
-from embedrun.errors import UserError
+from embedrun.errors import StoreError, UserError
+from embedrun.store import Store
 from embedrun_plugins.sagemaker.channels import bring_in, choose, relocated
 from embedrun_plugins.sagemaker.contract import Container, Order
 from embedrun_plugins.sagemaker.engine import load
@@ -154,19 +155,39 @@ def test_a_trainer_of_one_process_is_not_paid_for_on_two_machines(faked):
         load(machine.prefix / "input/data/recipe/recipe.yaml", order(machine))
 
 
-def test_results_and_answers_of_a_channel_come_into_the_store(tmp_path):
-    key, sent, store = "ab12", tmp_path / "sent", tmp_path / "store"
-    (sent / "ab" / key / "out").mkdir(parents=True)
-    (sent / "ab" / key / "out/a.txt").write_text("a", "utf-8")
-    (sent / "ab" / key / "manifest.json").write_text("{}", "utf-8")
-    (sent / "answers/llm").mkdir(parents=True)
-    (sent / "answers/llm/1.jsonl").write_text("new", "utf-8")
-    (store / "answers/llm").mkdir(parents=True)
-    (store / "answers/llm/2.jsonl").write_text("kept", "utf-8")
+@pytest.fixture
+def sent(tmp_path) -> Store:
+    """A store with one result."""
+    store = Store(tmp_path / "sent")
+    with store.building("ab12") as build:
+        (build.out / "a.txt").write_text("a", "utf-8")
+        store.publish("ab12", build, {"notes": {"rows": 1}})
+    return store
+
+
+def test_results_and_answers_of_a_channel_come_into_the_store(sent, tmp_path):
+    store = Store(tmp_path / "store")
+    (sent.answers / "llm").mkdir(parents=True)
+    (sent.answers / "llm/1.jsonl").write_text("new", "utf-8")
+    (store.answers / "llm").mkdir(parents=True)
+    (store.answers / "llm/2.jsonl").write_text("kept", "utf-8")
     for _ in range(2):
-        bring_in(sent, store)
-    assert (store / "ab" / key / "out/a.txt").read_text("utf-8") == "a"
-    assert sorted(path.name for path in (store / "answers/llm").iterdir()) == ["1.jsonl", "2.jsonl"]
+        bring_in(sent.root, store.root)
+    assert store.get("ab12").manifest == sent.get("ab12").manifest
+    assert sorted(path.name for path in (store.answers / "llm").iterdir()) == ["1.jsonl", "2.jsonl"]
+
+
+def test_a_damaged_result_is_replaced_and_none_is_taken_over(sent, tmp_path):
+    store = Store(tmp_path / "store")
+    bring_in(sent.root, store.root)
+    (store.folder("ab12") / "out/a.txt").unlink()
+    (store.folder("ab12") / "out/a.txt").write_text("b", "utf-8")
+    bring_in(sent.root, store.root)
+    assert (store.folder("ab12") / "out/a.txt").read_text("utf-8") == "a"
+    (sent.folder("ab12") / "out/a.txt").write_text("c", "utf-8")
+    with pytest.raises(StoreError, match="did not arrive as it was made"):
+        bring_in(sent.root, tmp_path / "new")
+    assert Store(tmp_path / "new").get("ab12") is None
 
 
 def test_metrics_are_found_by_their_definitions():
