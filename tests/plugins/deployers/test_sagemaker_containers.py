@@ -54,6 +54,8 @@ def tei(engine, image) -> Iterator[str]:
 
 FAQ = Path(__file__).parents[4] / "shared/data/bedrock-faqs/training.json"
 """The example's own data, on its developers' machines."""
+SHORT = [] if os.environ.get("EMBEDRUN_TEST_WHOLE") else ["trainer.epochs=10", "evaluator.0.pairs.0.min=null"]
+"""A hundred epochs take ten minutes of two cores."""
 
 
 def account(launch: Engine, monkeypatch: pytest.MonkeyPatch, folder: Path) -> Iterator[LoopbackAws]:
@@ -83,10 +85,10 @@ def all_cores() -> Iterator[None]:
 def test_the_faq_recipe_ends_in_aws_container_and_leaves_nothing(
     engine, hugging_face, project, minilm, monkeypatch, tmp_path
 ):
-    """Unchanged, all hundred epochs, where the example's data is at hand; else small."""
+    """On the example's own data where that is at hand: ten epochs, or with $EMBEDRUN_TEST_WHOLE the recipe unchanged."""
     launch = Engine(engine, {"huggingface-pytorch-inference": hugging_face})
     for aws in account(launch, monkeypatch, tmp_path):
-        done = deployed(project, "sagemaker_faq", *([f"source.path={FAQ}"] if FAQ.exists() else SMALL))
+        done = deployed(project, "sagemaker_faq", *([f"source.path={FAQ}", *SHORT] if FAQ.exists() else SMALL))
         assert done.code == 0, done.err
         (made,) = aws.simulator.models.values()
         assert "huggingface-pytorch-inference" in made["PrimaryContainer"]["Image"]
