@@ -85,7 +85,7 @@ def all_cores() -> Iterator[None]:
 def test_the_faq_recipe_ends_in_aws_container_and_leaves_nothing(
     engine, hugging_face, project, minilm, monkeypatch, tmp_path
 ):
-    """On the example's own data where that is at hand: ten epochs, or with $EMBEDRUN_TEST_WHOLE the recipe unchanged."""
+    """On the example's own data where that is at hand; with $EMBEDRUN_TEST_WHOLE the recipe is unchanged."""
     launch = Engine(engine, {"huggingface-pytorch-inference": hugging_face})
     for aws in account(launch, monkeypatch, tmp_path):
         done = deployed(project, "sagemaker_faq", *([f"source.path={FAQ}", *SHORT] if FAQ.exists() else SMALL))
