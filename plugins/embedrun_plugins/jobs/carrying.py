@@ -38,11 +38,12 @@ def carry_out(stage: SageMaker, job: Job) -> int:
     Raises UserError where it cannot be begun, StageError where it ends without a result.
     """
     job.console.started("runtime", stage.type)
+    clients = stage.clients()
     try:
-        clients = stage.clients()
         return _Carrying(stage, job, Work(job, stage.image), clients, clients.place(), Ledger()).run()
     finally:
         job.console.close()
+        clients.close()
 
 
 @dataclass

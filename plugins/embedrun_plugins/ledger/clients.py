@@ -47,6 +47,11 @@ class Clients:
                 return None
             raise
 
+    def close(self) -> None:
+        """Close the connections; a service that is asked again gets a new client."""
+        while self._made:
+            self._made.popitem()[1].close()
+
     def account(self) -> str:
         return str(self.call("sts", "get_caller_identity")["Account"])
 

@@ -22,6 +22,8 @@ from embedrun.testing import small_set, tiny_model
 from embedrun_plugins.ledger import removal
 from loopback_aws import LoopbackAws
 
+# A request that Ctrl-C cuts off leaves its socket to the end of the process, which is near.
+pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/embedrun:mine"
 RECIPE = """
 name: shop
