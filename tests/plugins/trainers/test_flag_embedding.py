@@ -205,7 +205,10 @@ def test_an_interrupted_and_a_killed_training_end_as_if_they_had_not_been(tmp_pa
     assert running(tmp_path) == []
     (checkpoint,) = marking.checkpoints(tmp_path / "state/output")[-1:]
     made, said = fit(tmp_path, data, model)
-    assert said["steps"][0][0] == int(checkpoint.name.removeprefix("checkpoint-")) + 1 > 3
+    last = int(checkpoint.name.removeprefix("checkpoint-"))
+    assert last >= 3
+    steps = [step for step, _ in said["steps"]]  # none where the kill came after the last, as on a busy machine
+    assert steps == list(range(last + 1, last + 1 + len(steps)))
     whole, _, _ = trained
     for name in ("model.safetensors", "training_history.json"):
         assert file_digest(made.path / name) == file_digest(whole.path / name)
