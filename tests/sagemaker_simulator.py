@@ -11,7 +11,6 @@ import contextlib
 import functools
 import json
 import math
-import re
 import shutil
 import tarfile
 import tempfile
@@ -23,6 +22,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+from aws_shapes import outside_enums
 
 ACCOUNT, REGION = "123456789012", "us-east-1"
 BODY_BYTES = 6_291_456
@@ -146,7 +147,7 @@ class Simulator:
 
     def call(self, operation: str, given: dict[str, Any]) -> Answer:
         """Answer an operation of the control plane."""
-        if wrong := _outside_enums(operation, given):
+        if wrong := outside_enums(operation, given):
             return _refused("; ".join(wrong))
         known = {
             "CreateModel": lambda: self._create("model", self.models, given["ModelName"], given),
@@ -368,36 +369,3 @@ def _refused(message: str, code: str = "ValidationException") -> Answer:
 def _missing(kind: str, name: str) -> Answer:
     words = {"endpoint-config": "endpoint configuration"}.get(kind, kind)
     return _refused(f'Could not find {words} "{arn(kind, name)}".')
-
-
-@functools.cache
-def _service() -> Any:
-    import botocore.session
-
-    return botocore.session.get_session().get_service_model("sagemaker")
-
-
-def _outside_enums(operation: str, given: dict[str, Any]) -> list[str]:
-    """Say which values are none of those that AWS's own description of its API allows."""
-    model = _service()
-    found: list[str] = []
-
-    def look(shape: Any, value: Any, place: str) -> None:
-        if shape.type_name == "structure":
-            for key, inner in value.items():
-                if key in shape.members:
-                    look(shape.members[key], inner, f"{place}.{key}")
-        elif shape.type_name == "list":
-            for inner in value:
-                look(shape.member, inner, f"{place}[]")
-        elif getattr(shape, "enum", None) and value not in shape.enum:
-            found.append(
-                f"Value '{value}' at '{place}' failed to satisfy constraint: Member must satisfy enum value set"
-            )
-        pattern = shape.metadata.get("pattern")
-        if pattern and isinstance(value, str) and not re.fullmatch(pattern.replace(r"\p{L}\p{Z}\p{N}", r"\w\s"), value):
-            found.append(f"Value '{value}' at '{place}' failed to satisfy constraint: {pattern}")
-
-    if operation in model.operation_names:
-        look(model.operation_model(operation).input_shape, given, operation)
-    return found

@@ -13,8 +13,9 @@ from typing import Any
 
 from embedrun.errors import StageError, UserError
 from embedrun_plugins.containers import refusals
-from embedrun_plugins.containers.watching import AGAIN, Ending, Watch
+from embedrun_plugins.containers.watching import Ending, Watch
 from embedrun_plugins.images.engine import answering
+from embedrun_plugins.runtimes.elsewhere import AGAIN
 
 
 def carry_out(client: Any, options: Mapping[str, Any], secrets: Mapping[str, str]) -> Ending:

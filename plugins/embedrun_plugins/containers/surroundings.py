@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from embedrun.context import Resolver
 from embedrun.models import fetch
-from embedrun.stages import Deployer, Runtime, Stage
+from embedrun.stages import Stage
 from embedrun_plugins.embedders.servers import is_local
 from embedrun_plugins.offline import GIVEN
+from embedrun_plugins.runtimes.elsewhere import stages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from embedrun import LocalModel
@@ -29,13 +29,6 @@ HARMLESS = (
     *("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "CUBLAS_WORKSPACE_CONFIG", "NO_COLOR"),
 )
 """Variables that are passed on wherever they are set: they hold no secret, and change speed, rounding or colours."""
-
-
-def stages(job: Job) -> Iterator[Stage]:
-    """Yield the recipe's stages that run in the container."""
-    for _, stage in job.plan.recipe.stages():
-        if not isinstance(stage, (Deployer, Runtime)):
-            yield stage
 
 
 def download(job: Job) -> dict[str, Path]:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from embedrun.errors import StageError
+from embedrun_plugins.runtimes.elsewhere import AGAIN
 
 _SECONDS = 30.0
 """How long an engine may take to tell of the end, and to remove what ended."""
 _OOM_EXIT = 137
-AGAIN = "the same command goes on from the last stage or checkpoint"
 _SIGNALS = {"9": "SIGKILL", "15": "SIGTERM", "2": "SIGINT"}
 
 

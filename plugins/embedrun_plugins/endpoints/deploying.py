@@ -83,9 +83,7 @@ def _hosting(
         place=place,
         **stage.price().recorded(),
     )
-    record = entry.read()
-    until = f"{record.expires:%Y-%m-%dT%H:%M:%SZ}" if record and record.expires else "never"
-    own = {naming.RUN_TAG: run, naming.RECIPE_TAG: _recipe(ctx), naming.EXPIRES_TAG: until}
+    own = naming.own_tags(run, _recipe(ctx), entry.read())
     return Hosting(
         clients=clients,
         place=place,

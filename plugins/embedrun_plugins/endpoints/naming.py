@@ -6,6 +6,10 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from embedrun_plugins.ledger.entries import Record
 
 RUN_TAG, RECIPE_TAG, EXPIRES_TAG = "embedrun:run", "embedrun:recipe", "embedrun:expires"
 NAME = r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$"
@@ -32,6 +36,12 @@ def version_name(endpoint: str) -> str:
 def default_bucket(region: str, account: str) -> str:
     """Return the bucket that SageMaker's own tools take by default."""
     return f"sagemaker-{region}-{account}"
+
+
+def own_tags(run: str, recipe: str, record: Record | None) -> dict[str, str]:
+    """Return the tags that say which run made something, and until when it is to live."""
+    until = f"{record.expires:%Y-%m-%dT%H:%M:%SZ}" if record and record.expires else "never"
+    return {RUN_TAG: run, RECIPE_TAG: recipe, EXPIRES_TAG: until}
 
 
 def tags(values: Mapping[str, str]) -> list[dict[str, str]]:

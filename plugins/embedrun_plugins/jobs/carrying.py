@@ -6,7 +6,6 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from embedrun import RunRecord
@@ -21,15 +20,15 @@ from embedrun_plugins.jobs.sending import Sending
 from embedrun_plugins.jobs.training_job import TrainingJob, request
 from embedrun_plugins.jobs.work import Work
 from embedrun_plugins.ledger.clients import Clients
-from embedrun_plugins.ledger.entries import Entry, Ledger, Place, Resource
+from embedrun_plugins.ledger.entries import Entry, Ledger, Place, Resource, expiry
 from embedrun_plugins.ledger.removal import JOB, S3
+from embedrun_plugins.runtimes.elsewhere import AGAIN, run_id
 
 if TYPE_CHECKING:
     from embedrun_plugins.runtimes.sagemaker import SageMaker
 
 _MORE_SECONDS = 6 * 3600
 """How much longer than it may train a job is waited for: until there are machines, and for its files to move."""
-_AGAIN = "the same command goes on from the last stage or checkpoint"
 
 
 def carry_out(stage: SageMaker, job: Job) -> int:
@@ -71,7 +70,7 @@ class _Carrying:
 
     @property
     def _run(self) -> str:
-        return f"{self.job.run_folder.parent.name}/{self.job.run_folder.name}"
+        return run_id(self.job)
 
     def _go_on(self, entry: Entry, running: TrainingJob) -> None:
         """Follow a job that is there already, whatever machines the recipe asks for now."""
@@ -90,7 +89,7 @@ class _Carrying:
         """Send what the job needs and ask for it, going on from what an earlier one of the same work left in S3."""
         role = roles.find(self.clients, self.stage.role, self.place.account)
         self._tell_unset()
-        image = repository.image(self.stage, self.job, self.clients, self.place, self.ledger, self._run)
+        image = repository.image(self.stage, self.job, self.clients, self.place, self.ledger)
         entry = entry or self._open()
         self._own(entry)
         storage = Storage(self.clients, self.place, entry, self.stage.bucket)
@@ -129,10 +128,12 @@ class _Carrying:
 
     def _own(self, entry: Entry) -> None:
         """Have the ledger name the run that waits for the job now, and begin its age limit again."""
-        hours = self.stage.max_age_hours
-        expires = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=hours) if hours else None
-        price = self.stage.usd_per_hour()
-        entry.update(run=self._run, folder=str(self.job.run_folder), expires=expires, usd_per_hour=price)
+        entry.update(
+            run=self._run,
+            folder=str(self.job.run_folder),
+            expires=expiry(self.stage.max_age_hours),
+            usd_per_hour=self.stage.usd_per_hour(),
+        )
 
     def _tell_unset(self) -> None:
         if unset := self.work.unset(self.stage.env):
@@ -142,9 +143,7 @@ class _Carrying:
             )
 
     def _tags(self, entry: Entry) -> list[dict[str, str]]:
-        record = entry.read()
-        until = f"{record.expires:%Y-%m-%dT%H:%M:%SZ}" if record and record.expires else "never"
-        own = {naming.RUN_TAG: self._run, naming.RECIPE_TAG: self.job.plan.recipe.name, naming.EXPIRES_TAG: until}
+        own = naming.own_tags(self._run, self.job.plan.recipe.name, entry.read())
         return naming.tags({**self.stage.tags, **own})
 
     def _seconds(self) -> float:
@@ -173,7 +172,7 @@ class _Carrying:
     def _stop(self, running: TrainingJob) -> None:
         try:
             running.stop()
-            self._say(f"training job {running.name} is told to stop; {_AGAIN}")
+            self._say(f"training job {running.name} is told to stop; {AGAIN}")
         except EmbedrunError as error:
             self._say(f"training job {running.name} goes on, and costs: {error}")
 

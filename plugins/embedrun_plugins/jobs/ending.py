@@ -16,6 +16,7 @@ from embedrun_plugins.ledger.entries import Entry, Resource
 from embedrun_plugins.ledger.prices import training
 from embedrun_plugins.ledger.removal import BUCKET, JOB, S3, remove
 from embedrun_plugins.ledger.storage import remove_objects
+from embedrun_plugins.runtimes.elsewhere import AGAIN, run_id
 
 if TYPE_CHECKING:
     from embedrun_plugins.runtimes.sagemaker import SageMaker
@@ -46,10 +47,9 @@ class Ending:
         self._tell_price()
         if state == "Completed":
             return self._done(returned, recorded=recorded)
-        left = f"what it left stays in S3 until that, or until `embedrun delete {self._run}`"
+        left = f"what it left stays in S3 until then, or until `embedrun delete {run_id(self.job)}`"
         if state == "Stopped":
-            said = f"training job {self.name}: was stopped{self._why_stopped()}; "
-            said += f"the same command goes on from the last stage or checkpoint; {left}"
+            said = f"training job {self.name}: was stopped{self._why_stopped()}; {AGAIN}; {left}"
             self._mark(said)
             raise StageError(said)
         if recorded and RunRecord.read(self.job.run_folder).data["status"] == "failed":
@@ -58,10 +58,6 @@ class Ending:
         raise StageError(
             f"training job {self.name}: failed: {_reason(self.told)}" + (lines and f"\nits last lines:{lines}")
         )
-
-    @property
-    def _run(self) -> str:
-        return f"{self.job.run_folder.parent.name}/{self.job.run_folder.name}"
 
     def _done(self, returned: Return, *, recorded: bool) -> int:
         if not recorded:

@@ -11,10 +11,10 @@ from embedrun import RunRecord
 from embedrun.errors import StageError, UserError
 from embedrun.runtimes import Job
 from embedrun_plugins.images import engine
-from embedrun_plugins.jobs.work import Work
 from embedrun_plugins.ledger.clients import Clients
 from embedrun_plugins.ledger.entries import Entry, Ledger, Place, Resource
 from embedrun_plugins.ledger.removal import IMAGE, REPOSITORY
+from embedrun_plugins.runtimes import elsewhere
 
 if TYPE_CHECKING:
     from embedrun_plugins.images import Description
@@ -26,23 +26,23 @@ _ARCHITECTURE = "amd64"
 Progress = Callable[[str, float, float | None], None]
 
 
-def image(stage: SageMaker, job: Job, clients: Clients, place: Place, ledger: Ledger, run: str) -> str:
+def image(stage: SageMaker, job: Job, clients: Clients, place: Place, ledger: Ledger) -> str:
     """Return the image to run by its digest, pushed if ECR has it not, or the one that is named; note which it is.
 
     Raises UserError where there is none and none can be built here, StageError where it cannot be pushed.
     """
-    uri = stage.image or _own(stage, job, clients, place, ledger, run)
+    uri = stage.image or _own(stage, job, clients, place, ledger)
     record = RunRecord.read(job.run_folder)
     record.data["image"] = {"reference": uri, "id": None, "digest": uri if "@sha256:" in uri else None}
     record.save()
     return uri
 
 
-def _own(stage: SageMaker, job: Job, clients: Clients, place: Place, ledger: Ledger, run: str) -> str:
+def _own(stage: SageMaker, job: Job, clients: Clients, place: Place, ledger: Ledger) -> str:
     from embedrun_plugins import images
     from embedrun_plugins.images.requirements import NEVER
 
-    extras = {extra for one in Work(job).stages() for extra in one.needs().values()} - NEVER
+    extras = elsewhere.extras(job) - NEVER
     tag = images.wanted(extras, stage.base_image).partition(":")[2]
     pushing = Pushing(clients, stage.repository, tag)
     if uri := pushing.found():
@@ -50,7 +50,7 @@ def _own(stage: SageMaker, job: Job, clients: Clients, place: Place, ledger: Led
     with contextlib.closing(engine.client()) as client:
         _require(engine.architecture(client))
         built = images.provided(client, None, extras, stage.base_image, job.console.say)
-        entry = _entry(ledger, place, Resource(kind=IMAGE, name=f"{stage.repository}:{tag}"), job, run)
+        entry = _entry(ledger, place, Resource(kind=IMAGE, name=f"{stage.repository}:{tag}"), job)
         job.console.say(f"pushing {built.size / 1e9:.1f} GB to ECR, once for this version …")
         return pushing.push(client, built, entry, job.console.progress)
 
@@ -63,13 +63,19 @@ def _require(architecture: str) -> None:
         )
 
 
-def _entry(ledger: Ledger, place: Place, image: Resource, job: Job, run: str) -> Entry:
+def _entry(ledger: Ledger, place: Place, image: Resource, job: Job) -> Entry:
     """Return the image's place in the ledger, which an earlier try to push it may have begun."""
     for entry, record in ledger.entries([]):
         if image in record.resources and (record.place.account, record.place.region) == (place.account, place.region):
             return entry
-    folder = str(job.run_folder)
-    return ledger.open(run=run, hours=None, folder=folder, deployer="sagemaker (image)", place=place, usd_per_hour=0.0)
+    return ledger.open(
+        run=elsewhere.run_id(job),
+        hours=None,
+        folder=str(job.run_folder),
+        deployer="sagemaker (image)",
+        place=place,
+        usd_per_hour=0.0,
+    )
 
 
 class Pushing:

@@ -16,12 +16,12 @@ from embedrun import LocalModel
 from embedrun.hashing import folder_files, value_digest
 from embedrun.plan import KEY_SCHEMA
 from embedrun.runtimes import Job
-from embedrun.stages import Deployer, Generator, Runtime, Stage
+from embedrun.stages import Generator
+from embedrun_plugins.runtimes.elsewhere import stages
 
 _ID_LENGTH = 32
 _ELSEWHERE = ("deployer", "runtime", "name", "plugins")
 """What of a recipe does not decide what a job makes; local plugins are told by their owners' versions."""
-
 _PATTERN = re.compile(r"[*?\[]")
 
 
@@ -30,7 +30,6 @@ class Work:
     """The part of a run that happens in a job."""
 
     job: Job
-
     image: str | None = None
     """The image that is named for it."""
 
@@ -39,11 +38,11 @@ class Work:
         """Digest of what decides the result: recipe, model, versions, every input file, and where it ends."""
         plan = self.job.plan
         recipe = {name: value for name, value in plan.recipe.dump().items() if name not in _ELSEWHERE}
-        stages = [[one.kind, one.version, *astuple(plan.registry.owner(one))] for one in self.stages()]
+        kinds = [[one.kind, one.version, *astuple(plan.registry.owner(one))] for one in stages(self.job)]
         files = [plan.files.of(path) for path in self.job.inputs]
         copies = [copy.sha256 for copy in self._copies()]
         versions = [KEY_SCHEMA, version("embedrun"), self.image]
-        return value_digest([recipe, plan.base.digest, stages, files, copies, versions, self.until])[:_ID_LENGTH]
+        return value_digest([recipe, plan.base.digest, kinds, files, copies, versions, self.until])[:_ID_LENGTH]
 
     @property
     def until(self) -> str | None:
@@ -89,7 +88,7 @@ class Work:
     def _paths(self) -> list[Path]:
         """Return the files and folders that are sent, by the names that the recipe has for them."""
         base = [self.job.plan.base.path] if self.job.plan.base.path else []
-        named = [path for stage in self.stages() for path in stage.inputs()]
+        named = [path for stage in stages(self.job) for path in stage.inputs()]
         found = dict.fromkeys(path.absolute() for path in (*named, *base, *(copy.path for copy in self._copies())))
         known = {path.resolve() for path in found}
         return [*found, *(path for path in dict.fromkeys(self.job.inputs) if path.resolve() not in known)]
@@ -111,12 +110,6 @@ class Work:
         named = set(_texts(self.job.plan.recipe.dump()))
         return [copy for copy in self.job.plan.registry.local_models() if copy.id in named]
 
-    def stages(self) -> Iterator[Stage]:
-        """Yield the recipe's stages that run in the job."""
-        for _, stage in self.job.plan.recipe.stages():
-            if not isinstance(stage, (Deployer, Runtime)):
-                yield stage
-
     def _stored(self) -> Iterator[tuple[str, Path]]:
         """Yield what of the store need not be made again, and what services answered already, if any is asked."""
         root, asks = self.job.store.root, False
@@ -129,7 +122,7 @@ class Work:
 
     def unset(self, named: tuple[str, ...]) -> list[str]:
         """Name the variables that stages would read here and will not find there, AWS's own aside."""
-        wanted = {name for stage in self.stages() for name in stage.variables() if not name.startswith("AWS_")}
+        wanted = {name for stage in stages(self.job) for name in stage.variables() if not name.startswith("AWS_")}
         return sorted(name for name in wanted - set(named) if name in os.environ)
 
 

@@ -158,9 +158,8 @@ class Ledger:
         except OSError as error:
             raise StoreError(f"{self.folder}: cannot be made: {error.strerror}; set {VARIABLE}") from error
         now = datetime.now(UTC).replace(microsecond=0)
-        expires = now + timedelta(hours=hours) if hours else None
         entry = Entry(self.folder / f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.json")
-        entry.write(Record(run=run, created=now, expires=expires, **values))
+        entry.write(Record(run=run, created=now, expires=expiry(hours), **values))
         return entry
 
     def entries(self, damaged: list[str] | None = None) -> Iterator[tuple[Entry, Record]]:
@@ -192,6 +191,11 @@ class Ledger:
         entry = Entry(self.folder / f"{identifier}.json")
         record = entry.read()
         return (entry, record) if record else None
+
+
+def expiry(hours: float | None) -> datetime | None:
+    """Return the end of so many hours from now; None for no end."""
+    return datetime.now(UTC).replace(microsecond=0) + timedelta(hours=hours) if hours else None
 
 
 def default_folder() -> Path:

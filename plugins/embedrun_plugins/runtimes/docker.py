@@ -16,8 +16,8 @@ from embedrun.runtimes import Job
 from embedrun_plugins.containers import gpus, surroundings
 from embedrun_plugins.containers.mounts import Bind, binds
 from embedrun_plugins.containers.sizes import Size, bytes_of
-from embedrun_plugins.containers.watching import AGAIN
 from embedrun_plugins.deployers.variables import VariableName
+from embedrun_plugins.runtimes import elsewhere
 
 if TYPE_CHECKING:
     from embedrun_plugins.containers.watching import Ending
@@ -143,8 +143,7 @@ class Docker(Runtime):
         """Return the id of the image to run, built or pulled if need be, and write down which it is."""
         from embedrun_plugins import images
 
-        extras = {extra for stage in surroundings.stages(job) for extra in stage.needs().values()}
-        found = images.provided(client, self.image, extras, self.base_image, job.console.say)
+        found = images.provided(client, self.image, elsewhere.extras(job), self.base_image, job.console.say)
         record = RunRecord.read(job.run_folder)
         record.data["image"] = {"reference": found.reference, "id": found.id, "digest": found.digest}
         record.save()
@@ -159,7 +158,7 @@ class Docker(Runtime):
             most = self.memory or f"{info.get('MemTotal', 0) / 2**30:.0f} GiB, all that the machine has,"
             return f"killed for memory at {most}{at}: lower batch_size, or raise memory (runtime.memory)"
         if ending.killed:
-            return f"the container was ended from outside ({', '.join(ending.signals)}){at}; {AGAIN}"
+            return f"the container was ended from outside ({', '.join(ending.signals)}){at}; {elsewhere.AGAIN}"
         return None
 
 

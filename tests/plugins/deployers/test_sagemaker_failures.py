@@ -6,7 +6,7 @@ import json
 import os
 import re
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
@@ -14,10 +14,8 @@ from typing import Any, get_args
 
 import pytest
 
-import loopback_aws
 import plain_deployment
 from embedrun.errors import EmbedrunError
-from embedrun_plugins import aws as aws_clients
 from embedrun_plugins.ledger import deleting
 from embedrun_plugins.ledger.clients import Clients
 from embedrun_plugins.ledger.entries import Ledger
@@ -42,21 +40,9 @@ WORDS: dict[Fault, str] = {
 """What a user is told, in one form or another; of a HEAD, S3 answers the status alone."""
 
 
-@pytest.fixture(scope="module")
-def account() -> Iterator[LoopbackAws]:
-    with loopback_aws.running(plain_deployment.launch) as account:
-        yield account
-
-
 @pytest.fixture
-def aws(account, monkeypatch, tmp_path) -> LoopbackAws:
-    account.use(monkeypatch, tmp_path)
-    for (place, name), value in plain_deployment.HURRIED.items():
-        monkeypatch.setattr(place, name, value)
-    aws_clients.client.cache_clear()
-    account.front.failing = NOTHING
-    account.front.passed = NOTHING
-    return account
+def aws(plain_aws) -> LoopbackAws:
+    return plain_aws
 
 
 def disturbed(aws: LoopbackAws, number: int) -> str | None:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import wait
 from itertools import count
 from typing import Any
@@ -14,8 +14,6 @@ from typing import Any
 import pytest
 from botocore.retries.standard import ExponentialBackoff
 
-import loopback_aws
-import plain_deployment
 import plain_training
 from embedrun_plugins import aws as aws_clients
 from embedrun_plugins.jobs import training_job
@@ -36,21 +34,9 @@ def NOTHING(_number: int, _name: str) -> None:  # noqa: N802  # a constant that 
     """Disturb no call."""
 
 
-@pytest.fixture(scope="module")
-def account() -> Iterator[LoopbackAws]:
-    with loopback_aws.running(plain_deployment.launch) as account:
-        yield account
-
-
 @pytest.fixture
-def aws(account, monkeypatch, tmp_path) -> LoopbackAws:
-    return plain_training.lend(account, monkeypatch, tmp_path)
-
-
-@pytest.fixture
-def plain(project, aws):
-    aws.trainings.command = plain_training.prepare(project)
-    return project
+def aws(plain_aws) -> LoopbackAws:
+    return plain_aws
 
 
 def disturbed(aws: LoopbackAws, number: int) -> str | None:
