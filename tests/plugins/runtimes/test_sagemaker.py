@@ -51,7 +51,9 @@ def aws(monkeypatch, tmp_path) -> Iterator[LoopbackAws]:
     with loopback_aws.running(model_containers.script) as account:
         account.use(monkeypatch, tmp_path)
         monkeypatch.setattr(removal, "PAUSES", (0.1, 0.3))
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
         yield account
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ def test_a_run_in_a_job_comes_back_whole_and_leaves_nothing(shop, aws):
     assert len(aws.trainings.jobs) == 1
 
 
-LONG = ("--set", "trainer.epochs=160", "--set", "trainer.logging_steps=20")
+LONG = ("--set", "trainer.epochs=80", "--set", "trainer.logging_steps=10")
 """Long enough that it is still at it when it is interrupted, also on a busy machine."""
 
 
@@ -101,7 +103,7 @@ def when_training(aws: LoopbackAws, then: Any) -> threading.Thread:
         until = time.monotonic() + 90
         while time.monotonic() < until:
             for name, job in list(aws.trainings.jobs.items()):
-                if job.described["TrainingJobStatus"] == "InProgress" and "train:step=20" in printed(aws, name):
+                if job.described["TrainingJobStatus"] == "InProgress" and "train:step=10" in printed(aws, name):
                     then(name)
                     return
             time.sleep(0.1)
@@ -163,7 +165,7 @@ def test_a_job_that_the_user_stops_leaves_a_checkpoint_from_which_the_next_goes_
     assert again.code == 0, again.err
     first, second = aws.trainings.jobs.values()
     assert first.described["TrainingJobStatus"] == "Stopped"
-    assert "train:step=20 " not in printed(aws, second.name).replace("\n", " ")
+    assert "train:step=10 " not in printed(aws, second.name).replace("\n", " ")
     assert digests(shop) == here
     assert aws.left() == []
 
