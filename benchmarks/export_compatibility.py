@@ -25,8 +25,8 @@ from sentence_transformers.sentence_transformer.modules import Dense, Normalize,
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from embedrun.artifacts import Model
-from embedrun.contract import ModelSettings, Prompts
-from embedrun_plugins.exporting import export
+from embedrun.model_settings import ModelSettings, Prompts
+from embedrun_plugins.models.export import export
 
 OLD = ("sentence-transformers==3.4.1", "transformers<4.50", "torch==2.13.0")
 TEXTS = ("How do I reset it?", "naïve café 🎉 عربى", "x", "", "a long passage about revenue " * 60)

@@ -16,9 +16,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from embedrun_plugins import images
-from embedrun_plugins.images import engine
-from embedrun_plugins.images.contents import Contents
+from embedrun_plugins.services import docker
+from embedrun_plugins.services.docker import engine
+from embedrun_plugins.services.docker.contents import Contents
 
 CHANGED = "embedrun:benchmark"
 
@@ -30,21 +30,21 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3, help="changes of code to build")
     arguments = parser.parse_args()
     client = engine.client()
-    packed = images.pack([extra for extra in arguments.extras.split(",") if extra], arguments.base_image)
-    image, seconds = timed(lambda: images.build(client, packed, print))
+    packed = docker.pack([extra for extra in arguments.extras.split(",") if extra], arguments.base_image)
+    image, seconds = timed(lambda: docker.build(client, packed, print))
     print(f"\n{image.reference}: {image.size / 1e6:,.0f} MB\n\n| layer | made by |\n|---|---|")
     for layer in image.layers:
         print(f"| {layer.size / 1e6:,.3f} MB | `{layer.made_by[:110]}` |")
     print(f"\n| build | seconds |\n|---|---|\n| as it was found | {seconds:.1f} |")
-    print(f"| nothing changed | {timed(lambda: images.build(client, packed, quiet))[1]:.1f} |")
+    print(f"| nothing changed | {timed(lambda: docker.build(client, packed, quiet))[1]:.1f} |")
     try:
         for turn in range(arguments.repeat):
             changed = with_a_comment(packed, f"# {time.time()}\n")
-            _, seconds = timed(partial(images.build, client, changed, quiet))
+            _, seconds = timed(partial(docker.build, client, changed, quiet))
             print(f"| a line of code changed ({turn + 1}) | {seconds:.1f} |")
     finally:
         client.images.remove(CHANGED, force=True)
-    print(f"| packing alone | {timed(lambda: images.pack((), arguments.base_image))[1]:.1f} |")
+    print(f"| packing alone | {timed(lambda: docker.pack((), arguments.base_image))[1]:.1f} |")
 
 
 def timed(do: Callable[[], Any]) -> tuple[Any, float]:

@@ -28,11 +28,11 @@ import torch
 from matryoshka_plain import PHASES, Timed, options_of, plain
 
 from embedrun import Context, Judgement, Model, RetrievalSet
-from embedrun_plugins.evaluators.information_retrieval import InformationRetrieval
-from embedrun_plugins.losses.ranking import MultipleNegativesRanking
-from embedrun_plugins.losses.wrapping import Matryoshka
-from embedrun_plugins.sources.pairs import Pairs
-from embedrun_plugins.trainers.finetuning import SentenceTransformers
+from embedrun_plugins.stages.evaluators.information_retrieval import InformationRetrieval
+from embedrun_plugins.stages.losses.matryoshka import Matryoshka
+from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
+from embedrun_plugins.stages.sources.pairs import Pairs
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
 
 HANDBOOK = Path(__file__).parents[1] / "recipes/data/handbook.jsonl"
 TEN_K = {"anchor": "question", "positive": "context"}

@@ -13,9 +13,9 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, MultipleNegativesRankingLoss
 
 from embedrun import RetrievalSet
-from embedrun_plugins.trainers.fast import choose
-from embedrun_plugins.unpadded import allocation
-from embedrun_plugins.unpadded.joining import EMBEDDED, joined
+from embedrun_plugins.models.padding_free import allocation
+from embedrun_plugins.models.padding_free.forward import EMBEDDED, joined
+from embedrun_plugins.stages.trainers.padding_free_step import choose
 
 DIMENSIONS = (384, 256, 128, 64, 32)
 

@@ -26,10 +26,10 @@ import torch
 
 from embedrun import Document, Query
 from embedrun.memory import peak_memory
-from embedrun_plugins.negatives.choosing import Chooser
-from embedrun_plugins.negatives.pool import Pool
-from embedrun_plugins.negatives.ranking import Exact, ranked
-from embedrun_plugins.sources.holdout import near_key
+from embedrun_plugins.stages.miners.candidate_pool import Pool
+from embedrun_plugins.stages.miners.ranking import Exact, ranked
+from embedrun_plugins.stages.miners.selection import Chooser
+from embedrun_plugins.stages.texts.keys import near_key
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -19,8 +19,8 @@ import sys
 import time
 
 from embedrun.memory import peak_memory
-from embedrun_plugins.near_duplicates import PERMUTATIONS, RUN, THRESHOLD, clusters
-from embedrun_plugins.sources.holdout import bare
+from embedrun_plugins.stages.texts.keys import bare
+from embedrun_plugins.stages.texts.near_duplicates import PERMUTATIONS, RUN, THRESHOLD, clusters
 
 WORDS = 80
 

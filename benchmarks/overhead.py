@@ -25,8 +25,8 @@ def by_hand(recipe: str, settings: dict[str, Any], folder: Path) -> None:
     """Call a recipe's stages one after the other, as a script without an engine would; print the model's digest."""
     from embedrun.artifacts import Model
     from embedrun.context import Context
+    from embedrun.execution import Loaded, Settings
     from embedrun.hashing import file_digest
-    from embedrun.running import Loaded, Settings
 
     loaded = Loaded.read(recipe, settings)
     plan = loaded.plan(Settings(runs=folder))

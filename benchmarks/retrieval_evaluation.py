@@ -25,8 +25,8 @@ import torch
 
 from embedrun import Document, Query
 from embedrun.memory import peak_memory
-from embedrun_plugins.evaluators import retrieval
-from embedrun_plugins.evaluators.information_retrieval import InformationRetrieval
+from embedrun_plugins.stages.evaluators import retrieval_task
+from embedrun_plugins.stages.evaluators.information_retrieval import InformationRetrieval
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,7 +70,7 @@ def made(arguments: argparse.Namespace) -> tuple[Tensor, Tensor, dict[int, list[
 def ours(queries: Tensor, documents: Tensor, relevant: dict[int, list[int]]) -> Callable[[], dict[str, float]]:
     stage = InformationRetrieval(dimensions=DIMENSIONS[:-1])
     # Numbers of equal width, so that sorting by length or id leaves the order of the embeddings.
-    task = retrieval.Task(
+    task = retrieval_task.Task(
         queries=[Query(f"{number:09}", f"{number:09}") for number in range(len(queries))],
         documents=[Document(f"{number:09}", f"{number:09}") for number in range(len(documents))],
         relevant=[dict.fromkeys((f"{number:09}" for number in found), 1.0) for found in relevant.values()],

@@ -100,7 +100,7 @@ class Load:
 def main() -> int:
     arguments = _arguments()
     requests = _requests(arguments.texts, arguments.requests)
-    ours = [sys.executable, "-m", "embedrun_plugins.serving", str(arguments.model), "--port", "0"]
+    ours = [sys.executable, "-m", "embedrun_plugins.models.serving", str(arguments.model), "--port", "0"]
     with _server(ours) as url:
         load = _send(url, requests, arguments.clients)
         print(f"embedrun, {arguments.clients} clients, {len(requests)} requests: {load.line()}", flush=True)

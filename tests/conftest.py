@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 import pytest
 
 from embedrun.cli import main
-from embedrun_plugins import images
-from embedrun_plugins.images.contents import Contents
+from embedrun_plugins.services import docker
+from embedrun_plugins.services.docker.contents import Contents
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 FAKES = Path(__file__).parent / "fakes.py"
@@ -117,7 +117,7 @@ def data() -> Path:
 def engine() -> Iterator[Any]:
     """A client of a real container engine, which commands find by themselves. CI must have one."""
     import container_engine
-    from embedrun_plugins.images.engine import client
+    from embedrun_plugins.services.docker.engine import client
 
     with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as stack:
         try:
@@ -147,17 +147,17 @@ def base(engine) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def packed(base) -> Contents:
     """What the image is built from."""
-    return images.pack(base_image=base)
+    return docker.pack(base_image=base)
 
 
 @pytest.fixture(scope="session")
-def image(engine, packed) -> images.Description:
+def image(engine, packed) -> docker.Description:
     """The image that `embedrun image build` makes of this checkout."""
     import container_engine
 
     with container_engine.one_at_a_time():
-        found = images.describe(engine, packed.reference)
-        return found or images.build(engine, packed, print, network=container_engine.network(engine))
+        found = docker.describe(engine, packed.reference)
+        return found or docker.build(engine, packed, print, network=container_engine.network(engine))
 
 
 def _without(reason: str) -> NoReturn:

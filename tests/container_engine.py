@@ -19,7 +19,7 @@ from pathlib import Path
 
 import standin_base
 from embedrun.errors import EmbedrunError
-from embedrun_plugins.images import engine
+from embedrun_plugins.services.docker import engine
 
 FALLBACK = "python:3.12-slim"
 """Base where the stand-in cannot be made, but perhaps a registry answers."""

@@ -24,7 +24,7 @@ from urllib.parse import parse_qs, urlsplit
 import boto3
 from moto.server import ThreadedMotoServer
 
-from embedrun_plugins import aws
+from embedrun_plugins.services import aws
 from sagemaker_simulator import REGION, Answer, Launch, Simulator
 from training_simulator import Trainings
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from embedrun.artifacts import Model
-from embedrun_plugins.clients.transports import Refused
-from embedrun_plugins.endpoints.trial import Here
-from embedrun_plugins.tei.servability import start_faults
+from embedrun_plugins.services.endpoints.transports import Refused
+from embedrun_plugins.services.sagemaker.local_check import Here
+from embedrun_plugins.services.tei.compatibility import start_faults
 from sagemaker_simulator import NoContainerError, Running
 
 Invoke = Callable[[bytes], bytes]

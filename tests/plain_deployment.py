@@ -15,16 +15,17 @@ from botocore.retries.adaptive import ClientRateLimiter
 
 from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context
-from embedrun_plugins import aws
-from embedrun_plugins.clients import asking
-from embedrun_plugins.clients.asking import Client
-from embedrun_plugins.clients.over_sagemaker import SageMaker
-from embedrun_plugins.deployers.runs import run_folder
-from embedrun_plugins.endpoints import deploying, uploading
-from embedrun_plugins.endpoints.hosted import Hosted, capacity
-from embedrun_plugins.endpoints.hosting import Container, Variant
-from embedrun_plugins.endpoints.options import AutoScaling
-from embedrun_plugins.ledger import removal
+from embedrun.deployments import run_folder
+from embedrun_plugins.services import aws
+from embedrun_plugins.services.endpoints import client
+from embedrun_plugins.services.endpoints.client import Client
+from embedrun_plugins.services.endpoints.sagemaker_transport import SageMaker
+from embedrun_plugins.services.ledger import resources
+from embedrun_plugins.services.sagemaker import upload
+from embedrun_plugins.services.sagemaker.endpoint import Container, Variant
+from embedrun_plugins.services.sagemaker.endpoint_options import AutoScaling
+from embedrun_plugins.stages.deployers import sagemaker_deployment
+from embedrun_plugins.stages.deployers.sagemaker_deployer import Hosted, capacity
 from model_containers import InProcess
 
 PART = 5 * 2**20
@@ -85,11 +86,11 @@ def _loaded(path: str) -> Any:
 
 HURRIED: Mapping[tuple[Any, str], Any] = {
     (aws, "TRIES"): 1,
-    (asking, "TRIES"): 1,
-    (removal, "PAUSES"): (0.01, 0.03),
-    (uploading, "PART_BYTES"): PART,
-    (deploying, "WARM_UPS"): 1,
-    (deploying, "WAKING_SECONDS"): 0,
+    (client, "TRIES"): 1,
+    (resources, "PAUSES"): (0.01, 0.03),
+    (upload, "PART_BYTES"): PART,
+    (sagemaker_deployment, "WARM_UPS"): 1,
+    (sagemaker_deployment, "WAKING_SECONDS"): 0,
     (JSONFileLoader, "load_file"): lambda _, path: _loaded(path),
     (aws, "client"): functools.cache(aws.client),
     (ClientRateLimiter, "on_sending_request"): lambda *_, **__: None,
@@ -117,7 +118,7 @@ def deployed(
     ctx = Context(out=out, state=out)
     assert run_folder(ctx)
     stage = Plain.model_validate({"auto_scaling": AutoScaling(), "instance_type": "ml.m5.xlarge", **settings})
-    endpoint = deploying.deploy(stage, ctx, Model(out))
+    endpoint = sagemaker_deployment.deploy(stage, ctx, Model(out))
     described = {"endpoint": endpoint.model_dump(mode="json"), "deployer": {"type": "plain"}}
     (out.parent / "endpoint.json").write_text(json.dumps(described))
     return endpoint

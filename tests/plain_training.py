@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import plain_deployment
 from embedrun.cli import main
-from embedrun_plugins import aws
-from embedrun_plugins.jobs import training_job
+from embedrun_plugins.services import aws
+from embedrun_plugins.stages.runtimes.sagemaker_job import training_job
 
 if TYPE_CHECKING:
     import pytest

@@ -232,9 +232,9 @@ def main(words=None) -> int:
         say(f"Error: {error}")
         return 1
     from embedrun.artifacts import Model
-    from embedrun.contract import ModelSettings
-    from embedrun_plugins.serving.embedder import Limits
-    from embedrun_plugins.serving.server import serve
+    from embedrun.model_settings import ModelSettings
+    from embedrun_plugins.models.serving.embedder import Limits
+    from embedrun_plugins.models.serving.server import serve
 
     config = json.loads((folder / "config.json").read_text("utf-8"))
     size = config.get("hidden_size") or config["n_embd"]

@@ -11,7 +11,7 @@ import fake_embedders
 import fake_llm
 import loopback_aws
 import model_containers
-from embedrun_plugins import aws as embedrun_aws
+from embedrun_plugins.services import aws as embedrun_aws
 from fake_services import serving
 
 SMALL = [

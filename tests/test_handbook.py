@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from embedrun import resources
+from embedrun import shipped_recipes
 
 STOP_WORDS = """
 i me my myself we our ours ourselves you your yours yourself yourselves he him his himself she her hers herself it its
@@ -25,7 +25,7 @@ something everybody everyone everything whoever whatever however us onto per via
 @pytest.fixture(scope="module")
 def passages():
     found: dict[str, list[str]] = {}
-    for line in (resources.recipes_folder() / "data/handbook.jsonl").read_text("utf-8").splitlines():
+    for line in (shipped_recipes.recipes_folder() / "data/handbook.jsonl").read_text("utf-8").splitlines():
         row = json.loads(line)
         found.setdefault(row["positive"], []).append(row["anchor"])
     return found
@@ -58,7 +58,7 @@ def test_half_of_the_questions_share_no_content_word_with_their_answer(passages)
 
 
 def test_house_words_recur_across_passages(passages):
-    glossary = (resources.recipes_folder() / "data/handbook.md").read_text("utf-8")
+    glossary = (shipped_recipes.recipes_folder() / "data/handbook.md").read_text("utf-8")
     words = re.findall(r"^\| (\w+) \|", glossary, re.MULTILINE)
     assert len(words) >= 28
     for word in words:

@@ -7,14 +7,14 @@ import shutil
 
 import pytest
 
-from embedrun import resources
+from embedrun import shipped_recipes
 from embedrun.testing import small_set, tiny_model
 from fake_embedders import routes as embedding_routes
 from fake_llm import FakeModel
 from fake_llm import routes as language_routes
 from fake_services import serving
 
-RECIPES = resources.recipes()
+RECIPES = shipped_recipes.recipes()
 
 
 @pytest.fixture

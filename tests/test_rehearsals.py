@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from embedrun import resources
+from embedrun import shipped_recipes
 from embedrun.testing import tiny_model
 
-RECIPES = resources.recipes()
+RECIPES = shipped_recipes.recipes()
 MINUTE = 60
 
 

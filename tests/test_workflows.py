@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from embedrun.cli import main
-from embedrun.resources import recipes
+from embedrun.shipped_recipes import recipes
 from embedrun.yamlfile import read
 
 ROOT = Path(__file__).parents[1]

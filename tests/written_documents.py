@@ -13,7 +13,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
-from embedrun_plugins.rehearsal import passages
+from embedrun_plugins.stages.sources.readers import beginnings
 
 _SIZE = 5
 """Points of a PDF's letters, so that long lines fit."""
@@ -38,7 +38,7 @@ def tokenizer_only(folder: Path, *, reads: int = 34, prompt: str = "") -> Path:
 
 def pdf(pages: Sequence[str], *, title: str = "", outline: Sequence[tuple[int, str]] = ()) -> bytes:
     """Return a PDF with each line of a page's text on its own line; an empty text makes an empty page."""
-    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(passages.pdf(pages, _SIZE))))
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(beginnings.pdf(pages, _SIZE))))
     if title:
         writer.add_metadata({"/Title": title})
     for page, heading in outline:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from embedrun.artifacts import Comparison, Document, Encoder, Endpoint, Judgement, Model, Query, RetrievalSet, Scores
 from embedrun.context import Context, InputPath, Unkeyed
-from embedrun.contract import ModelSettings
 from embedrun.errors import DataError, EmbedrunError, PluginError, RecipeError, StageError, UserError
+from embedrun.execution import Settings, run
 from embedrun.hookspecs import Command, LocalModel, hookimpl
+from embedrun.model_settings import ModelSettings
 from embedrun.record import RunRecord
-from embedrun.running import Settings, run
 from embedrun.stages import (
     Deployer,
     Embedder,

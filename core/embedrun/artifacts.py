@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from embedrun.contract import ModelSettings
 from embedrun.errors import DataError
 from embedrun.hashing import text_id
+from embedrun.model_settings import ModelSettings
 
 if TYPE_CHECKING:
     import torch
@@ -155,7 +155,7 @@ class Model:
 
         Raises DataError where the folder holds no model that can be loaded.
         """
-        from embedrun.loading import load
+        from embedrun.model_loading import load
 
         return load(self, device)
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 
 from embedrun.errors import EmbedrunError
+from embedrun.execution import INTERRUPTED
 from embedrun.hookspecs import Command
 from embedrun.registry import Registry
-from embedrun.running import INTERRUPTED
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,12 +16,13 @@ from typing import Any
 
 from embedrun import console as consoles
 from embedrun.artifacts import Comparison, Model, Remote, RetrievalSet, Scores
+from embedrun.base_model import carried, fetch
 from embedrun.context import Context
 from embedrun.errors import EmbedrunError, PluginError, RequirementError, StageError, UserError
+from embedrun.finished import Finished
 from embedrun.memory import peak_memory
-from embedrun.models import carried, fetch
 from embedrun.plan import Plan, Step, named
-from embedrun.record import Finished, RunRecord
+from embedrun.record import RunRecord
 from embedrun.stages import ROLES, Deployer, Evaluator, Filter, Generator, Merger, Miner, Source, Trainer
 from embedrun.store import Build, Store, Stored
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pluggy
 
 if TYPE_CHECKING:
-    from embedrun.record import Finished, RunRecord
+    from embedrun.finished import Finished
+    from embedrun.record import RunRecord
     from embedrun.stages import Stage
 
 hookspec = pluggy.HookspecMarker("embedrun")

@@ -1,1 +1,1 @@
-from embedrun_plugins.clients.langchain import EmbedrunEmbeddings as EmbedrunEmbeddings
+from embedrun_plugins.services.endpoints.langchain import EmbedrunEmbeddings as EmbedrunEmbeddings

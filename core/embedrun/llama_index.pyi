@@ -1,1 +1,1 @@
-from embedrun_plugins.clients.llama_index import EmbedrunEmbedding as EmbedrunEmbedding
+from embedrun_plugins.services.endpoints.llama_index import EmbedrunEmbedding as EmbedrunEmbedding

@@ -9,10 +9,10 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from embedrun.artifacts import RetrievalSet
+from embedrun.base_model import Base, carried
 from embedrun.context import Resolver, Unkeyed
 from embedrun.errors import UserError, suggest
 from embedrun.hashing import value_digest
-from embedrun.models import Base, carried
 from embedrun.recipe import Recipe
 from embedrun.registry import Registry
 from embedrun.stages import ROLES, Deployer, Embedder, Evaluator, Loss, Merger, Stage, Trainer

@@ -11,34 +11,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from embedrun.errors import UserError, suggest
+from embedrun.finished import Finished
 from embedrun.recipe import Recipe
 from embedrun.yamlfile import near
 
 _PACKAGES = ("embedrun", "torch", "sentence-transformers", "transformers", "datasets", "accelerate", "numpy", "pluggy")
-
-
-@dataclass(frozen=True)
-class Finished:
-    """How one step ended."""
-
-    slot: str
-    type: str
-    key: str | None
-    digest: str | None = None
-    cached: bool = False
-    seconds: float = 0.0
-    peak_memory: int | None = None
-    """Bytes of this process's memory at most while the step ran."""
-    notes: Mapping[str, Any] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-    error: str | None = None
 
 
 class RunRecord:

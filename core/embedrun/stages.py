@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import nn
 
-    from embedrun.runtimes import Job
+    from embedrun.job import Job
 
 Column = Literal["positive", "negative", "score", "teacher_score"]
 """What a retrieval set can hold for training: relevant documents, negatives, graded pairs, a teacher's scores."""
@@ -287,7 +287,7 @@ class Evaluator(Stage):
     def compare(self, ctx: Context, scores: Mapping[str, Scores]) -> Comparison:
         """Compare the scores of the models by role: "base" first, then "tuned", "merged", then those of `compare_with`.
 
-        `embedrun_plugins.evaluators.statistics.comparison` does so by a paired bootstrap over queries.
+        `embedrun_plugins.stages.evaluators.bootstrap.comparison` does so by a paired bootstrap over queries.
         """
 
     def models_named(self) -> Iterable[str]:

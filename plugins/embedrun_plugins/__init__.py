@@ -4,53 +4,53 @@ from __future__ import annotations
 
 from embedrun import Command, LocalModel, Stage, hookimpl
 from embedrun.record import RunRecord
-from embedrun_plugins import offline
-from embedrun_plugins.commands.bench import BENCH
-from embedrun_plugins.commands.check import CHECK
-from embedrun_plugins.commands.compare import COMPARE
-from embedrun_plugins.commands.delete import DELETE
-from embedrun_plugins.commands.gc import GC
-from embedrun_plugins.commands.image import IMAGE
-from embedrun_plugins.commands.init import INIT
-from embedrun_plugins.commands.plan import PLAN
-from embedrun_plugins.commands.plugins import PLUGINS
-from embedrun_plugins.commands.recipes import RECIPES
-from embedrun_plugins.commands.reproduce import REPRODUCE
-from embedrun_plugins.commands.resources import RESOURCES
-from embedrun_plugins.commands.run import RUN
-from embedrun_plugins.commands.sagemaker_train import SAGEMAKER_TRAIN
-from embedrun_plugins.commands.schema import SCHEMA
-from embedrun_plugins.commands.serve import SERVE
-from embedrun_plugins.commands.show import SHOW
-from embedrun_plugins.commands.verify import VERIFY
-from embedrun_plugins.deployers import hub, local, tei
-from embedrun_plugins.deployers.directory import Directory
-from embedrun_plugins.deployers.sagemaker import SageMaker
-from embedrun_plugins.deployers.sagemaker_tei import SageMakerTei
-from embedrun_plugins.embedders import EMBEDDERS
-from embedrun_plugins.evaluators.hit_rate import HitRate
-from embedrun_plugins.evaluators.information_retrieval import InformationRetrieval
-from embedrun_plugins.evaluators.similarity_pairs import SimilarityPairs
-from embedrun_plugins.filters.duplicates import Duplicates
-from embedrun_plugins.filters.leakage import Leakage
-from embedrun_plugins.filters.length import Length
-from embedrun_plugins.filters.round_trip import RoundTrip
-from embedrun_plugins.generators import bedrock, openai
-from embedrun_plugins.generators.crop import Crop
-from embedrun_plugins.generators.inverse_cloze import InverseCloze
-from embedrun_plugins.generators.title import Title
-from embedrun_plugins.losses import LOSSES
-from embedrun_plugins.mergers import MERGERS
-from embedrun_plugins.negatives import MINERS
-from embedrun_plugins.runtimes.docker import Docker
-from embedrun_plugins.runtimes.local import Local
-from embedrun_plugins.runtimes.sagemaker import SageMaker as SageMakerJob
-from embedrun_plugins.sources.beir import Beir
-from embedrun_plugins.sources.documents import Documents
-from embedrun_plugins.sources.hub import Hub
-from embedrun_plugins.sources.llama_index import LlamaIndex
-from embedrun_plugins.sources.pairs import Pairs
-from embedrun_plugins.trainers import TRAINERS
+from embedrun_plugins.cli.bench import BENCH
+from embedrun_plugins.cli.check import CHECK
+from embedrun_plugins.cli.compare import COMPARE
+from embedrun_plugins.cli.delete import DELETE
+from embedrun_plugins.cli.gc import GC
+from embedrun_plugins.cli.image import IMAGE
+from embedrun_plugins.cli.init import INIT
+from embedrun_plugins.cli.plan import PLAN
+from embedrun_plugins.cli.plugins import PLUGINS
+from embedrun_plugins.cli.recipes import RECIPES
+from embedrun_plugins.cli.reproduce import REPRODUCE
+from embedrun_plugins.cli.resources import RESOURCES
+from embedrun_plugins.cli.run import RUN
+from embedrun_plugins.cli.sagemaker_train import SAGEMAKER_TRAIN
+from embedrun_plugins.cli.schema import SCHEMA
+from embedrun_plugins.cli.serve import SERVE
+from embedrun_plugins.cli.show import SHOW
+from embedrun_plugins.cli.verify import VERIFY
+from embedrun_plugins.models import local_copies
+from embedrun_plugins.stages.deployers import hub, local, tei
+from embedrun_plugins.stages.deployers.directory import Directory
+from embedrun_plugins.stages.deployers.sagemaker import SageMaker
+from embedrun_plugins.stages.deployers.sagemaker_tei import SageMakerTei
+from embedrun_plugins.stages.embedders import EMBEDDERS
+from embedrun_plugins.stages.evaluators.hit_rate import HitRate
+from embedrun_plugins.stages.evaluators.information_retrieval import InformationRetrieval
+from embedrun_plugins.stages.evaluators.similarity_pairs import SimilarityPairs
+from embedrun_plugins.stages.filters.duplicates import Duplicates
+from embedrun_plugins.stages.filters.leakage import Leakage
+from embedrun_plugins.stages.filters.length import Length
+from embedrun_plugins.stages.filters.round_trip import RoundTrip
+from embedrun_plugins.stages.generators import bedrock, openai
+from embedrun_plugins.stages.generators.crop import Crop
+from embedrun_plugins.stages.generators.inverse_cloze import InverseCloze
+from embedrun_plugins.stages.generators.title import Title
+from embedrun_plugins.stages.losses import LOSSES
+from embedrun_plugins.stages.mergers import MERGERS
+from embedrun_plugins.stages.miners import MINERS
+from embedrun_plugins.stages.runtimes.docker import Docker
+from embedrun_plugins.stages.runtimes.local import Local
+from embedrun_plugins.stages.runtimes.sagemaker import SageMaker as SageMakerJob
+from embedrun_plugins.stages.sources.beir import Beir
+from embedrun_plugins.stages.sources.documents import Documents
+from embedrun_plugins.stages.sources.hub import Hub
+from embedrun_plugins.stages.sources.llama_index import LlamaIndex
+from embedrun_plugins.stages.sources.pairs import Pairs
+from embedrun_plugins.stages.trainers import TRAINERS
 
 
 @hookimpl
@@ -72,23 +72,23 @@ def embedrun_stages() -> list[type[Stage]]:
 
 @hookimpl
 def embedrun_run_started(run: RunRecord) -> None:
-    from embedrun_plugins.reproducing import environments
-    from embedrun_plugins.trainers import workspace
+    from embedrun_plugins.results.reproduce import environments
+    from embedrun_plugins.stages.trainers import determinism
 
     environments.write_down(run)
-    workspace.prepare(run)
+    determinism.prepare(run)
 
 
 @hookimpl
 def embedrun_run_finished(run: RunRecord) -> None:
-    from embedrun_plugins.reporting import report
+    from embedrun_plugins.results.report import report
 
     report.write(run)
 
 
 @hookimpl
 def embedrun_models() -> list[LocalModel]:
-    return offline.installed()
+    return local_copies.installed()
 
 
 @hookimpl

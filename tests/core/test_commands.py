@@ -8,16 +8,16 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from embedrun import resources
+from embedrun import shipped_recipes
 
-SHIPPED = sorted(resources.recipes())
+SHIPPED = sorted(shipped_recipes.recipes())
 
 
 def test_schema_accepts_every_shipped_recipe_and_refuses_an_unknown_key(project):
     schema = project.run("schema").out
     validator = jsonschema.Draft202012Validator(json.loads(schema))
     for name in SHIPPED:
-        recipe = YAML(typ="safe").load(resources.recipes()[name].read_text("utf-8"))
+        recipe = YAML(typ="safe").load(shipped_recipes.recipes()[name].read_text("utf-8"))
         assert not list(validator.iter_errors(recipe)), name
         recipe["trainr"] = {}
         assert list(validator.iter_errors(recipe))
@@ -40,7 +40,7 @@ def test_recipes_copies_a_recipe_that_then_checks_as_it_is(project, name):
     copied = project.run("recipes", name, "mine/own.yaml")
     assert copied.code == 0
     text = (project.folder / "mine/own.yaml").read_text()
-    assert text == resources.recipes()[name].read_text("utf-8")
+    assert text == shipped_recipes.recipes()[name].read_text("utf-8")
     if name == "quickstart":
         assert project.run("check", "mine/own.yaml").code == 0
     assert project.run("recipes", name, "mine/own.yaml").code == 2

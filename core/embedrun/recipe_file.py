@@ -1,0 +1,134 @@
+"""TODO core/embedrun/recipe_file.py."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from embedrun import rules, yamlfile
+from embedrun.errors import Problem, suggest
+from embedrun.recipe import Recipe
+from embedrun.registry import Registry
+from embedrun.stages import KINDS, Loss, Stage
+
+
+def load(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[Recipe, Registry, yamlfile.YamlFile]:
+    """Read, override and validate a recipe; its local plugins are loaded first.
+
+    A relative path in a recipe is meant from the recipe's folder, one given by an override from the current folder.
+    Raises RecipeError with every problem found, each with its place in the file.
+    """
+    document = yamlfile.read(path)
+    if "lock" in document.data:
+        document = yamlfile.YamlFile(document.name, _locked(document))
+    document.data.setdefault("name", re.sub(r"[^\w.-]+", "-", path.name.split(".")[0]).strip("-.") or "recipe")
+    overrides = dict(overrides or {})
+    first = {key: overrides.pop(key) for key in list(overrides) if key.split(".")[0] == "plugins"}
+    yamlfile.override(document, first)
+    registry = Registry(_plugin_files(document, path))
+
+    def keep(place: tuple[str | int, ...], name: Any) -> frozenset[str] | None:
+        return _fields_of(registry, place, name)
+
+    yamlfile.override(document, overrides, keep)
+    return validate(document, registry, path.parent), registry, document
+
+
+def _locked(document: yamlfile.YamlFile) -> dict[str, Any]:
+    lock = document.data["lock"]
+    if not isinstance(lock, dict) or not isinstance(lock.get("recipe"), dict):
+        raise document.error([Problem(("lock",), "is no lock that embedrun wrote: it holds no recipe")])
+    return dict(lock["recipe"])
+
+
+def _plugin_files(document: yamlfile.YamlFile, path: Path) -> list[Path]:
+    named = document.data.get("plugins") or []
+    names = [named] if isinstance(named, str) else named
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise document.error([Problem(("plugins",), "must be a list of Python files")])
+    document.data["plugins"] = names
+    files = [path.parent / name for name in names]
+    for index, file in enumerate(files):
+        if not file.is_file():
+            raise document.error([Problem(("plugins", index), f"no such file: {file}")])
+        if file in files[:index]:
+            raise document.error([Problem(("plugins", index), f"listed twice: {file}")])
+    return files
+
+
+def _kind_of(key: str | int) -> type[Stage] | None:
+    if key == "inner":
+        return Loss
+    field = Recipe.model_fields.get(str(key))
+    for candidate in (field.annotation, *_arguments(field.annotation)) if field else ():
+        if isinstance(candidate, type) and issubclass(candidate, Stage):
+            return candidate
+    return None
+
+
+def _arguments(annotation: Any) -> Iterator[Any]:
+    for argument in get_args(annotation):
+        yield argument
+        yield from _arguments(argument)
+
+
+def _fields_of(registry: Registry, place: tuple[str | int, ...], name: Any) -> frozenset[str] | None:
+    words = [part for part in place if isinstance(part, str)]
+    kind = _kind_of(words[-1]) if words else None
+    entry = registry.entries(kind).get(str(name)) if kind else None
+    return frozenset(entry.stage.model_fields) if entry else None
+
+
+def validate(document: yamlfile.YamlFile, registry: Registry, folder: Path | None = None) -> Recipe:
+    """Validate plain data as a recipe and apply the rules between stages."""
+    try:
+        recipe = Recipe.model_validate(document.data, context=registry.validation_context(folder))
+    except ValidationError as error:
+        raise document.error([_problem(e, registry, document.data) for e in error.errors()]) from error
+    problems = list(rules.faults(recipe))
+    if problems:
+        raise document.error(problems)
+    return recipe
+
+
+def _problem(error: Any, registry: Registry, data: Any) -> Problem:
+    place = tuple(error["loc"])
+    match error["type"]:
+        case "extra_forbidden":
+            hint = suggest(str(place[-1]), _known_keys(registry, place[:-1], data))
+            return Problem(place, f"unknown key{hint}", at_key=True)
+        case "missing":
+            return Problem(place, "is missing; every recipe needs it" if len(place) == 1 else "is missing")
+        case "literal_error":
+            return Problem(place, f"{error['input']!r} is not allowed; allowed: {error['ctx']['expected']}")
+    message = str(error["msg"]).removeprefix("Value error, ")
+    given = error.get("input")
+    if error["type"] not in ("stage", "stage_type", "value_error") and isinstance(given, (str, int, float, bool)):
+        message = f"{message[0].lower()}{message[1:]}, not {given!r}"
+    return Problem(place, message)
+
+
+def _known_keys(registry: Registry, place: tuple[str | int, ...], data: Any) -> frozenset[str]:
+    """Name the keys allowed at a place, by following the data's types."""
+    model: type[BaseModel] = Recipe
+    value = data
+    for part in place:
+        if isinstance(part, str) and part in model.model_fields:
+            model = _nested_model(model.model_fields[part].annotation) or model
+            value = value.get(part) if isinstance(value, dict) else None
+        elif isinstance(part, int) and isinstance(value, list) and part < len(value):
+            value = value[part]
+        if model in KINDS and isinstance(value, dict) and str(value.get("type")) in registry.entries(model):
+            model = registry.entries(model)[str(value["type"])].stage
+    return frozenset(model.model_fields)
+
+
+def _nested_model(annotation: Any) -> type[BaseModel] | None:
+    for candidate in (annotation, *_arguments(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return None

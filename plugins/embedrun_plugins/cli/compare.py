@@ -1,0 +1,112 @@
+"""`embedrun compare`: the last models of two runs, with intervals where both answered the same queries."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pydantic import ValidationError
+
+from embedrun import Command
+from embedrun.artifacts import Scores
+from embedrun.context import Context
+from embedrun.errors import UserError
+from embedrun.plan import named
+from embedrun.record import RunRecord, find_run
+from embedrun.registry import Registry
+from embedrun.stages import Evaluator
+from embedrun_plugins.cli.arguments import places
+from embedrun_plugins.cli.score_tables import comparison_table
+from embedrun_plugins.results.comparison import Contender, Contest, judged_set, recipe_of, vector_size
+from embedrun_plugins.results.roles import last
+
+
+def configure(parser: ArgumentParser) -> None:
+    parser.add_argument("first", metavar="RUN", help="a run's folder, or a recipe's name for its latest run")
+    parser.add_argument("second", metavar="RUN")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a report of the comparison, too")
+    places(parser)
+
+
+def run(arguments: Namespace) -> int:
+    folders = [find_run(name, arguments.runs) for name in (arguments.first, arguments.second)]
+    first, second = map(RunRecord.read, folders)
+    compared = compare_runs(first, second)
+    print("\n\n".join([f"first:  {first.folder}\nsecond: {second.folder}", *map(_shown, compared)]))
+    if arguments.html:
+        _write(arguments.html, first, second, compared)
+    return 0
+
+
+def compare_runs(first: RunRecord, second: RunRecord) -> list[Contest]:
+    """Compare the last model of each run, evaluator by evaluator, with intervals where the queries are the same.
+
+    Raises UserError where the two runs have no evaluator in common.
+    """
+    found = [
+        _contest(first, second, slot, judge)
+        for slot, judge in named(_judges(second))
+        if all(run.scores.get(slot.removeprefix("evaluator.")) for run in (first, second))
+    ]
+    if not found:
+        raise UserError(f"{first.folder} and {second.folder}: no evaluator scored both")
+    return found
+
+
+def _judges(run: RunRecord) -> list[Evaluator]:
+    """Return a run's evaluators; what else it needed, such as documents or a token, may be gone."""
+    registry = Registry(sorted((run.folder / "plugins").glob("*/*.py")))
+    context = registry.validation_context()
+    try:
+        return [Evaluator.model_validate(judge, context=context) for judge in recipe_of(run).get("evaluator") or ()]
+    except ValidationError as error:
+        raise UserError(f"{run.folder}: its evaluators are none of this version's: {error}") from error
+
+
+def _contest(first: RunRecord, second: RunRecord, slot: str, judge: Evaluator) -> Contest:
+    name = slot.removeprefix("evaluator.")
+    one, other = (_contender(run, label, name) for run, label in ((first, "first"), (second, "second")))
+    headlines = tuple(metric for metric in judge.headline(list(other.metrics)) if metric in one.metrics)
+    rows = tuple(_rows(judge, one, other))
+    return Contest(name, headlines or tuple(one.metrics), (one, other), rows, judged_set(second), judge.split_needed())
+
+
+def _contender(run: RunRecord, label: str, evaluator: str) -> Contender:
+    scores = run.scores[evaluator]
+    role = last(scores)
+    return Contender(
+        label, scores[role], run.artifact(f"evaluator.{evaluator}.{role}"), vector_size(run, recipe_of(run)), role
+    )
+
+
+def _rows(judge: Evaluator, one: Contender, other: Contender) -> Iterator[dict[str, Any]]:
+    if one.scores is None or other.scores is None:
+        return
+    with TemporaryDirectory() as scratch:
+        ctx = Context(out=Path(scratch), state=Path(scratch))
+        rows = judge.compare(ctx, {"base": Scores(one.scores), "tuned": Scores(other.scores)}).rows
+        yield from ({**row, "role": other.name, "against": one.name} for row in rows)
+
+
+def _shown(contest: Contest) -> str:
+    first, second = contest.contenders
+    models = {contender.name: contender.metrics for contender in contest.contenders}
+    table = comparison_table(models, {}, contest.rows, contest.headlines)
+    return f"{contest.name} (first: {first.role}, second: {second.role})\n{table}"
+
+
+def _write(file: Path, first: RunRecord, second: RunRecord, compared: Sequence[Contest]) -> None:
+    from embedrun_plugins.results.report import report
+
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(report.of_two(first, second, compared), "utf-8")
+    except OSError as error:
+        raise UserError(f"--html {file}: cannot be written: {error.strerror}") from error
+    print(f"\nwrote {file}")
+
+
+COMPARE = Command("compare", "Compare the models of two runs.", configure, run)

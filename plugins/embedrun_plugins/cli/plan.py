@@ -1,0 +1,36 @@
+"""`embedrun plan`: what a recipe would run and reuse, and what that takes."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from typing import Any
+
+from embedrun import Command, RetrievalSet
+from embedrun.store import Store
+from embedrun_plugins.cli import console
+from embedrun_plugins.cli.arguments import loaded, planned, settings_of
+
+
+def run(arguments: Namespace) -> int:
+    settings = settings_of(arguments)
+    recipe = loaded(arguments)
+    recipe.require()
+    made = recipe.plan(settings)
+    sets: dict[str, RetrievalSet] = {}
+    rows: list[dict[str, Any]] = []
+    for step, key, stored in made.forecast(Store(settings.store_folder)):
+        if stored and (stored.out / "corpus.jsonl").exists():
+            sets[step.slot] = RetrievalSet(stored.out)
+        status = "cached" if stored else "to run"
+        takes = {} if stored or step.compares else step.forecast(sets.get(step.needs.get("data", "")))
+        rows.append({"slot": step.slot, "type": step.stage.type, "key": key, "status": status, "forecast": takes})
+    if arguments.json:
+        print(json.dumps({"model": made.base.choice.model_dump(mode="json"), "stages": rows}))
+        return 0
+    shown = [[r["slot"], r["type"], r["status"], ", ".join(f"{k} {v}" for k, v in r["forecast"].items())] for r in rows]
+    print(console.table(["stage", "type", "status", ""], shown, left=True))
+    return 0
+
+
+PLAN = Command("plan", "Show what a recipe would run, and what it would reuse.", planned, run)

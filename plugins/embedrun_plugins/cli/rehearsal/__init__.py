@@ -1,0 +1,1 @@
+"""`embedrun run --rehearse`: every stage on a handful of rows, in order, nothing outside touched."""

@@ -1,0 +1,145 @@
+"""Carrying a rehearsal out: the real engine over the changed recipe, in a scratch folder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from embedrun import execution, rules
+from embedrun import plan as plans
+from embedrun.artifacts import Endpoint
+from embedrun.base_model import find
+from embedrun.console import Console
+from embedrun.context import Resolver
+from embedrun.engine import Engine
+from embedrun.errors import EmbedrunError, Problem, RequirementError, UserError
+from embedrun.execution import Loaded
+from embedrun.finished import Finished
+from embedrun.plan import Step
+from embedrun.record import RunRecord
+from embedrun.store import FileDigests, Store
+from embedrun_plugins.cli.rehearsal.no_network import quiet
+from embedrun_plugins.cli.rehearsal.rehearsed_recipe import Rehearsed, rehearsed
+from embedrun_plugins.stages.rehearsal.stand_ins import Told
+
+
+@dataclass
+class Outcome:
+    """What came of a rehearsal."""
+
+    steps: tuple[Step, ...] = ()
+    finished: dict[str, Finished] = field(default_factory=dict)
+    told: dict[str, list[Told]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Slots of stages that may not be run here, with their types."""
+    error: EmbedrunError | None = None
+    seconds: float = 0.0
+    kept: Path | None = None
+    """The scratch folder, where something failed."""
+
+
+def rehearse(loaded: Loaded, console: Console, *, until: str | None = None) -> Outcome:
+    """Run a recipe's stages on a handful of rows, on the CPU, touching nothing outside.
+
+    Runs in a folder of its own, which is kept only where a stage fails. Raises UserError where the recipe cannot be
+    begun at all: a missing package, a file that is not here (a source's data aside), a stage that refuses.
+    """
+    _require(loaded)
+    started = time.monotonic()
+    scratch, outcome = _scratch(), Outcome()
+    try:
+        with quiet():
+            changed = rehearsed(loaded, scratch)
+            outcome.told = changed.told
+            outcome.left_out = {slot: stage.type for slot, stage in changed.left_out.items()}
+            _carry_out(loaded, changed, scratch, console, outcome, until)
+    finally:
+        outcome.seconds = round(time.monotonic() - started, 1)
+        if outcome.error:
+            outcome.kept = scratch
+        else:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return outcome
+
+
+def _scratch() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="embedrun-rehearsal-"))
+    except OSError as error:
+        raise UserError(f"no scratch folder can be made: {error.strerror}; name another place by TMPDIR") from error
+
+
+def _require(loaded: Loaded) -> None:
+    """Raise RecipeError where a package or file is missing; data that is not here is made up instead."""
+    found = [one for one in rules.missing(loaded.recipe) if one.path != ("source", "path")]
+    if found:
+        raise loaded.document.error(found)
+    execution.require(loaded)
+
+
+def _carry_out(
+    loaded: Loaded, changed: Rehearsed, scratch: Path, console: Console, outcome: Outcome, until: str | None
+) -> None:
+    files, store = FileDigests(scratch / "files.json"), Store(scratch / "store")
+    try:
+        base = find(changed.recipe.model, loaded.registry, files, folder=loaded.path.parent, offline=True)
+    except UserError as error:
+        raise loaded.document.error([Problem(("model",), str(error))]) from error
+    recipe = plans.resolved(changed.recipe, Resolver(offline=True))
+    plan = plans.make(recipe, base, loaded.registry, files, until=until)
+    outcome.steps = plan.steps
+    owners = {stage.type: str(plan.registry.owner(stage)) for _, stage in recipe.stages()}
+    plugins = [loaded.path.parent / name for name in recipe.plugins]
+    record = RunRecord.begin(scratch / "runs", recipe, loaded.written, store.root, owners, plugins)
+    engine = _Rehearsal(plan, store, record, console, device="cpu", offline=True)
+    try:
+        with _deleted(plan, record.folder):
+            engine.run()
+            _report(record, console)
+    except EmbedrunError as error:
+        outcome.error = error
+    finally:
+        outcome.finished = {one.slot: one for one in record.stages()}
+
+
+class _Rehearsal(Engine):
+    """An engine that tells no observer, and that fails for no limit on scores which two steps cannot reach."""
+
+    def _observe(self, hook: str, **arguments: Any) -> None:
+        """Tell nobody: an observer may post what it is told."""
+
+    def _require(self) -> None:
+        """Read the limits, so that what is wrong with them shows, but do not judge by them."""
+        try:
+            super()._require()
+        except RequirementError:
+            self.record.data.pop("unmet", None)
+
+
+@contextmanager
+def _deleted(plan: plans.Plan, run: Path) -> Iterator[None]:
+    """Delete what was deployed in the end, by the deployers' own means, all of it even where one of them fails."""
+    deployers = {slot.removeprefix("deployer."): stage for slot, stage in plans.named(plan.recipe.deployer)}
+    try:
+        yield
+    finally:
+        with ExitStack() as deletions:
+            for file in sorted(run.glob("deployments/*/endpoint.json")):
+                endpoint = Endpoint.model_validate(json.loads(file.read_text("utf-8"))["endpoint"])
+                deletions.callback(deployers[file.parent.name].delete, endpoint)
+
+
+def _report(record: RunRecord, console: Console) -> None:
+    from embedrun_plugins.results.report import report
+
+    try:
+        report.write(RunRecord.read(record.folder))
+    except Exception as error:  # noqa: BLE001  # as in a run, which is worth more than its report
+        console.say(f"warning: the report cannot be written: {type(error).__name__}: {error}")

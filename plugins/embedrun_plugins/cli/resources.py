@@ -1,0 +1,23 @@
+"""`embedrun resources`: what lives in the cloud, and what it costs."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+
+from embedrun import Command
+from embedrun_plugins.services.ledger.listing import living, shown
+
+
+def configure(parser: ArgumentParser) -> None:
+    parser.add_argument("--offline", action="store_true", help="do not ask how they are")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON")
+
+
+def run(arguments: Namespace) -> int:
+    rows = living(ask=not arguments.offline)
+    print(json.dumps(rows) if arguments.json else shown(rows))
+    return 0
+
+
+RESOURCES = Command("resources", "List what runs deployed to the cloud, and its price an hour.", configure, run)

@@ -1,0 +1,77 @@
+"""What commands show of a run: its scores as tables, where its model is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from embedrun import RunRecord
+from embedrun_plugins.cli.console import table
+from embedrun_plugins.results import roles
+
+
+def report(record: RunRecord) -> str:
+    """Return the tables of a run's scores."""
+    data = record.data
+    parts = []
+    for name, scores in record.scores.items():
+        models, rivals = ({role: scores[role] for role in part(scores)} for part in (roles.own, roles.rivals))
+        metrics = list(models["base"])
+        shown = [m for m in data.get("headlines", {}).get(name, metrics) if m in metrics]
+        rows = data.get("comparisons", {}).get(name, [])
+        parts.append(f"\n{name}\n{comparison_table(models, rivals, rows, shown)}\n")
+    return "".join(parts).strip("\n")
+
+
+Metrics = Mapping[str, Mapping[str, float]]
+"""Values by model and metric."""
+
+
+def comparison_table(models: Metrics, rivals: Metrics, rows: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> str:
+    """Show models and rivals side by side, how the last model differs from the first, and how from each rival."""
+    first, last = next(iter(models)), list(models)[-1]
+    compared = _Differences(rows, last, first) if last != first else None
+    lines = []
+    for metric in shown:
+        figures = [_figure(metrics.get(metric)) for metrics in (*models.values(), *rivals.values())]
+        lines.append([metric, *figures, *(compared.cells(metric) if compared else ())])
+    parts = [table(["", *models, *rivals, *(compared.header if compared else ())], lines)]
+    for rival in rivals:
+        found = _Differences(rows, last, rival)
+        # Without verdicts, the differences are plain to see.
+        judged = [metric for metric in shown if found.by_metric.get(metric, {}).get("verdict")]
+        if known := [[metric, *found.cells(metric)] for metric in judged]:
+            parts.append(table([f"{last} against {rival}", *found.header], known))
+    return "\n\n".join(parts)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+class _Differences:
+    """How one model differs from another, metric by metric, as cells of a table."""
+
+    header = ("difference", "95% interval", "verdict")
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]], role: str, against: str) -> None:
+        pairs = [row for row in rows if (row["role"], row.get("against", "base")) == (role, against)]
+        self.by_metric = {row["metric"]: row for row in pairs}
+
+    def cells(self, metric: str) -> list[str]:
+        row = self.by_metric.get(metric, {})
+        interval = f"{row['low']:+.4f} to {row['high']:+.4f}" if row.get("low") is not None else ""
+        difference = f"{row['difference']:+.4f}" if row.get("difference") is not None else ""
+        return [difference, interval, str(row.get("verdict") or "")]
+
+
+def last_model(record: RunRecord) -> str:
+    """Return the slot of the last model that a run made, or nothing."""
+    made = [stage.slot for stage in record.stages() if stage.slot in ("trainer", "merge") and not stage.error]
+    return made[-1] if made else ""
+
+
+def short(path: Path) -> Path:
+    """Return a path from here, where it is below here."""
+    return path.resolve().relative_to(Path.cwd()) if path.resolve().is_relative_to(Path.cwd()) else path

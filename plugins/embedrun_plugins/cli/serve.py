@@ -1,0 +1,69 @@
+"""`embedrun serve`: a model over HTTP, in the foreground."""
+
+from __future__ import annotations
+
+import logging
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+
+from embedrun import Command
+from embedrun.errors import MissingPackageError
+from embedrun.registry import Registry
+from embedrun.store import FileDigests
+from embedrun_plugins.cli.arguments import places, settings_of
+from embedrun_plugins.models.serving.models import named
+from embedrun_plugins.services.credentials import variable
+
+
+def configure(parser: ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a run, a model's folder, or a hub id")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8080, help="0 picks a free one")
+    parser.add_argument("--device", metavar="DEVICE", help="torch device, such as cpu or cuda:1")
+    parser.add_argument(
+        "--api-key-env", type=_variable, metavar="NAME", help="environment variable that holds the key to ask for"
+    )
+    parser.add_argument("--offline", action="store_true", help="download nothing")
+    places(parser)
+
+
+def _variable(name: str) -> str:
+    try:
+        return variable(name)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
+def run(arguments: Namespace) -> int:
+    files = FileDigests(settings_of(arguments).store_folder / "files.json")
+    served = named(arguments.model, Registry(), files, runs=arguments.runs, offline=arguments.offline)
+    serve = _server()
+    options = {"host": arguments.host, "port": arguments.port, "device": arguments.device}
+    serve(
+        served.model,
+        **options,
+        api_key_env=arguments.api_key_env,
+        name=served.name,
+        on_ready=partial(_announce, served.name),
+    )
+    return 0
+
+
+def _server() -> Callable[..., None]:
+    for package in ("starlette", "uvicorn"):
+        if find_spec(package) is None:
+            raise MissingPackageError("serve", package, "serve")
+    from embedrun_plugins.models.serving.server import serve
+
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    return serve
+
+
+def _announce(name: str, url: str) -> None:
+    routes = f"POST {url}/embed, {url}/v1/embeddings; GET {url}/info"
+    print(f"serving {name}, on {url} ({routes}); Ctrl-C ends it", flush=True)
+
+
+SERVE = Command("serve", "Serve a model over HTTP on this machine.", configure, run)

@@ -1,0 +1,55 @@
+"""`embedrun show`: what a run did and left."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from embedrun import Command, RunRecord, UserError, console
+from embedrun.record import find_run
+from embedrun_plugins.cli.arguments import runs
+from embedrun_plugins.cli.export import FORMS, export_flag
+from embedrun_plugins.cli.score_tables import last_model, report, short
+
+
+def configure(parser: ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", help="a run's folder, or a recipe's name for its latest run")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print run.json")
+    form.add_argument("--export", choices=FORMS, help="print what it trains on, as JSON lines for FlagEmbedding")
+    parser.add_argument("--to", type=Path, metavar="FILE", help="with --export: write a new file instead")
+    runs(parser)
+
+
+def run(arguments: Namespace) -> int:
+    if arguments.to and not arguments.export:
+        raise UserError("--to: names the file of an export; add --export flag")
+    record = RunRecord.read(find_run(arguments.run, arguments.runs))
+    if arguments.export:
+        _export(record, arguments.to)
+    elif arguments.json:
+        print(json.dumps(record.data, indent=1))
+    else:
+        _show(record)
+    return 0
+
+
+def _show(record: RunRecord) -> None:
+    data = record.data
+    print(f"{record.folder}: {data['status']}{': ' + data['error'] if data.get('error') else ''}")
+    print("\n".join(console.summary(stage) for stage in record.stages()))
+    print(report(record))
+    if model := record.artifact(last_model(record)):
+        print(f"model: {short(model)}")
+
+
+def _export(record: RunRecord, file: Path | None) -> None:
+    without = export_flag(record, file)
+    if without:
+        told = f"warning: questions without negatives: {without}; FlagEmbedding fails on them"
+        print(f"{told}, unless its train_group_size is 1", file=sys.stderr)
+
+
+SHOW = Command("show", "Show a run: its stages, its scores, its model, what it trains on.", configure, run)

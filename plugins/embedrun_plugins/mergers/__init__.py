@@ -1,6 +1,0 @@
-"""Mixing the tuned model with the one it started from."""
-
-from embedrun_plugins.mergers.linear import Linear
-from embedrun_plugins.mergers.search import Search
-
-MERGERS = (Linear, Search)

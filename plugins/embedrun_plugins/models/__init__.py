@@ -1,0 +1,1 @@
+"""One embedding model on this machine: read, tokenize, encode, search, export, serve."""

@@ -1,0 +1,112 @@
+"""What a model's files tell of it, without loading it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from embedrun.model_settings import ModelSettings
+from embedrun_plugins.models.export import POOLING_KEYS
+
+_WITH_OFFSET = frozenset({"camembert", "roberta", "xlm-roberta"})
+"""Architectures whose first positions belong to padding."""
+_NO_LIMIT = 10**9
+"""What tokenizers name as their length where they have none is far above it."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A model's modules and their configurations, the recipe's contract applied."""
+
+    folder: Path
+    """Where the transformer and its tokenizer are."""
+    settings: ModelSettings
+    modules: tuple[str, ...]
+    """Names of its modules, as in ("Transformer", "Pooling", "Normalize")."""
+    configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The configuration of each module by its path; those that TEI reads by what they tell."""
+    dense: tuple[str, ...] = ()
+    """Paths of its Dense modules."""
+    types: tuple[str, ...] = ()
+    """Types of its modules in full, as written."""
+
+    @classmethod
+    def read(cls, folder: Path, settings: ModelSettings | None = None) -> Self:
+        """Read a sentence-transformers folder, or a plain checkpoint."""
+        listed = _json(folder / "modules.json") or []
+        entries = [(str(entry["type"]).rsplit(".", 1)[-1], str(entry.get("path") or "")) for entry in listed]
+        entries = entries or [("Transformer", ""), ("Pooling", "")]
+        first = folder / entries[0][1]
+        configs = {path: _json(folder / path / "config.json") or {} for name, path in entries[1:] if path}
+        configs["transformer"] = _json(first / "config.json") or {}
+        configs["pooling"] = next((configs.get(path, {}) for name, path in entries if name == "Pooling"), {})
+        configs["length"] = _json(first / "sentence_bert_config.json") or {}
+        configs["tokenizer"] = _json(first / "tokenizer_config.json") or {}
+        configs["prompts"] = _json(folder / "config_sentence_transformers.json") or {}
+        dense = tuple(path for name, path in entries if name == "Dense")
+        types = tuple(str(entry["type"]) for entry in listed)
+        return cls(first, settings or ModelSettings(), tuple(name for name, _ in entries), configs, dense, types)
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The transformer's config.json; empty where it is not here."""
+        return self.configs["transformer"]
+
+    @property
+    def architecture(self) -> str | None:
+        return str(self.config["model_type"]) if "model_type" in self.config else None
+
+    @property
+    def pooling(self) -> tuple[str, ...]:
+        """The modes that are joined; mean for a plain checkpoint, as sentence-transformers takes it."""
+        if self.settings.pooling:
+            return (self.settings.pooling,)
+        saved = self.configs["pooling"]
+        if modes := saved.get("pooling_mode"):
+            return (modes,) if isinstance(modes, str) else tuple(modes)
+        return tuple(mode for mode, key in POOLING_KEYS.items() if saved.get(key)) or ("mean",)
+
+    @property
+    def positions(self) -> int | None:
+        """How many tokens its positions allow; None where the files do not tell."""
+        found = self.config.get("max_position_embeddings") or self.config.get("n_positions")
+        if not isinstance(found, int):
+            return None
+        offset = int(self.config.get("pad_token_id") or 0) + 1 if self.architecture in _WITH_OFFSET else 0
+        return found - offset
+
+    @property
+    def max_length(self) -> int | None:
+        """How many tokens it reads; None where the files do not tell."""
+        found = self.settings.max_length or self.configs["length"].get("max_seq_length")
+        limits = (found,) if found else (self.positions, self.configs["tokenizer"].get("model_max_length"))
+        return min((int(one) for one in limits if one and one < _NO_LIMIT), default=None)
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        if self.settings.prompts is not None:
+            return self.settings.prompts.model_dump()
+        saved = self.configs["prompts"].get("prompts") or {}
+        return {str(name): str(text or "") for name, text in saved.items()}
+
+    @property
+    def default_prompt_name(self) -> str | None:
+        """The prompt that the model puts before a text whose role is not said."""
+        return None if self.settings.prompts is not None else self.configs["prompts"].get("default_prompt_name")
+
+    @property
+    def dtype(self) -> str:
+        """The number format of its weights."""
+        saved = self.config.get("dtype") or self.config.get("torch_dtype")
+        return str(self.settings.dtype or saved or "float32").removeprefix("torch.")
+
+
+def _json(file: Path) -> Any:
+    """Return what a file holds; None where it is not here or holds no JSON."""
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None

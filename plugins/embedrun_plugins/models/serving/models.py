@@ -1,0 +1,60 @@
+"""The model that a word on the command line means."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from embedrun.artifacts import Model
+from embedrun.base_model import carried, fetch, find
+from embedrun.errors import UserError
+from embedrun.model_settings import ModelChoice
+from embedrun.record import RunRecord, find_run, is_run
+from embedrun.registry import Registry
+from embedrun.store import FileDigests
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model to serve, and what its clients know it by."""
+
+    model: Model
+    name: str
+
+
+def named(name: str, registry: Registry, files: FileDigests, *, runs: Path, offline: bool) -> Served:
+    """Return the model that a word means: a run's last model, a folder, or a hub id.
+
+    Raises UserError where there is no such model, or the run's last one is not made or no longer kept.
+    """
+
+    def base(choice: ModelChoice) -> Model:
+        return Model(
+            fetch(find(choice, registry, files, folder=Path(), offline=offline), offline=offline), choice.settings
+        )
+
+    folder = next((path for path in (Path(name), runs / name) if is_run(path)), None)
+    if folder is None:
+        return Served(base(ModelChoice(id=name)), Path(name).name if Path(name).is_dir() else name)
+    record = RunRecord.read(find_run(str(folder), runs))
+    lock = record.folder / "recipe.lock.json"
+    recipe = json.loads(lock.read_text("utf-8"))["lock"]["recipe"]
+    choice = ModelChoice.model_validate(recipe["model"])
+    slot, role = _last_model(recipe)
+    known_as = f"{record.data['name']}/{record.folder.resolve().name}, {role}"
+    if slot is None:
+        return Served(base(choice), known_as)
+    made = record.artifact(slot)
+    if made is None:
+        raise UserError(f"{record.folder}: has no {role} model, or no longer; run it again with `embedrun run {lock}`")
+    return Served(Model(made, carried(choice.settings)), known_as)
+
+
+def _last_model(recipe: Mapping[str, Any]) -> tuple[str | None, str]:
+    """Return the slot that makes the model which a run ends with, and that model's role."""
+    if recipe.get("merge"):
+        return "merge", "merged"
+    return ("trainer", "tuned") if recipe.get("trainer") else (None, "base")

@@ -1,0 +1,81 @@
+"""The bodies that the server takes: TEI's and OpenAI's."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from embedrun_plugins.models.serving.encoders import Direction
+from embedrun_plugins.models.serving.errors import RequestError
+
+
+class Body(BaseModel):
+    """A request's body; keys that are not known are ignored, as TEI does."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True, protected_namespaces=())
+
+
+class Options(Body):
+    """How texts are read."""
+
+    truncate: bool | None = None
+    """Whether texts over the model's length are cut; false answers them with an error. By default the server's."""
+    truncation_direction: Direction = "Right"
+    """The end at which they are cut: "Right" or "Left"."""
+    prompt_name: str | None = None
+    """Prompt put before each text: "query", "document" or another that is saved with the model."""
+
+
+class Embed(Options):
+    """`/embed`, `/`, `/invocations`: a text or a list of texts."""
+
+    inputs: str | list[str]
+    normalize: bool | None = None
+    """Whether vectors have length 1; by default yes, unless the model's own settings say no."""
+    dimensions: int | None = Field(None, ge=1)
+    """Leading dimensions kept; by default the model's."""
+
+
+class Sentences(Body):
+    """A sentence and those that it is compared with."""
+
+    source_sentence: str
+    sentences: list[str]
+
+
+class Similarity(Body):
+    """`/similarity`: the cosine of a sentence with each of a list."""
+
+    inputs: Sentences
+    parameters: Options = Options()
+
+
+class Tokenize(Body):
+    """`/tokenize`: a text or a list of texts."""
+
+    inputs: str | list[str]
+    add_special_tokens: bool = True
+
+
+class OpenAi(Body):
+    """`/v1/embeddings`: vectors are always normalised."""
+
+    input: str | list[str]
+    model: str | None = None
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = Field(None, ge=1)
+
+
+_Body = TypeVar("_Body", bound=Body)
+
+
+def parse(kind: type[_Body], body: bytes) -> _Body:
+    """Read a body; raises RequestError naming the key that is wrong."""
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        # Where a key may be a text or a list, the form that got furthest is the one that was meant.
+        found = max(error.errors(include_url=False, include_input=False), key=lambda problem: len(problem["loc"]))
+        place = ".".join(str(part) for part in found["loc"] if part not in {"str", "list[str]"})
+        raise RequestError("Validation", f"`{place}`: {found['msg']}" if place else found["msg"]) from None

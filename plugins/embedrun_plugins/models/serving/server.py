@@ -1,0 +1,79 @@
+"""Starting the server, and ending it without losing what it was asked."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+
+from embedrun.artifacts import Model
+from embedrun.errors import UserError
+from embedrun_plugins.models.serving.app import App
+from embedrun_plugins.models.serving.embedder import Embedder, Limits
+from embedrun_plugins.models.serving.listening import is_loopback, listen, url_of
+from embedrun_plugins.models.serving.metrics import Metrics
+
+log = logging.getLogger(__name__)
+GRACE_SECONDS = 30
+
+
+def serve(
+    model: Model,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    api_key_env: str | None = None,
+    device: str | None = None,
+    limits: Limits | None = None,
+    name: str | None = None,
+    on_ready: Callable[[str], None] = print,
+) -> None:
+    """Serve a model until SIGTERM or SIGINT, then answer what was asked and return.
+
+    `port=0` takes a free one. `on_ready` is given the server's URL as soon as it answers. `api_key_env` names the
+    environment variable that holds the key which clients must send as `Authorization: Bearer KEY`.
+    `name` is what the server calls the model; by default its folder's name.
+
+    Raises UserError where the port is taken or the key's variable is empty, DataError where the model cannot be loaded.
+    """
+    api_key = _api_key(api_key_env)
+    if api_key is None and not is_loopback(host):
+        log.warning("%s can be reached from other machines, and no API key is asked for (--api-key-env)", host)
+    with listen(host, port) as listener:
+        metrics = Metrics()
+        app = App(Embedder(model, limits or Limits(), metrics, device, name), metrics, api_key).starlette()
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=GRACE_SECONDS
+        )
+        on_ready(url_of(listener))
+        _Server(config).run(sockets=[listener])
+
+
+def _api_key(variable: str | None) -> str | None:
+    if variable is None:
+        return None
+    key = os.environ.get(variable)
+    if not key:
+        raise UserError(f"--api-key-env: the environment variable {variable} is not set, or empty")
+    return key
+
+
+class _Server(uvicorn.Server):
+    """uvicorn raises a signal again when it has ended by it, which would end this process before it could return."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,9 +1,0 @@
-"""The miners of hard negatives."""
-
-from __future__ import annotations
-
-from embedrun.stages import Miner
-from embedrun_plugins.negatives.bm25 import Bm25
-from embedrun_plugins.negatives.dense import Dense
-
-MINERS: tuple[type[Miner], ...] = (Dense, Bm25)

@@ -1,0 +1,1 @@
+"""Reading a finished run: comparison, report, reproduction."""

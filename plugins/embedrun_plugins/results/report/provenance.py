@@ -1,0 +1,88 @@
+"""The recipe, what the result may depend on, and how to get the same again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from embedrun.record import RunRecord
+from embedrun_plugins.results.comparison import last_model, recipe_of
+from embedrun_plugins.results.report.markup import Content, Markup, element, folded, section, table
+from embedrun_plugins.results.wording import NOTHING, title
+
+
+def model(runs: Sequence[tuple[str, RunRecord]]) -> Markup:
+    """Say where each run's model is, how it is served, and where it was deployed."""
+    found = [part for name, run in runs for part in _model(run, name if len(runs) > 1 else "The model")]
+    return section("model", "The model", *found)
+
+
+def _model(run: RunRecord, name: str) -> Iterator[Content]:
+    made = last_model(run)
+    if made is not None:
+        yield element("p", f"{title(name)} is a sentence-transformers folder, to be loaded or copied from here:")
+        yield _code(str(nearby(made)))
+        yield element("p", "Serve it on this machine:")
+        yield _code(f"embedrun serve {shlex.quote(str(nearby(run.folder)))}")
+    for stage in run.stages():
+        if stage.slot.startswith("deployer.") and not stage.error:
+            place = stage.notes.get("at") or stage.type
+            yield element("p", f"{stage.slot.removeprefix('deployer.')} made it available at {place}.")
+
+
+def nearby(path: Path) -> Path:
+    """Return a path from the current folder, where it is within."""
+    path, here = path.resolve(), Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def recipe(runs: Sequence[tuple[str, RunRecord]]) -> Markup:
+    """Return the recipe as written; of two runs, how the recipes differ."""
+    if len(runs) == 1:
+        run = runs[0][1]
+        file = run.folder / "recipe.yaml"
+        written = file.read_text("utf-8") if file.is_file() else json.dumps(recipe_of(run), indent=1)
+        return section("recipe", "Recipe", _code(written.strip("\n")))
+    from difflib import unified_diff
+
+    (first, one), (second, other) = runs
+    before, after = (json.dumps(recipe_of(run), indent=1, ensure_ascii=False).splitlines() for run in (one, other))
+    difference = "\n".join(unified_diff(before, after, first, second, lineterm="", n=2))
+    same = "The two recipes are the same, with all defaults written out."
+    return section("recipe", "How the recipes differ", _code(difference) if difference else element("p", same))
+
+
+def reproduction(runs: Sequence[tuple[str, RunRecord]]) -> Markup:
+    """Return the commands that give the same again, and what the results may depend on."""
+    parts: list[Content] = []
+    for name, run in runs:
+        which = name if len(runs) > 1 else "it"
+        heading = f"Run {which} again from nothing, and compare every result and score:"
+        parts += [element("p", heading), _code(f"embedrun reproduce {shlex.quote(str(nearby(run.folder)))}")]
+        facts = folded(f"Versions and hardware of {name}", table("Versions and hardware", ["", ""], _facts(run)))
+        parts += [facts]
+    return section("reproduce", "How to reproduce", *parts)
+
+
+def _facts(run: RunRecord) -> list[tuple[str, str]]:
+    environment: Mapping[str, Any] = run.data.get("environment") or {}
+    command = shlex.join(map(str, run.data.get("command") or ()))
+    rows = [("command", command), ("started", str(run.data.get("started"))), ("seed", str(run.data.get("seed")))]
+    for key, value in environment.items():
+        if key == "git" and value:
+            rows.append(("git", f"{value.get('commit')}{', with changes' if value.get('changed') else ''}"))
+        elif isinstance(value, Mapping):
+            rows += [(str(name), str(told)) for name, told in value.items()]
+        elif value is not None and value != []:
+            rows.append((key, ", ".join(value) if isinstance(value, list) else str(value)))
+    rows += [
+        (f"stage {stage.slot}", f"{stage.type}, result {(stage.digest or NOTHING)[:12]}") for stage in run.stages()
+    ]
+    return rows
+
+
+def _code(written: str) -> Markup:
+    return element("pre", element("code", written), tabindex=0)

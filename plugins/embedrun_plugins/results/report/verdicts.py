@@ -1,0 +1,66 @@
+"""The report's first part: how the run ended, and who is better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from embedrun.record import RunRecord
+from embedrun_plugins.results.comparison import Contest
+from embedrun_plugins.results.report.markup import Content, Markup, element
+from embedrun_plugins.results.wording import alone, title, verdict
+
+_MARKS = {
+    "better": ("good", "▲", "Better"),
+    "worse": ("bad", "▼", "Worse"),
+    "can't tell": ("unsure", "≈", "Can't tell"),
+    "the same": ("plain", "=", "No difference"),
+    "no verdict": ("plain", "•", "No interval"),
+}
+
+
+def section(contests: Sequence[Contest], runs: Sequence[RunRecord]) -> Markup:
+    """Return the verdicts, after whatever kept a run from its end."""
+    troubles = [trouble for run in runs for trouble in _troubles(run)]
+    found: list[Content] = [element("div", troubles, class_="troubles")] if troubles else []
+    for contest in contests:
+        heading = element("h3", title(contest.name.replace("_", " "))) if len(contests) > 1 else None
+        found += [heading, element("ul", list(_verdicts(contest)), class_="verdicts")]
+    if not contests:
+        found.append(element("p", "No model was scored."))
+    return element("section", element("h2", "Verdict", id="verdict-heading"), found, id="verdict")
+
+
+def _troubles(run: RunRecord) -> Iterator[Markup]:
+    unmet: Iterable[str] = run.data.get("unmet") or ()
+    status, error = run.data["status"], run.data.get("error")
+    if status == "interrupted":
+        yield _trouble("Interrupted", "The run was stopped before its end; the same command goes on from there.")
+    if unmet:
+        yield _trouble("Requirements not met", element("ul", [element("li", limit) for limit in unmet]))
+    elif status == "failed":
+        stages = [stage.slot for stage in run.stages() if stage.error]
+        where = f"The stage {stages[-1]} failed." if stages else "The run failed."
+        yield _trouble("Failed", where, element("pre", error, tabindex=0) if error else None)
+
+
+def _trouble(heading: str, *content: Content) -> Markup:
+    return element("div", element("h3", heading), content, class_="trouble")
+
+
+def _verdicts(contest: Contest) -> Iterator[Markup]:
+    for size, metric in contest.sizes():
+        for contender in contest.challengers:
+            if metric in contender.metrics:
+                kind, sentence = verdict(contest, size, metric, contender)
+                yield _item(kind, sentence)
+        if not contest.challengers:
+            yield element("li", element("p", alone(contest, size, metric)), class_="plain")
+    for rival in contest.judged_rivals():
+        kind, sentence = verdict(contest, None, contest.headline, contest.last, rival)
+        yield _item(kind, sentence)
+
+
+def _item(kind: str, sentence: str) -> Markup:
+    colour, sign, name = _MARKS[kind]
+    badge = element("span", element("span", sign, aria_hidden="true"), f" {name}", class_="badge")
+    return element("li", badge, element("p", sentence), class_=colour)

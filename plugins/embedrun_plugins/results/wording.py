@@ -1,0 +1,101 @@
+"""Figures and verdicts in plain words."""
+
+from __future__ import annotations
+
+from embedrun_plugins.results.comparison import Contender, Contest, Row, spoken
+
+NOTHING = "\N{EN DASH}"
+"""Stands where there is no figure."""
+MINUS = "\N{MINUS SIGN}"
+_MINUTE, _HOUR = 60, 3600
+_EXACT = 10
+"""Seconds below which tenths are of interest."""
+
+
+def figure(value: float | None, digits: int = 3) -> str:
+    return NOTHING if value is None else f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    return NOTHING if value is None else f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", MINUS)
+
+
+def interval(row: Row) -> str:
+    """Return `+0.124 to +0.213`, or nothing where there is no interval."""
+    if row.get("low") is None or row.get("high") is None:
+        return ""
+    return f"{signed(row['low'])} to {signed(row['high'])}"
+
+
+def duration(seconds: float) -> str:
+    if seconds < _EXACT:
+        return f"{seconds:.2g} s" if seconds >= 0.1 else "under 0.1 s"  # noqa: PLR2004 - as it says
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), _MINUTE)
+    if seconds < _HOUR:
+        return f"{minutes} min {rest} s"
+    hours, minutes = divmod(minutes, _MINUTE)
+    return f"{hours} h {minutes} min"
+
+
+def byte_count(count: float) -> str:
+    for unit in ("bytes", "KB", "MB"):
+        if count < 1000:  # noqa: PLR2004 - of bytes a kilobyte has
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"
+
+
+def title(name: str) -> str:
+    """Return a name with its first letter large, as at the start of a sentence."""
+    return f"{name[:1].upper()}{name[1:]}"
+
+
+def verdict(
+    contest: Contest, size: int | None, metric: str, contender: Contender, rival: Contender | None = None
+) -> tuple[str, str]:
+    """Return a word (better, worse, can't tell, the same, no verdict) for a model at a size, and a sentence.
+
+    It is compared with the first model, or with a rival, whose vectors have a size of their own.
+    """
+    row = contest.row(metric, contender, rival) or {}
+    base, own = (rival or contest.base).metrics.get(metric), contender.metrics.get(metric)
+    name, other = title(contender.name), (rival or contest.base).name
+    what = f"{spoken(metric)}{'' if rival else contest.at(size)}"
+    figures = f"{what} is {figure(own)} against {figure(base)}"
+    change = signed(row.get("difference"))
+    found = row.get("verdict")
+    if found in ("better", "worse"):
+        return found, f"{name} is {found} than {other}: {figures}, {change} ({_sureness(contest, row)})."
+    sureness = _sureness(contest, row)
+    if found and row.get("won") == row.get("lost") == 0:
+        return "the same", f"{name} and {other} do equally well on every query: {figures}, {change} ({sureness})."
+    if found:
+        unsure = f"Can't tell whether {name[:1].lower()}{name[1:]} differs from {other}"
+        return found, f"{unsure}: {figures}, {change} ({sureness}).{_needed(row)}"
+    plain = f"{name} against {other}: {figures}{f', {change}' if row else ''}."
+    return "no verdict", f"{plain} There is no interval, since this evaluator keeps no scores by query."
+
+
+def _sureness(contest: Contest, row: Row) -> str:
+    held_out = "held-out " if contest.split in ("dev", "test") else ""
+    queries = f"on {row.get('queries') or 0:,} {held_out}queries"
+    return f"95% interval {interval(row)}, {queries}" if interval(row) else queries
+
+
+def _needed(row: Row) -> str:
+    """Say what a verdict would take; one of few queries would rest on chance, however wide their differences."""
+    differing = (row.get("won") or 0) + (row.get("lost") or 0)
+    if not row.get("detectable"):
+        return ""
+    if (row["low"] or 0) > 0 or (row["high"] or 0) < 0:
+        return f" Only {differing} queries differ, too few for a verdict."
+    return f" With these queries a gain would have to be about {figure(row['detectable'])} or more to be seen."
+
+
+def alone(contest: Contest, size: int | None, metric: str) -> str:
+    """Say what the only model of a contest scores."""
+    return (
+        f"{title(contest.base.name)} scores {spoken(metric)} {figure(contest.base.metrics[metric])}{contest.at(size)}."
+    )

@@ -1,0 +1,1 @@
+"""Everything outside of this process: HTTP, AWS, SageMaker, Docker, TEI, other processes."""

@@ -1,0 +1,211 @@
+"""Texts to vectors: in requests that an endpoint takes, each tried again where that may help."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from embedrun.artifacts import Role
+from embedrun.errors import EmbedrunError, StageError, UserError
+from embedrun_plugins.services.endpoints.transports import (
+    MAY_PASS,
+    TOO_LARGE,
+    Refused,
+    Transport,
+    Unanswered,
+    explained,
+)
+
+TRIES = 6
+"""How often a request is sent, the first time included, before its failure counts."""
+_FIRST_PAUSE = 0.25
+_LONGEST_PAUSE = 20.0
+_MOST_BYTES = 1_500_000
+"""TEI takes bodies of 2 MB unless it is told otherwise."""
+Vector = list[float]
+
+
+class Reading(BaseModel):
+    """How an endpoint is asked, so that it reads each text as the model was trained to."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    query: str | None = None
+    """Name of the prompt that it puts before queries; None where it puts none."""
+    document: str | None = None
+    """Name of the prompt that it puts before documents; None where it puts none."""
+    normalize: bool = True
+    """Whether vectors have length 1."""
+    dimensions: int | None = Field(None, ge=1)
+    """Leading dimensions kept, fewer than the model's; by default all."""
+
+    def body(self, texts: Sequence[str], role: Role) -> bytes:
+        """Return the request's JSON."""
+        prompt = self.query if role == "query" else self.document
+        asked: dict[str, Any] = {"inputs": list(texts), "normalize": self.normalize, "truncate": True}
+        asked |= {"prompt_name": prompt} if prompt else {}
+        asked |= {"dimensions": self.dimensions} if self.dimensions else {}
+        return json.dumps(asked, ensure_ascii=False).encode()
+
+
+@dataclass(frozen=True)
+class Client:
+    """Asks one endpoint; threads may share it."""
+
+    transport: Transport
+    reading: Reading = field(default_factory=Reading)
+    most_texts: int = 32
+    """Texts in a request."""
+    concurrency: int = 4
+    """Requests at a time."""
+
+    def embed(self, texts: Sequence[str], role: Role) -> list[Vector]:
+        """Return a vector for each text.
+
+        Raises UserError where something must change first, StageError where the endpoint fails, in spite of more tries.
+        """
+        parts = self._parts(texts)
+        if len(parts) < 2:  # noqa: PLR2004  # one part needs no threads
+            return [vector for part in parts for vector in self._embed(part, role)]
+        with ThreadPoolExecutor(min(self.concurrency, len(parts))) as pool:
+            return [vector for found in pool.map(lambda part: self._embed(part, role), parts) for vector in found]
+
+    async def embed_async(self, texts: Sequence[str], role: Role) -> list[Vector]:
+        """Do the same without blocking the event loop."""
+        parts, room = self._parts(texts), asyncio.Semaphore(self.concurrency)
+
+        async def embed(part: Sequence[str]) -> list[Vector]:
+            async with room:
+                return await self._embed_async(part, role)
+
+        asked = [asyncio.ensure_future(embed(part)) for part in parts]
+        try:
+            found = await asyncio.gather(*asked)
+        finally:
+            for one in asked:
+                one.cancel()  # where one failed, nobody waits for the rest
+        return [vector for vectors in found for vector in vectors]
+
+    def answer(self, texts: Sequence[str], role: Role) -> Any:
+        """Return what one request answers, as it is, for whoever judges it. Raises as `embed` does."""
+        return self._parsed(self._sent(texts, role))
+
+    def answers(self, texts: Sequence[str], role: Role) -> Iterator[tuple[Sequence[str], Any]]:
+        """Yield the same of as many requests as the endpoint wants, each with its texts."""
+        for part in self._parts(texts):
+            yield from self._answers(part, role)
+
+    def _answers(self, texts: Sequence[str], role: Role) -> Iterator[tuple[Sequence[str], Any]]:
+        try:
+            found = self.answer(texts, role)
+        except _TooLargeError:
+            for half in _halves(texts):
+                yield from self._answers(half, role)
+        else:
+            yield texts, found
+
+    def close(self) -> None:
+        self.transport.close()
+
+    def _parts(self, texts: Sequence[str]) -> list[Sequence[str]]:
+        """Return the texts in parts that fit in a request. Raises UserError where one cannot be sent."""
+        parts: list[list[str]] = []
+        room = 0
+        for place, text in enumerate(texts):
+            length = 6 + self._size(text, f"text {place} of {len(texts)}")
+            if not parts or len(parts[-1]) >= self.most_texts or length > room:
+                parts.append([])
+                room = _MOST_BYTES
+            parts[-1].append(text)
+            room -= length
+        return list(parts)
+
+    def _size(self, text: str, which: str) -> int:
+        """Return how many bytes a text takes."""
+        if not text:
+            raise UserError(f"{self.transport.where}: {which} is empty; leave it out")
+        try:
+            return len(text.encode())
+        except UnicodeEncodeError as error:
+            half = f"half a character (U+{ord(text[error.start]):04X}, at {error.start})"
+            raise UserError(f"{self.transport.where}: {which} holds {half}; mend how it was read") from None
+
+    def _embed(self, texts: Sequence[str], role: Role) -> list[Vector]:
+        try:
+            return self._counted(texts, self._parsed(self._sent(texts, role)))
+        except _TooLargeError:
+            return [vector for half in _halves(texts) for vector in self._embed(half, role)]
+
+    async def _embed_async(self, texts: Sequence[str], role: Role) -> list[Vector]:
+        try:
+            return self._counted(texts, self._parsed(await self._sent_async(texts, role)))
+        except _TooLargeError:
+            return [vector for half in _halves(texts) for vector in await self._embed_async(half, role)]
+
+    def _sent(self, texts: Sequence[str], role: Role) -> bytes:
+        body = self.reading.body(texts, role)
+        for number in range(1, TRIES + 1):
+            try:
+                return self.transport.send(body)
+            except (Refused, Unanswered) as problem:
+                self._give_up(problem, number, texts)
+            time.sleep(_pause(number))
+        raise AssertionError("the last try returns or raises")
+
+    async def _sent_async(self, texts: Sequence[str], role: Role) -> bytes:
+        body = self.reading.body(texts, role)
+        for number in range(1, TRIES + 1):
+            try:
+                return await self.transport.send_async(body)
+            except (Refused, Unanswered) as problem:
+                self._give_up(problem, number, texts)
+            await asyncio.sleep(_pause(number))
+        raise AssertionError("the last try returns or raises")
+
+    def _give_up(self, problem: Refused | Unanswered, number: int, texts: Sequence[str]) -> None:
+        """Raise where another try is of no use."""
+        if isinstance(problem, Refused) and len(texts) > 1 and _too_large(problem):
+            raise _TooLargeError(str(explained(self.transport.where, problem))) from problem
+        may_pass = problem.status in MAY_PASS if isinstance(problem, Refused) else problem.may_pass
+        if not may_pass or number == TRIES:
+            raise explained(self.transport.where, problem) from problem
+
+    def _parsed(self, answer: bytes) -> Any:
+        try:
+            return json.loads(answer)
+        except ValueError as error:
+            raise StageError(f"{self.transport.where}: answers no JSON: is it an embedding server?") from error
+
+    def _counted(self, texts: Sequence[str], found: Any) -> list[Vector]:
+        where = self.transport.where
+        if not (isinstance(found, list) and all(isinstance(vector, list) for vector in found)):
+            raise StageError(f"{where}: answers no list of vectors: {json.dumps(found)[:80]}")
+        if len(found) != len(texts):
+            raise StageError(f"{where}: answers {len(found)} vectors for {len(texts)} texts")
+        return found
+
+
+class _TooLargeError(EmbedrunError):
+    """A request of several texts is too large for the endpoint."""
+
+
+def _too_large(refused: Refused) -> bool:
+    """Say whether fewer texts may be taken: TEI answers 422 where there are too many, and says it in these words."""
+    return refused.status == TOO_LARGE or "maximum allowed batch size" in refused.said
+
+
+def _halves(texts: Sequence[str]) -> Iterable[Sequence[str]]:
+    return texts[: len(texts) // 2], texts[len(texts) // 2 :]
+
+
+def _pause(number: int) -> float:
+    """Return seconds to wait after a try that failed, spread so that clients do not come back all at once."""
+    return min(_FIRST_PAUSE * 2.0 ** (number - 1), _LONGEST_PAUSE) * random.uniform(0.5, 1.0)  # noqa: S311  # no secret

@@ -1,0 +1,43 @@
+"""An exported folder, asked as a server would be: what whoever loads it will get."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embedrun.artifacts import Model
+from embedrun_plugins.services.endpoints.transports import Refused, Shared
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+_NO_SUCH_PROMPT = 422
+
+
+@dataclass(frozen=True)
+class Folder(Shared["SentenceTransformer"]):
+    """A sentence-transformers folder; nothing is changed in what it gives, so `normalize` and `dimensions` are not."""
+
+    path: Path
+
+    @property
+    def where(self) -> str:
+        return str(self.path)
+
+    def send(self, body: bytes) -> bytes:
+        asked = json.loads(body)
+        try:
+            found = self._client.encode(
+                asked["inputs"], prompt_name=asked.get("prompt_name"), show_progress_bar=False, convert_to_numpy=True
+            )
+        except ValueError as error:
+            raise Refused(_NO_SUCH_PROMPT, str(error)) from error
+        return json.dumps(found.tolist()).encode()
+
+    def _make(self) -> SentenceTransformer:
+        return Model(self.path).load("cpu")
+
+    def _end(self, made: SentenceTransformer) -> None:
+        """Nothing of it is open."""

@@ -1,0 +1,83 @@
+"""What a job leaves: the model that servers load, and the run with all results that were made for it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from embedrun import Model, RunRecord
+from embedrun.base_model import carried
+from embedrun.model_settings import ModelChoice
+from embedrun_plugins.cli.score_tables import last_model
+from embedrun_plugins.services.sagemaker.container.channels import LOCK, link
+from embedrun_plugins.services.sagemaker.container.contract import Container
+
+
+def leave_model(record: RunRecord, container: Container) -> None:
+    """Export the run's last model, if it made one, or nothing at all. Raises UserError where it cannot be exported."""
+    made = _made(record, container)
+    if made is None:
+        return
+    from embedrun_plugins.models.export import export
+
+    lock = json.loads((record.folder / LOCK).read_text("utf-8"))
+    settings = ModelChoice.model_validate(lock["lock"]["recipe"]["model"]).settings
+    try:
+        export(Model(made, carried(settings)), container.model)
+    except BaseException:
+        _clear(container.model)
+        raise
+
+
+def _made(record: RunRecord, container: Container) -> Path | None:
+    slot = last_model(record)
+    key = next((stage.key for stage in record.stages() if stage.slot == slot), None)
+    return container.store / key[:2] / key / "out" if key else None
+
+
+def _clear(folder: Path) -> None:
+    """Empty a folder that may be a mount, and so must stay."""
+    for item in folder.iterdir() if folder.is_dir() else ():
+        if item.is_dir():
+            shutil.rmtree(item)
+        else:
+            item.unlink()
+
+
+def leave_results(record: RunRecord, container: Container, sent: Path | None) -> None:
+    """Put all that was made here beside the run's folder, where SageMaker packs both as output.tar.gz.
+
+    Unpacked, the two are a run and its store: `embedrun show run` and `embedrun serve run` work. `sent` is the channel
+    with results that the client has already.
+    """
+    store = container.output / "store"
+    keys = [stage.key for stage in record.stages() if stage.key and stage.digest]
+    answers = (file for file in (container.store / "answers").rglob("*") if file.is_file())
+    _copy(dict.fromkeys(container.store / key[:2] / key for key in keys), container.store, store, sent)
+    _copy(answers, container.store, store, sent)
+
+
+def settle(container: Container) -> None:
+    """Give the run's folder its place, however the run ended, and the place of its results beside it."""
+    for began in container.output.glob("runs/*/*/run.json"):
+        shutil.rmtree(container.run, ignore_errors=True)
+        began.parent.rename(container.run)
+    shutil.rmtree(container.output / "runs", ignore_errors=True)
+    if (container.run / "run.json").exists():
+        record = RunRecord.read(container.run)
+        record.data["store"] = "../store"
+        record.save()
+
+
+def _copy(items: Iterable[Path], source: Path, target: Path, sent: Path | None) -> None:
+    for item in items:
+        name = item.relative_to(source)
+        if (sent and (sent / name).exists()) or (target / name).exists():
+            continue
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        if item.is_dir():
+            shutil.copytree(item, target / name, copy_function=link)
+        else:
+            link(str(item), str(target / name))

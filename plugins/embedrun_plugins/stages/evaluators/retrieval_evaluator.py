@@ -1,0 +1,150 @@
+"""What the evaluators that search with a split's queries share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from embedrun.artifacts import Comparison, Model, Remote, RetrievalSet, Scores, Split
+from embedrun.context import Context, Unkeyed
+from embedrun.stages import Evaluator
+from embedrun_plugins.stages.evaluators.bootstrap import comparison
+from embedrun_plugins.stages.evaluators.thresholds import Limit
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from sentence_transformers import SentenceTransformer
+
+    from embedrun_plugins.stages.evaluators.retrieval_task import Progress, Retrieved, Task, TooFew
+
+TREC_DEPTH = 100
+"""Documents of each query in a run file, unless a cut-off asks for more."""
+
+
+def _rising(values: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(set(values)))
+
+
+Rising = Annotated[tuple[Annotated[int, Field(ge=1)], ...], AfterValidator(_rising)]
+
+
+class Searching(Evaluator, ABC):
+    """Searches the split's documents, exactly, with each of its queries.
+
+    Beside the metrics it writes `per_query.json` and, for trec_eval or ir_measures to compute the same from,
+    `qrels.trec` with `run.trec`, `run.dim_128.trec` …
+    """
+
+    only_encodes: ClassVar[bool] = True
+    split: Split = "test"
+    """Whose queries are asked: train, dev or test. Those without a relevant document are left out."""
+    similarity: Literal["cosine", "dot", "euclidean", "manhattan"] | None = None
+    """How vectors are compared; by default as the model says. The cosine of cut vectors is by their own lengths."""
+    ignore_identical_ids: bool | None = None
+    """Whether a document with its query's id is no result, as in BEIR. By default it is none only where it is the
+    query itself (same text, not judged relevant: Quora, ArguAna), but one where both are just numbered (Cranfield)."""
+    batch_size: Annotated[int, Unkeyed] = Field(32, ge=1)
+    """Texts encoded at once."""
+    require: Annotated[tuple[Limit, ...], Unkeyed] = ()
+    """Limits that fail the run, as in {metric: dim_128_ndcg@10, better_than: base/ndcg@10}."""
+
+    def run(self, ctx: Context, data: RetrievalSet, model: Model) -> Scores:
+        from embedrun_plugins.stages.evaluators import trec_files
+
+        task = self._task(data, self.split)
+        ctx.note("queries", len(task.queries))
+        ctx.note("documents", len(task.documents))
+        for warning in task.warnings:
+            ctx.warn(warning)
+        too_few = partial(_warned, ctx) if isinstance(model, Remote) else None
+        found = self.retrieved(model.load(ctx.device), task, TREC_DEPTH, ctx.progress, too_few)
+        scores = self.measured(task, found)
+        for label, retrieved in found.items():
+            trec_files.write_run(ctx.out / ".".join(filter(None, ("run", label, "trec"))), task, retrieved)
+        trec_files.write_qrels(ctx.out / "qrels.trec", task)
+        per_query = {name: task.by_query_id(values) for name, values in scores.items()}
+        return Scores.write(ctx.out, {name: float(values.mean()) for name, values in scores.items()}, per_query)
+
+    def score(self, model: SentenceTransformer, data: RetrievalSet, split: Split) -> dict[str, float]:
+        task = self._task(data, split)
+        scores = self.measured(task, self.retrieved(model, task, 1, lambda *_: None))
+        return {name: float(values.mean()) for name, values in scores.items()}
+
+    def metrics(self) -> frozenset[str]:
+        return frozenset(f"{prefix}{name}@{k}" for prefix in self._prefixes() for name, k in self.cutoffs())
+
+    def split_needed(self) -> Split:
+        return self.split
+
+    def faults(self) -> Iterable[str]:
+        if not self.metrics():
+            yield "measures nothing: all its lists of cut-offs are empty"
+        for limit in self.require:
+            yield from limit.faults(self.metrics())
+
+    def compare(self, ctx: Context, scores: Mapping[str, Scores]) -> Comparison:
+        return comparison(ctx, scores)
+
+    def models_named(self) -> Iterable[str]:
+        return [role for limit in self.require for role in limit.models()]
+
+    def unmet(self, scores: Mapping[str, Scores], comparison: Comparison | None) -> Iterable[str]:
+        for limit in self.require:
+            yield from limit.unmet(scores, comparison)
+
+    @abstractmethod
+    def cutoffs(self) -> Iterator[tuple[str, int]]:
+        """Yield what is measured: a measure's name, as in `MEASURES`, and its cut-off."""
+
+    def cut_to(self) -> Sequence[int]:
+        """Return the leading dimensions to score besides the full vectors."""
+        return ()
+
+    def graded(self) -> bool:
+        """Say whether a document is worth its judged score, not just 1."""
+        return False
+
+    def _prefixes(self) -> list[str]:
+        return ["", *(f"dim_{dimension}_" for dimension in self.cut_to())]
+
+    def _task(self, data: RetrievalSet, split: Split) -> Task:
+        from embedrun_plugins.stages.evaluators.retrieval_task import Task
+
+        return Task.of(data, split, graded=self.graded(), ignore_identical_ids=self.ignore_identical_ids)
+
+    def retrieved(
+        self, model: SentenceTransformer, task: Task, depth: int, progress: Progress, too_few: TooFew | None = None
+    ) -> dict[str, Retrieved]:
+        from embedrun_plugins.stages.evaluators.retrieval_task import refused, retrieve
+
+        return retrieve(
+            model,
+            task,
+            depth=max(depth, *(k for _, k in self.cutoffs())),
+            dimensions=self.cut_to(),
+            similarity=self.similarity,
+            batch_size=self.batch_size,
+            progress=progress,
+            too_few=too_few or refused,
+        )
+
+    def measured(self, task: Task, found: Mapping[str, Retrieved]) -> dict[str, NDArray[np.float64]]:
+        """Return the metrics by name, each (queries,)."""
+        from embedrun_plugins.stages.evaluators.metrics import MEASURES
+
+        scores = {}
+        for label, retrieved in found.items():
+            judged = task.judge(retrieved)
+            for name, k in self.cutoffs():
+                scores["_".join(filter(None, (label, f"{name}@{k}")))] = MEASURES[name](judged, k)
+        return scores
+
+
+def _warned(ctx: Context, above: Sequence[int], full: int) -> None:
+    """Leave out what another model's vectors are too short for, since the recipe's dimensions are not about it."""
+    ctx.warn(f"its vectors have {full} dimensions, so it is not scored at {', '.join(map(str, above))}")

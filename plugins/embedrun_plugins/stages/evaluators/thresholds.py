@@ -1,0 +1,115 @@
+"""Limits on what an evaluator measured, which fail the run where they do not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import fields
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from embedrun.artifacts import Comparison, Scores
+from embedrun.errors import suggest
+from embedrun_plugins.results.roles import last
+from embedrun_plugins.stages.evaluators.bootstrap import Interval, paired
+
+SEED = 42
+"""Of comparisons that the run's own table does not hold, such as one between two metrics."""
+
+
+class Limit(BaseModel):
+    """What must hold of the model that the run ends with: merged, else tuned, else base.
+
+    Better and worse are by the paired bootstrap over queries: the 95% interval of the difference leaves out 0.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    metric: str
+    """What is limited, for example ndcg@10 or dim_128_ndcg@10."""
+    min: float | None = None
+    """It must be at least this."""
+    max: float | None = None
+    """It must be at most this."""
+    better_than: str | None = None
+    """It must be better than this model's (base, tuned, one of compare_with), or than another metric of it, as in
+    base/ndcg@10."""
+    not_worse_than: str | None = None
+    """It must not be worse than this model's (base, tuned, one of compare_with), or than another metric of it."""
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Limit:
+        if all(bound is None for bound in (self.min, self.max, self.better_than, self.not_worse_than)):
+            raise ValueError("limits nothing: give it min, max, better_than or not_worse_than")
+        return self
+
+    def faults(self, metrics: Collection[str]) -> Iterator[str]:
+        """Say which metrics it names that are not measured."""
+        for metric in dict.fromkeys((self.metric, *(metric for _, metric in self._references()))):
+            if metric not in metrics:
+                yield f"require: no metric '{metric}' is measured{suggest(metric, metrics)}"
+
+    def models(self) -> list[str]:
+        """Name the models that it compares with."""
+        return [role for role, _ in self._references()]
+
+    def unmet(self, scores: Mapping[str, Scores], comparison: Comparison | None) -> Iterator[str]:
+        """Say, with the figures, which bound does not hold."""
+        role = last(scores)
+        yield from breached(f"{self.metric} of {role}", scores[role].metrics[self.metric], self.min, self.max)
+        if self.better_than is not None:
+            yield from self._compared(scores, comparison, self.better_than, "better")
+        if self.not_worse_than is not None:
+            yield from self._compared(scores, comparison, self.not_worse_than, "not worse")
+
+    def _references(self) -> list[tuple[str, str]]:
+        return [self._reference(text) for text in (self.better_than, self.not_worse_than) if text is not None]
+
+    def _reference(self, text: str) -> tuple[str, str]:
+        role, _, metric = text.partition("/")
+        return role, metric or self.metric
+
+    def _compared(
+        self,
+        scores: Mapping[str, Scores],
+        comparison: Comparison | None,
+        text: str,
+        word: Literal["better", "not worse"],
+    ) -> Iterator[str]:
+        role, (other, metric) = last(scores), self._reference(text)
+        wanted = f"{self.metric} of {role} must be {word} than {metric} of {other}"
+        if other not in scores or (role, self.metric) == (other, metric):
+            yield f"{wanted}, but the run has no other model to compare with"
+            return
+        if metric not in scores[other].per_query:
+            yield f"{wanted}, but {other} was not scored by it: its vectors are shorter"
+            return
+        found = _interval(scores, comparison, (role, self.metric), (other, metric))
+        if found.verdict == "worse" or (word == "better" and found.verdict != "better"):
+            yield f"{wanted}, but {'is worse' if found.verdict == 'worse' else 'may not be'}: {_told(found)}"
+
+
+def _interval(
+    scores: Mapping[str, Scores], comparison: Comparison | None, model: tuple[str, str], base: tuple[str, str]
+) -> Interval:
+    """Compare two (role, metric), as the run's table does where it holds them."""
+    for row in comparison.rows if comparison else ():
+        if model == (row["role"], row["metric"]) and base == (row.get("against", "base"), row["metric"]):
+            return Interval(**{name: row[name] for name in (field.name for field in fields(Interval))})
+    return paired(scores[model[0]].per_query[model[1]], scores[base[0]].per_query[base[1]], SEED)
+
+
+def _told(found: Interval) -> str:
+    if found.low is None or found.high is None:
+        return f"{found.difference:+.4f} on one query"
+    return (
+        f"{found.difference:+.4f}, 95% interval {found.low:+.4f} to {found.high:+.4f} over {found.queries} queries "
+        f"({found.won} won, {found.lost} lost)"
+    )
+
+
+def breached(name: str, value: float, low: float | None, high: float | None) -> Iterator[str]:
+    if low is not None and not value >= low:
+        yield f"{name} is {value:.4f}, below the least allowed, {low}"
+    if high is not None and not value <= high:
+        yield f"{name} is {value:.4f}, above the most allowed, {high}"

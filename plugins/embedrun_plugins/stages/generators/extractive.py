@@ -1,0 +1,111 @@
+"""What the generators share that make questions of the passages' own words, without a language model."""
+
+from __future__ import annotations
+
+import random
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median_low
+
+from pydantic import Field
+
+from embedrun.artifacts import CUT_FROM, SPLITS, Document, RetrievalSet, Split
+from embedrun.context import Context
+from embedrun.errors import DataError
+from embedrun.stages import Generator
+from embedrun_plugins.stages.generators.question_set import Asked, asked_about, publish
+from embedrun_plugins.stages.texts.sentences import words
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A question, and what of its passage is trained on as the answer: None means the whole."""
+
+    question: str
+    part: Document | None = None
+
+
+@dataclass(frozen=True)
+class Made:
+    """A question made of a passage."""
+
+    asked: Asked
+    pair: Pair
+
+    @property
+    def answer(self) -> Asked:
+        part = self.pair.part
+        return Asked("train", part) if part and self.asked.split == "train" else self.asked
+
+
+def part(of: Document, text: str, title: str | None = None) -> Document | None:
+    """Return a part of a document to train on, under the document's title if no other is given; None where empty."""
+    text = text.strip()
+    return Document.of(text, of.title if title is None else title, **{CUT_FROM: of.id}) if text else None
+
+
+class SelfMade(Generator):
+    """Makes questions of each passage's own words.
+
+    A question of the train split may be trained on with a part of its passage. That part becomes a document that is
+    never searched; the whole passage stays as it is in the corpus. In dev and test the whole passage is the answer.
+    """
+
+    splits: tuple[Split, ...] | None = Field(None, min_length=1)
+    """Splits to make questions for. A passage's is what its source says (metadata: asked, else split), else train.
+
+    By default train, and dev and test where they have no questions yet. What is measured on such questions says
+    little about those that users ask."""
+
+    @abstractmethod
+    def pairs(self, document: Document, chance: random.Random) -> Iterator[Pair]:
+        """Yield a document's questions; `chance` depends on the seed and the document's id only."""
+
+    def chosen(self, made: Sequence[Made]) -> list[Made]:
+        """Choose among the questions of all passages."""
+        return list(made)
+
+    def run(self, ctx: Context, data: RetrievalSet) -> RetrievalSet:
+        asked = asked_about(data, self.splits)
+        found = [Made(one, pair) for one in ctx.track(asked, "ask") for pair in self._pairs(ctx, one.document)]
+        made = self.chosen(found)
+        for split in self.splits or ("train",):
+            if not any(one.asked.split == split for one in made):
+                raise DataError(self._nothing(split, data, asked))
+        ctx.note("passages_asked_about", len({one.asked.document.id for one in made}))
+        result = publish(ctx, data, [(one.answer, [one.pair.question]) for one in made], generator=self.type)
+        lengths = sorted(len(words(one.pair.question)) for one in made)
+        ctx.note("words_in_a_question", [lengths[0], median_low(lengths), lengths[-1]])
+        self._warn(ctx, made)
+        return result
+
+    def _pairs(self, ctx: Context, document: Document) -> Iterator[Pair]:
+        chance = random.Random(f"{ctx.seed} {self.type} {document.id}")  # noqa: S311  # no secret depends on it
+        seen: set[str] = set()
+        for pair in self.pairs(document, chance):
+            question = " ".join(pair.question.split())
+            if question not in seen and any(letter.isalpha() for letter in question):
+                seen.add(question)
+                yield Pair(question, pair.part)
+
+    def _nothing(self, split: Split, data: RetrievalSet, asked: Sequence[Asked]) -> str:
+        mine = sum(one.split == split for one in asked)
+        if mine:
+            return (
+                f"generator: '{self.type}' makes no question of the {mine:,} passages of the {split} split: none is as "
+                f"its settings ask ({', '.join(name for name in type(self).model_fields if 'words' in name)}, …)"
+            )
+        return (
+            f"generator: '{self.type}' has nothing to ask about in the {split} split: none of the "
+            f"{len(data.documents):,} passages belongs to it, or they answer questions of dev or test already"
+        )
+
+    def _warn(self, ctx: Context, made: Sequence[Made]) -> None:
+        for split in SPLITS[1:]:
+            count = len({one.pair.question for one in made if one.asked.split == split})
+            if count:
+                ctx.warn(
+                    f"the {count:,} questions of the {split} split are made by '{self.type}' of the very passages that "
+                    "they must find: they do not tell how well users' questions are answered; use real ones for that"
+                )

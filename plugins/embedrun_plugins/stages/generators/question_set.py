@@ -1,0 +1,114 @@
+"""Which passages are asked about, and the set with the questions that were found for them."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from embedrun.artifacts import CUT_FROM, SPLITS, Document, Judgement, Query, RetrievalSet, Split
+from embedrun.context import Context
+from embedrun_plugins.stages.texts.keys import near_key
+
+_INSIGNIFICANT = re.compile(r"[\W_]+")
+_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A passage to ask about, and the split that its questions belong to."""
+
+    split: Split
+    document: Document
+
+
+def asked_about(data: RetrievalSet, splits: tuple[Split, ...] | None) -> list[Asked]:
+    """Return the passages of some splits, by default train and what of dev and test has no questions yet.
+
+    A passage's split is what its metadata names as `asked`, else as `split`, else train. A passage of train that
+    answers a question of dev or test, or equals one that does or that belongs there, or that holds no text, is left
+    out.
+    """
+    judged = {split: data.relevant(split) for split in SPLITS}
+    answers = {id_ for split in SPLITS[1:] for relevant in judged[split].values() for id_ in relevant}
+    answers |= {document.id for document in data.documents.values() if _split_of(document) in SPLITS[1:]}
+    held_out = {near_key(data.documents[id_].full_text) for id_ in answers if id_ in data.documents}
+    wanted = splits or tuple(split for split in SPLITS if split == "train" or not judged[split])
+    found = []
+    for document in data.documents.values():
+        for split in (split for split in wanted if split == _split_of(document)):
+            if document.text.strip() and CUT_FROM not in document.metadata:
+                held = split == "train" and held_out and near_key(document.full_text) in held_out
+                found += [] if held else [Asked(split, document)]
+    return found
+
+
+def _split_of(document: Document) -> object:
+    return document.metadata.get("asked") or document.metadata.get("split") or "train"
+
+
+def sample(passages: Sequence[Asked], limit: int | None, seed: int) -> list[Asked]:
+    """Return a random `limit` of the passages in their order; a larger limit takes the same ones and more."""
+    if limit is None or limit >= len(passages):
+        return list(passages)
+    places = list(range(len(passages)))
+    random.Random(seed).shuffle(places)  # noqa: S311  # a sample is no secret
+    return [passages[place] for place in sorted(places[:limit])]
+
+
+def same_key(question: str) -> str:
+    """Return what equal questions share: the words, without case and punctuation."""
+    return _INSIGNIFICANT.sub(" ", question.casefold()).strip()
+
+
+def publish(ctx: Context, data: RetrievalSet, asked: Sequence[tuple[Asked, Sequence[str]]], **by: str) -> RetrievalSet:
+    """Write the set with questions added below `ctx.out`, noting how many; new queries carry `by` as metadata.
+
+    A question that was found for several passages, or that the set has already, becomes one query for which all of
+    them are relevant; one that is asked in dev or test is not trained on. What the set has stays, and passages that it
+    has not are added.
+    """
+    queries, documents = dict(data.queries), dict(data.documents)
+    qrels = {split: data.qrels(split) for split in SPLITS}
+    known = {same_key(query.text): query.id for query in queries.values()}
+    tested = {line.query_id for split in SPLITS[1:] for line in qrels[split]}
+    judged = {split: {(line.query_id, line.document_id) for line in lines} for split, lines in qrels.items()}
+    skipped = 0
+    for passage, text in _tests_first(asked):
+        new = Query.of(text, **by)
+        id_ = known.setdefault(same_key(text), new.id)
+        if passage.split == "train" and id_ in tested:
+            skipped += 1
+            continue
+        queries.setdefault(id_, new)
+        documents.setdefault(passage.document.id, passage.document)
+        if passage.split != "train":
+            tested.add(id_)
+        if (id_, passage.document.id) not in judged[passage.split]:
+            judged[passage.split].add((id_, passage.document.id))
+            qrels[passage.split].append(Judgement(id_, passage.document.id))
+    ctx.note("questions", len(queries) - len(data.queries))
+    ctx.note("questions_skipped_as_held_out", skipped)
+    _show(ctx, asked)
+    return RetrievalSet.write(
+        ctx.out,
+        documents=documents.values(),
+        queries=queries.values(),
+        qrels={split: lines for split, lines in qrels.items() if lines},
+        negatives=data.negatives(),
+    )
+
+
+def _tests_first(asked: Sequence[tuple[Asked, Sequence[str]]]) -> Iterable[tuple[Asked, str]]:
+    for train in (False, True):
+        for passage, texts in asked:
+            if (passage.split == "train") is train:
+                yield from ((passage, text) for text in texts)
+
+
+def _show(ctx: Context, asked: Sequence[tuple[Asked, Sequence[str]]]) -> None:
+    for split in SPLITS:
+        texts = [text for passage, found in asked if passage.split == split for text in found]
+        if texts:
+            ctx.note(f"{split}_question_examples", texts[:: -(-len(texts) // _EXAMPLES)])

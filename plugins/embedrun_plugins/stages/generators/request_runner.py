@@ -1,0 +1,143 @@
+"""Asking a service many things at once, keeping each reply as soon as it is there."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+from embedrun.context import Context
+from embedrun.errors import StageError, UserError
+from embedrun.hashing import value_digest
+from embedrun_plugins.services.answer_cache import Answers
+from embedrun_plugins.stages.generators.budget import Ledger, OverBudgetError
+from embedrun_plugins.stages.generators.llm_service import Reply, Request, Service
+
+_IN_A_ROW = 10
+"""So many failures without a success between them stop a run, whatever share is allowed to fail."""
+
+
+@dataclass
+class Interview:
+    """Asks what was not answered before.
+
+    A reply is kept before its thread sends the next request. While nothing at all is answered, requests go out one at
+    a time, so that a wrong key or address costs one, not thousands.
+    """
+
+    ctx: Context
+    answers: Answers
+    ledger: Ledger
+    connect: Callable[[], Service]
+    concurrency: int
+    max_failed: float
+    stays_here: bool
+    """Whether the service runs on this machine, so that an offline run may ask it."""
+    in_batches: Callable[[Interview, Sequence[Request]], None] | None = None
+    """What answers many requests at once; those that it leaves are asked one by one."""
+    sent: int = 0
+    reused: int = 0
+    failed: int = 0
+    _asked: int = 0
+    """Requests that were to be sent, whatever became of them."""
+    _replies: dict[str, Reply] = field(default_factory=dict)
+    _in_a_row: int = 0
+    _service: Service | None = None
+
+    def replies(self, requests: Sequence[Request], label: str) -> list[Reply | None]:
+        """Return the reply to each request in their order, None where it failed; `label` names them on the bar.
+
+        Raises UserError where nothing can be asked before something is changed; StageError where the next request
+        might exceed the budget, the first one fails, or more fail than allowed. What was answered is kept.
+        """
+        missing = self.recall(requests)
+        if missing and self.ctx.offline and not self.stays_here:
+            raise UserError(
+                f"offline: {len(missing):,} of {len(requests):,} requests have not been answered before; run it once "
+                "without --offline"
+            )
+        if missing and self.in_batches:
+            self.in_batches(self, missing)
+            missing = [request for request in missing if value_digest(request) not in self._replies]
+        try:
+            self._ask_all(missing, label, len(requests))
+        except OverBudgetError as error:
+            answered = sum(value_digest(request) in self._replies for request in requests)
+            raise StageError(
+                f"{error}; {answered:,} of {len(requests):,} requests are answered, and kept: raise the budget to go "
+                "on from there"
+            ) from error
+        return [self._replies.get(value_digest(request)) for request in requests]
+
+    def keep(self, replies: Sequence[tuple[Request, Reply]]) -> None:
+        """Keep replies that came together."""
+        self.answers.keep_all([(request, reply.kept) for request, reply in replies])
+        for request, reply in replies:
+            self._replies[value_digest(request)] = reply
+            self.ledger.count(reply)
+        self.sent += len(replies)
+
+    def recall(self, requests: Sequence[Request]) -> list[Request]:
+        """Take the replies that were kept, counting their cost, and return the requests without one, each once."""
+        missing: dict[str, Request] = {}
+        for request, kept in zip(requests, self.answers.get_all(requests), strict=True):
+            digest = value_digest(request)
+            if kept is None:
+                missing[digest] = request
+            elif digest not in self._replies:
+                self._replies[digest] = Reply(**kept)
+                self.ledger.count(self._replies[digest])
+                self.reused += 1
+        return list(missing.values())
+
+    def _ask_all(self, missing: Sequence[Request], label: str, total: int) -> None:
+        if not missing:
+            return
+        self._service = self._service or self.connect()
+        self._asked += len(missing)
+        waiting, running = deque(missing), set[Future[None]]()
+        with ThreadPoolExecutor(self.concurrency, "asking") as pool:
+            try:
+                while waiting or running:
+                    room = (self.concurrency if self._replies else 1) - len(running)
+                    for _ in range(min(room, len(waiting))):
+                        running.add(pool.submit(self._ask, self._service, waiting.popleft()))
+                    left = len(waiting) + len(running)
+                    self.ctx.progress(f"{label}, {self.ledger.spent}", total - left, total)
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        self._judge(future.exception())
+            except BaseException:
+                self.ledger.close()
+                raise
+        self.ctx.progress(f"{label}, {self.ledger.spent}", total, total)
+
+    def _ask(self, service: Service, request: Request) -> None:
+        held = self.ledger.hold(request)
+        reply = None
+        try:
+            reply = service.ask(request)
+            self.answers.keep(request, reply.kept)
+            self._replies[value_digest(request)] = reply
+        finally:
+            self.ledger.release(held, reply)
+
+    def _judge(self, error: BaseException | None) -> None:
+        """Let a failed request pass, or stop."""
+        if error is None:
+            self.sent += 1
+            self._in_a_row = 0
+            return
+        if isinstance(error, OverBudgetError) or not isinstance(error, StageError) or not self._replies:
+            raise error
+        self.failed += 1
+        self._in_a_row += 1
+        allowed = math.ceil(self.max_failed * self._asked)
+        if self.failed > allowed or self._in_a_row >= _IN_A_ROW:
+            raise StageError(
+                f"{self.failed:,} requests failed, {self._in_a_row:,} of them in a row; 'max_failed' allows a share of "
+                f"{self.max_failed:g}, which is {allowed:,} of {self._asked:,}; what was answered is kept; the last "
+                f"one: {error}"
+            ) from error

@@ -1,0 +1,123 @@
+"""The average of base and tuned model whose share scores best on held-out queries."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from embedrun.artifacts import Model, RetrievalSet, Split
+from embedrun.context import Context
+from embedrun.errors import UserError, suggest
+from embedrun.stages import Evaluator, Merger
+
+if TYPE_CHECKING:
+    from embedrun_plugins.stages.mergers.weight_average import Mix
+
+
+from typing import TYPE_CHECKING
+
+from embedrun_plugins.stages.rehearsal.stand_ins import changed, tell
+
+_FILE = "merge_search.json"
+
+
+def _rising(shares: tuple[float, ...]) -> tuple[float, ...]:
+    return tuple(sorted(set(shares)))
+
+
+class Search(Merger):
+    """Average base and tuned model by the share of the tuned one that scores best on a split held out from training.
+
+    Every share of `weights` is scored by the recipe's first evaluator. Of equal scores the smallest share wins: the
+    mix that is nearest to the base. Beside the model it writes `merge_search.json` with every share's score. The split
+    must not be the one that the models are judged by, or the mix's score there would flatter it.
+    """
+
+    type: Literal["search"] = "search"
+    seeded: ClassVar[bool] = False
+    weights: Annotated[tuple[Annotated[float, Field(ge=0, le=1)], ...], AfterValidator(_rising)] = Field(
+        tuple(tenth / 10 for tenth in range(11)), min_length=1
+    )
+    """Shares of the tuned model to try; the base has the rest."""
+    metric: str = "ndcg@10"
+    """The evaluator's metric that decides; the highest value wins."""
+    split: Split = "dev"
+    """The split that decides: train, dev or test."""
+
+    def run(self, ctx: Context, data: RetrievalSet, base: Model, tuned: Model, dev: Evaluator | None) -> Model:
+        from sentence_transformers.util import get_device_name
+
+        from embedrun_plugins.stages.mergers.weight_average import Mix
+
+        judge = self._judge(dev)
+        if judge.split_needed() == self.split:
+            ctx.warn(
+                f"the mix is chosen on '{self.split}', the split that it is judged by: its score there flatters it"
+            )
+        mix = Mix.of(ctx, base, tuned)
+        mix.model.to(ctx.device or get_device_name())
+        scores = self._scores(ctx, data, judge, mix)
+        best = max(scores, key=lambda share: (scores[share], -share))
+        ctx.note("tuned", best)
+        ctx.note(f"{self.metric} on {self.split}", scores[best])
+        if best == 0:
+            ctx.warn(f"no share of the tuned model scores better on the {self.split} split: the mix is the base itself")
+        self._write(ctx.out, scores, best)
+        mix.weigh(1 - best, best)
+        mix.save(ctx.out)
+        return Model(ctx.out, tuned.settings)
+
+    def rehearsal(self, folder: Path) -> Search:
+
+        return few_shares(self, folder)
+
+    def watched_split(self) -> Split | None:
+        return self.split
+
+    def watched_metric(self) -> str | None:
+        return self.metric
+
+    def _judge(self, dev: Evaluator | None) -> Evaluator:
+        """Return what scores the mixes. Raises UserError, before any work, where it does not measure what decides."""
+        if dev is None:
+            raise UserError("merge: 'search' chooses by an evaluator, but there is none")
+        known = dev.metrics()
+        if known is not None and self.metric not in known:
+            raise UserError(f"merge.metric: '{dev.type}' does not measure '{self.metric}'{suggest(self.metric, known)}")
+        return dev
+
+    def _scores(self, ctx: Context, data: RetrievalSet, judge: Evaluator, mix: Mix) -> dict[float, float]:
+        """Return each share's score; those found before an interruption are not measured again."""
+        file = ctx.state / _FILE
+        done: dict[float, float] = dict(json.loads(file.read_text("utf-8"))) if file.exists() else {}
+        for share in ctx.track(self.weights, "share of the tuned model"):
+            if share not in done:
+                found = judge.score(mix.weigh(1 - share, share), data, self.split)
+                if self.metric not in found:
+                    raise UserError(f"merge.metric: '{judge.type}' did not measure it{suggest(self.metric, found)}")
+                done[share] = found[self.metric]
+                scratch = file.with_suffix(".part")
+                scratch.write_text(json.dumps(list(done.items())), "utf-8")
+                scratch.replace(file)
+            ctx.event("merge", tuned=share, **{self.metric: done[share]})
+        return {share: done[share] for share in self.weights}
+
+    def _write(self, folder: Path, scores: dict[float, float], best: float) -> None:
+        curve = [{"tuned": share, self.metric: score} for share, score in scores.items()]
+        found = {"metric": self.metric, "split": self.split, "tuned": best, "scores": curve}
+        (folder / _FILE).write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+
+
+_SHARES = 3
+
+
+def few_shares(stage: Search, folder: Path) -> Search:
+    """Return the merger with the first, the middle and the last of the shares that it tries."""
+    weights = stage.weights
+    if len(weights) <= _SHARES:
+        return stage
+    tell(folder, f"{_SHARES} of {len(weights)} weights are tried")
+    return changed(stage, weights=(weights[0], weights[len(weights) // 2], weights[-1]))

@@ -1,0 +1,60 @@
+"""Models that a stage names beside the one that the recipe fine-tunes: guides, guards, other models to compare with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationInfo
+
+from embedrun import base_model
+from embedrun.context import FromCommandLine
+from embedrun.model_settings import ModelChoice
+from embedrun.registry import Registry
+from embedrun.store import FileDigests
+
+
+def _folder_or_id(value: Any, info: ValidationInfo) -> Any:
+    """Return a folder's full path, sought beside the recipe and then here; anything else is a hub id."""
+    if not isinstance(value, str) or not value:
+        return value
+    path = Path(value).expanduser()
+    beside = (info.context or {}).get("folder")
+    places = [path] if beside is None or isinstance(value, FromCommandLine) else [beside / path, path]
+    return next((str(place.resolve()) for place in places if place.is_dir()), value)
+
+
+ModelName = Annotated[str, BeforeValidator(_folder_or_id), Field(min_length=1)]
+"""A model's folder (from the recipe's, or the current one) or hub id."""
+
+
+def files_of(name: str) -> list[Path]:
+    """Return what `Stage.inputs` must name for a model: its folder, where it is one."""
+    folder = Path(name)
+    return [folder] if folder.is_dir() else []
+
+
+def missing_folder(name: str) -> str | None:
+    """Say what is wrong with a name that can only be a folder and is none; for `Stage.faults`."""
+    return f"no such folder: {name}" if name.startswith((".", "/", "~")) and not Path(name).is_dir() else None
+
+
+def commit_of(name: str, revision: str | None, *, offline: bool) -> str | None:
+    """Return the commit that a hub id's revision stands for, or None for a folder or an installed copy.
+
+    For `Stage.resolve`. Raises UserError where there is no such model, or the hub cannot be asked.
+    """
+    return _found(name, revision, offline=offline).choice.revision
+
+
+def folder_of(name: str, revision: str | None = None, *, offline: bool, trust_remote_code: bool = False) -> Path:
+    """Return a model's folder, downloading it where it is not here, its Python code only where that is trusted.
+
+    Raises UserError where that cannot be.
+    """
+    return base_model.fetch(_found(name, revision, offline=offline, trusted=trust_remote_code), offline=offline)
+
+
+def _found(name: str, revision: str | None, *, offline: bool, trusted: bool = False) -> base_model.Base:
+    choice = ModelChoice(id=name, revision=revision, trust_remote_code=trusted)
+    return base_model.find(choice, Registry(), FileDigests(Path("none")), folder=Path.cwd(), offline=offline)

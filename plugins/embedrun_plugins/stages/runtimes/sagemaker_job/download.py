@@ -1,0 +1,147 @@
+"""What a job made, brought back: its results into the store, what it recorded into the run's folder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from embedrun import RunRecord
+from embedrun.errors import StageError
+from embedrun.hashing import folder_files
+from embedrun.job import Job
+from embedrun_plugins.services import aws
+from embedrun_plugins.services.ledger.aws_clients import Clients
+from embedrun_plugins.services.ledger.s3 import sizes, split
+from embedrun_plugins.services.sagemaker.container.archives import unpack
+from embedrun_plugins.services.sagemaker.container.channels import bring_in
+
+_NONE = ("404", "NoSuchKey", "NoSuchBucket")
+_OURS = ("store", "started", "command", "plugins", "name", "image", "job")
+"""What of a record is this machine's."""
+_KEPT = ("recipe.yaml", "recipe.lock.json", "run.json")
+"""Files of a run that a job does not change, or only in part."""
+Progress = Callable[[str, float, float], None]
+
+
+@dataclass(frozen=True)
+class Return:
+    """What one job left in its folder of S3."""
+
+    clients: Clients
+    told: Mapping[str, Any]
+    """What SageMaker says of the job."""
+    job: Job
+    on_progress: Progress
+
+    @property
+    def base(self) -> str:
+        """The folder that all of the job lies in."""
+        return str(self.told["OutputDataConfig"]["S3OutputPath"]).rpartition("/")[0]
+
+    def fetch(self) -> bool:
+        """Bring back what the job left, also where it failed; return whether it left anything.
+
+        Raises StageError or StoreError where it cannot be read; nothing is half there then.
+        """
+        name, store = str(self.told["TrainingJobName"]), self.job.store
+        uri = f"{self.told['OutputDataConfig']['S3OutputPath']}/{name}/output/output.tar.gz"
+        with self._scratch(f"{name}.fetched") as scratch:
+            archive = scratch / "output.tar.gz"
+            if not self._download(uri, archive):
+                return False
+            try:
+                with tarfile.open(archive) as packed:
+                    unpack(packed, scratch / "output")
+            except (tarfile.TarError, EOFError, OSError) as error:
+                raise StageError(f"{uri}: cannot be unpacked: {error}") from error
+            archive.unlink()
+            bring_in(scratch / "output" / "store", store.root)
+            store.refer(self.job.run_folder)
+            return _recorded(scratch / "output" / "run", self.job.run_folder)
+
+    def complete(self) -> list[str]:
+        """Bring back, too, what the job was sent or had from an earlier one; return the steps whose result is missing.
+
+        So it is where the store is another one than the job's recipe was sent from.
+        """
+        tried: set[str] = set()
+        while True:
+            forecast = self.job.plan.forecast(self.job.store)
+            wanted = {key for step, key, stored in forecast if step.cached and key and not stored} - tried
+            if not wanted:
+                return [step.slot for step in self.job.plan.work(self.job.store)]
+            for key in wanted:
+                tried.add(key)
+                self._entry(key)
+
+    def _entry(self, key: str) -> None:
+        """Bring one result of the store back, from where the job had it."""
+        for place in ("checkpoints/store", "store"):
+            uri = f"{self.base}/{place}/{key[:2]}/{key}/"
+            bucket, prefix = split(uri)
+            found = sizes(self.clients, uri)
+            if f"{prefix}manifest.json" not in found:
+                continue
+            with self._scratch(f"{key}.fetched") as scratch:
+                for name in found:
+                    self._download(f"s3://{bucket}/{name}", scratch / key[:2] / key / name.removeprefix(prefix))
+                bring_in(scratch, self.job.store.root)
+            return
+
+    @contextlib.contextmanager
+    def _scratch(self, name: str) -> Iterator[Path]:
+        """Lend a folder that no other command uses, and that garbage collection leaves."""
+        folder = self.job.store.root / "tmp" / name
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(f"{name}.lock")):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _download(self, uri: str, file: Path) -> bool:
+        from boto3.exceptions import Boto3Error
+
+        bucket, key = split(uri)
+        found = self.clients.find("s3", "head_object", _NONE, Bucket=bucket, Key=key)
+        if found is None:
+            return False
+        size, got = float(found["ContentLength"]), [0]
+
+        def progress(count: int) -> None:
+            got[0] += count
+            self.on_progress("downloading, bytes", got[0], size)
+
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with aws.explained("s3"):
+            try:
+                self.clients("s3").download_file(bucket, key, str(file), Callback=progress)
+            except Boto3Error as error:
+                raise StageError(f"s3: {uri} cannot be downloaded: {error}") from error
+        return True
+
+
+def _recorded(there: Path, here: Path) -> bool:
+    """Take over how the run went there."""
+    try:
+        told = json.loads((there / "run.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    for name, file in folder_files(there).items():
+        if name not in _KEPT:
+            (here / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, here / name)
+    record = RunRecord.read(here)
+    record.data = {**told, **{name: record.data[name] for name in _OURS if name in record.data}}
+    record.save()
+    return True

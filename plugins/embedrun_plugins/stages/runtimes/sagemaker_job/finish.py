@@ -1,0 +1,118 @@
+"""The end of a job: what it left is brought back, and why it ended is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from embedrun import RunRecord
+from embedrun.errors import StageError
+from embedrun.job import Job
+from embedrun_plugins.services.ledger.aws_clients import Clients
+from embedrun_plugins.services.ledger.ledger import Entry, Resource
+from embedrun_plugins.services.ledger.prices import training
+from embedrun_plugins.services.ledger.resources import BUCKET, JOB, S3, remove
+from embedrun_plugins.services.ledger.s3 import remove_objects
+from embedrun_plugins.services.remote_run import AGAIN, run_id
+from embedrun_plugins.stages.runtimes.sagemaker_job.download import Return
+from embedrun_plugins.stages.runtimes.sagemaker_job.logs import Logs
+
+if TYPE_CHECKING:
+    from embedrun_plugins.stages.runtimes.sagemaker import SageMaker
+
+_LIMITS = {"MaxRuntimeExceeded": "max_hours", "MaxWaitTimeExceeded": "max_wait_hours"}
+_SENT = ("recipe/", "inputs/", "store/", "checkpoints/")
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How one job ended."""
+
+    stage: SageMaker
+    job: Job
+    clients: Clients
+    entry: Entry
+    name: str
+    told: Mapping[str, Any] | None
+    """What SageMaker says of it; None where it knows none any more."""
+    logs: Logs
+
+    def conclude(self) -> int:
+        """Bring back what it left; return the exit code. Raises StageError where it ended without its results."""
+        if self.told is None:
+            raise StageError(f"training job {self.name}: was deleted by somebody else while it ran")
+        returned = Return(self.clients, self.told, self.job, self.job.console.progress)
+        recorded, state = returned.fetch(), self.told["TrainingJobStatus"]
+        self._tell_price()
+        if state == "Completed":
+            return self._done(returned, recorded=recorded)
+        left = f"what it left stays in S3 until then, or until `embedrun delete {run_id(self.job)}`"
+        if state == "Stopped":
+            said = f"training job {self.name}: was stopped{self._why_stopped()}; {AGAIN}; {left}"
+            self._mark(said)
+            raise StageError(said)
+        if recorded and RunRecord.read(self.job.run_folder).data["status"] == "failed":
+            return StageError.exit_code
+        lines = "".join(f"\n  {line}" for line in self.logs.last)
+        raise StageError(
+            f"training job {self.name}: failed: {_reason(self.told)}" + (lines and f"\nits last lines:{lines}")
+        )
+
+    def _done(self, returned: Return, *, recorded: bool) -> int:
+        if not recorded:
+            if not self.job.plan.work(self.job.store):  # another command fetched it meanwhile
+                return self.job.here()
+            if self.entry.read():
+                self.entry.drop(Resource(kind=JOB, name=self.name))
+            raise StageError(
+                f"training job {self.name}: is completed, and its results are no longer in S3; run it again"
+            )
+        if missing := returned.complete():
+            raise StageError(
+                f"training job {self.name}: is completed, and made no result for {', '.join(missing)} as this machine "
+                "would: has its image other versions of embedrun or a plugin than are installed here?"
+            )
+        self._tidy(returned)
+        return 0
+
+    def _tidy(self, returned: Return) -> None:
+        """Remove what a job that is done left in S3; where its results are kept there, what was sent."""
+        record = self.entry.read()
+        if self.stage.keep:
+            for folder in _SENT:
+                remove_objects(self.clients, f"{returned.base}/{folder}")
+            self.entry.update(work=None, usd_per_hour=0.0)
+            self.entry.drop(*(one for one in record.resources if one.kind not in (S3, BUCKET)) if record else ())
+            return
+        if record and self.job.plan.recipe.deployer:  # which want the bucket at once, and S3 takes its time
+            self.entry.drop(*(one for one in record.resources if one.kind == BUCKET))
+        for fault in remove(self.entry, clients=self.clients):
+            self.job.console.say(f"warning: of the training job: {fault}; `embedrun resources` shows it")
+
+    def _tell_price(self) -> None:
+        told = self.told or {}
+        if seconds := told.get("BillableTimeInSeconds"):
+            machines = told.get("ResourceConfig") or {}
+            price = training(str(machines.get("InstanceType")), int(machines.get("InstanceCount") or 1))
+            cost = f", about ${seconds / 3600 * price:.2f} (an estimate)" if price else ""
+            state = told["TrainingJobStatus"]
+            self.job.console.say(f"training job {self.name}: {state}, {seconds} s are billed{cost}")
+
+    def _why_stopped(self) -> str:
+        told = self.told or {}
+        if limit := _LIMITS.get(str(told.get("SecondaryStatus"))):
+            return f": it took longer than runtime.{limit} allows"
+        if told.get("FailureReason"):
+            return f": {_reason(told)}"
+        return " by somebody, be it in the console or by `embedrun delete`"
+
+    def _mark(self, said: str) -> None:
+        """Have the record, which the job left as interrupted, say why."""
+        record = RunRecord.read(self.job.run_folder)
+        record.data["error"] = said
+        record.save()
+
+
+def _reason(told: Mapping[str, Any]) -> str:
+    return str(told.get("FailureReason") or "SageMaker gives no reason").strip().rstrip(".")

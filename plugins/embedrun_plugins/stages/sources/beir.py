@@ -1,0 +1,221 @@
+"""Retrieval sets that exist already, as folders in BEIR layout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field
+
+from embedrun.artifacts import SPLITS, RetrievalSet, Split
+from embedrun.context import Context, InputPath, Resolver
+from embedrun.errors import DataError, suggest
+from embedrun.stages import Column, Source
+from embedrun_plugins.stages.rehearsal.stand_ins import changed, tell
+from embedrun_plugins.stages.rehearsal.texts import texts
+from embedrun_plugins.stages.sources.beir_files import BeirReader, qrels_lines
+from embedrun_plugins.stages.sources.holdout import HoldoutField
+from embedrun_plugins.stages.sources.pairs import ANY_COLUMN, holdout_clashes
+from embedrun_plugins.stages.sources.rehearsal_rows import OTHERS, QUERIES, Judged, Rows, few, write_rows
+from embedrun_plugins.stages.sources.set_writer import publish
+from embedrun_plugins.stages.sources.tables import open_table
+
+_NAMES: Mapping[Split, tuple[str, ...]] = {
+    "train": ("train",),
+    "dev": ("dev", "validation", "valid", "val"),
+    "test": ("test",),
+}
+
+_LOOKED_AT = 50_000
+"""Documents of a corpus, from its beginning."""
+
+
+class Beir(Source):
+    """A folder in BEIR layout: corpus.jsonl, queries.jsonl, qrels/*.tsv, and negatives/train.tsv if there is one.
+
+    Ids and texts are kept as given, so that results can be scored with the folder's own judgements; equal passages
+    with different ids therefore stay apart, and what that costs is noted. Queries without judgements are kept, empty
+    ones dropped with their judgements and counted. corpus.jsonl and queries.jsonl may be packed with gzip (.jsonl.gz).
+    Without qrels the set is a corpus, for a generator.
+    """
+
+    type: Literal["beir"] = "beir"
+    path: InputPath
+    """The folder."""
+    splits: dict[Split, str] | None = Field(None, min_length=1)
+    """Which file in qrels/ is which split, by name without .tsv: {train: train, test: test_with_source}.
+
+    By default train, dev (or validation, valid, val) and test, as far as there are such files; the only file there is
+    counts as train where something is held out."""
+    unknown_ids: Literal["refuse", "drop"] = "refuse"
+    """What becomes of judgements that name a query or document that is not there: refuse the folder, or drop and count
+    them."""
+    holdout: HoldoutField = None
+    """Queries held out of the train split: a share (0.1) or a number (700) for the test split, or a mapping with
+    `test`, `dev` and `by`. By default none."""
+
+    def qrels(self) -> dict[Split, Path]:
+        """Return the file of each split, as far as they are named or there."""
+        folder = self.path / "qrels"
+        if self.splits is not None:
+            return {split: folder / f"{self.splits[split]}.tsv" for split in SPLITS if split in self.splits}
+        found = {
+            split: folder / f"{name}.tsv"
+            for split in SPLITS
+            for name in reversed(_NAMES[split])
+            if (folder / f"{name}.tsv").is_file()
+        }
+        return {"train": next(iter(found.values()))} if self.holdout and len(found) == 1 else found
+
+    def negatives(self) -> Path | None:
+        """Return the file of negatives if there is one."""
+        file = self.path / "negatives" / "train.tsv"
+        return file if file.is_file() else None
+
+    def texts(self, name: str) -> Path:
+        """Return the file of the corpus or of the queries, packed or not."""
+        packed = self.path / f"{name}.jsonl.gz"
+        return packed if packed.is_file() else self.path / f"{name}.jsonl"
+
+    def inputs(self) -> Iterable[Path]:
+        if not self.path.is_dir():
+            return [self.path]
+        qrels = self.qrels()
+        queries = [self.texts("queries")] if qrels else []
+        negatives = self.negatives()
+        return [self.texts("corpus"), *queries, *qrels.values(), *([negatives] if negatives else [])]
+
+    def resolve(self, resolver: Resolver) -> Self:  # noqa: ARG002  # the contract gives it
+        """Fix which file is which split, which otherwise depends on what is there."""
+        names = {split: path.stem for split, path in self.qrels().items()}
+        return self.model_copy(update={"splits": names}) if names else self
+
+    def faults(self) -> Iterable[str]:
+        if self.path.is_file():
+            yield f"path: {self.path} is a file; name the folder that holds corpus.jsonl"
+        if self.holdout:
+            yield from self.holdout.faults()
+            if qrels := self.qrels():
+                yield from holdout_clashes(self.holdout.splits(), frozenset(qrels))
+
+    def columns_given(self) -> frozenset[Column]:
+        """Look at the training judgements: they grade if their scores differ."""
+        train = self.qrels().get("train")
+        if train is None:
+            judged: frozenset[Column] = frozenset({"positive"} if self.qrels() else ())
+            return judged if self.path.is_dir() else ANY_COLUMN
+        found: set[Column] = {"positive", "negative"} if self.negatives() else {"positive"}
+        try:
+            scores = (score for _, _, _, score in qrels_lines(train))
+            first = next(scores, 0.0)
+            if any(score != first for score in scores):
+                found.add("score")
+        except DataError:
+            return ANY_COLUMN  # told when it runs
+        # A miner's scores stand beside the negatives, as a teacher's would.
+        return frozenset(found | {"teacher_score"} if {"score", "negative"} <= found else found)
+
+    def splits_given(self) -> frozenset[Split] | None:
+        if not self.path.is_dir():
+            return None
+        return frozenset(self.qrels()) | (self.holdout.splits() if self.holdout else frozenset())
+
+    def rehearsal(self, folder: Path) -> Beir:
+
+        return few_beir(self, folder)
+
+    def run(self, ctx: Context) -> RetrievalSet:
+        if not self.path.is_dir():
+            raise DataError(f"{self.path}: no such folder; it should hold corpus.jsonl, queries.jsonl and qrels/")
+        self._check_qrels()
+        reader = BeirReader(drop_unknown=self.unknown_ids == "drop")
+        qrels = self.qrels()
+        reader.read_corpus(self.texts("corpus"))
+        if qrels or self.texts("queries").is_file():
+            reader.read_queries(self.texts("queries"))
+        for split, file in qrels.items():
+            reader.read_qrels(split, file)
+        negatives = self.negatives()
+        if negatives and "train" in qrels:
+            reader.read_negatives(negatives)
+        if reader.dropped:
+            ctx.note("judgements_dropped", reader.dropped)
+        return publish(ctx, reader.collected.contents(ctx, self.holdout))
+
+    def _check_qrels(self) -> None:
+        there = sorted(file.stem for file in (self.path / "qrels").glob("*.tsv"))
+        for split, file in self.qrels().items():
+            if not file.is_file():
+                raise DataError(f"splits.{split}: {file}: no such file{suggest(file.stem, there)}")
+        if there and not self.qrels():
+            raise DataError(
+                f"{self.path / 'qrels'}: which file is which split? Name them: splits: {{test: …}}; "
+                f"there are: {', '.join(there)}"
+            )
+
+
+def few_beir(stage: Beir, folder: Path) -> Beir:
+    """Return the source on a few queries of each split with their documents, made up where the folder is not here."""
+    count = 2 * QUERIES if stage.holdout else QUERIES
+    if stage.path.is_dir():
+        _cut_beir(stage, folder, count)
+        tell(folder, f"{count} queries of each split of {stage.path.name}, with their documents")
+    else:
+        names = stage.splits or ({"train": "train"} if stage.holdout else {split: split for split in SPLITS})
+        _make_beir({split: names[split] for split in SPLITS if split in names}, folder, count)
+        tell(folder, f"{stage.path} is not here: made-up passages and questions stand in", unsure=True)
+    return changed(stage, path=folder, holdout=few(stage.holdout, count))
+
+
+def _cut_beir(stage: Beir, folder: Path, count: int) -> None:
+    table = open_table(stage.texts("corpus"), "jsonl")
+    corpus = {str(row.values.get("_id")): row.values for row in islice(table.read(()), _LOOKED_AT)}
+    chosen: dict[Split, Judged] = {split: _some(file, corpus, count) for split, file in stage.qrels().items()}
+    asked = {query for judged in chosen.values() for query, _, _ in judged}
+    needed = {document for judged in chosen.values() for _, document, _ in judged}
+    rejected = [line[1:] for line in qrels_lines(file)] if (file := stage.negatives()) else []
+    rejected = [line for line in rejected if line[0] in asked and line[1] in corpus]
+    needed |= {document for _, document, _ in rejected} | set(islice(corpus, OTHERS))
+    write_rows(folder / "corpus.jsonl", (row for id_, row in corpus.items() if id_ in needed))
+    if stage.qrels() or stage.texts("queries").is_file():
+        rows = open_table(stage.texts("queries"), "jsonl").read(())
+        write_rows(folder / "queries.jsonl", (r.values for r in rows if str(r.values.get("_id")) in asked))
+    for split, file in stage.qrels().items():
+        _write_judged(folder / "qrels" / file.name, chosen[split])
+    if rejected:
+        _write_judged(folder / "negatives" / "train.tsv", rejected)
+
+
+def _some(file: Path, corpus: Rows, count: int) -> Judged:
+    """Choose the judgements of the first queries that share no document, so that some can be held out."""
+    taken: dict[str, str] = {}
+    found: dict[str, Judged] = {}
+    for _, query, document, score in qrels_lines(file):
+        if document in corpus and taken.setdefault(document, query) == query:
+            if query not in found and len(found) == count:
+                break
+            found.setdefault(query, []).append((query, document, score))
+    if not found:
+        raise DataError(f"{file}: judges none of the first {len(corpus):,} documents of the corpus")
+    return [judged for own in found.values() for judged in own]
+
+
+def _make_beir(names: Mapping[Split, str], folder: Path, count: int) -> None:
+    made = texts(count * len(names) + OTHERS)
+    write_rows(folder / "corpus.jsonl", ({"_id": f"d{n}", "title": "", "text": t.passage} for n, t in enumerate(made)))
+    asked = made[: count * len(names)]
+    write_rows(folder / "queries.jsonl", ({"_id": f"q{n}", "text": text.question} for n, text in enumerate(asked)))
+    for place, (split, name) in enumerate(names.items()):
+        own = range(place * count, (place + 1) * count)
+        _write_judged(folder / "qrels" / f"{name}.tsv", [(f"q{n}", f"d{n}", 1.0) for n in own])
+        if split == "train":
+            others = [(f"q{n}", f"d{len(made) - 1 - n % OTHERS}", 0.5) for n in own]
+            _write_judged(folder / "negatives" / "train.tsv", others)
+
+
+def _write_judged(file: Path, judged: Judged) -> None:
+    file.parent.mkdir(exist_ok=True)
+    lines = (f"{query}\t{document}\t{score!r}\n" for query, document, score in judged)
+    file.write_text("query-id\tcorpus-id\tscore\n" + "".join(lines), "utf-8")

@@ -1,0 +1,118 @@
+"""The corpus that documents make: passages that differ, each in one split, some of them held out."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from embedrun.artifacts import SPLITS, Document
+from embedrun.context import Context
+from embedrun.errors import DataError
+from embedrun_plugins.stages.sources.file_patterns import File
+from embedrun_plugins.stages.sources.holdout import Groups, Holdout, hold_out
+from embedrun_plugins.stages.sources.readers import Reading
+from embedrun_plugins.stages.sources.splitter import Passage
+
+_FIRST_TO_KEEP = ("test", "dev", "train")
+
+
+@dataclass
+class Corpus:
+    """Passages in the order of their files; equal ones of a split are one document."""
+
+    titles: bool = False
+    """Whether title and section stand in front of each text."""
+    documents: list[Document] = field(default_factory=list)
+    merged: int = 0
+    _seen: set[tuple[str, str | None]] = field(default_factory=set)
+
+    def add(self, file: File, reading: Reading, passages: Sequence[Passage]) -> None:
+        for passage in passages:
+            document = _document(file, reading.title, passage, titles=self.titles)
+            if (document.id, file.split) in self._seen:
+                self.merged += 1
+                continue
+            self._seen.add((document.id, file.split))
+            self.documents.append(document)
+
+    def settle(self, ctx: Context, holdout: Holdout | None) -> None:
+        """Leave each passage in one split only, and hold out.
+
+        Of equal and nearly equal passages of several splits, those of the test stay, else those of dev. Raises
+        DataError where so much cannot be held out, or nothing of a split is left.
+        """
+        splits = {document.metadata.get("split") for document in self.documents}
+        if len(splits) < 2 and (holdout is None or holdout.by == "row"):  # noqa: PLR2004  # one split
+            twins = array("q", range(len(self.documents)))
+        else:
+            from embedrun_plugins.stages.texts import near_duplicates
+
+            def progress(done: float, total: float) -> None:
+                ctx.progress("comparing passages", done, total)
+
+            twins = array("q", near_duplicates.twins(self.documents, progress=progress))
+        if len(splits) > 1:
+            twins = self._separate(ctx, twins)
+        if holdout:
+            self._hold_out(ctx, holdout, twins)
+
+    def _separate(self, ctx: Context, twins: array[int]) -> array[int]:
+        first = Counter[int]()
+        ranks = [_FIRST_TO_KEEP.index(document.metadata["split"]) for document in self.documents]
+        for twin, rank in zip(twins, ranks, strict=True):
+            first[twin] = min(first.get(twin, rank), rank)
+        kept = [rank == first[twin] for twin, rank in zip(twins, ranks, strict=True)]
+        dropped = Counter(_FIRST_TO_KEEP[rank] for rank, keep in zip(ranks, kept, strict=True) if not keep)
+        ctx.note("passages_dropped_as_in_two_splits", dropped.total())
+        if dropped:
+            ctx.warn(
+                f"{dropped.total():,} passages that stand, equal or nearly so, in files of two splits are dropped "
+                f"({_counted(dropped)}); the test's stay, else dev's"
+            )
+        self.documents = [document for document, keep in zip(self.documents, kept, strict=True) if keep]
+        left = {document.metadata["split"] for document in self.documents}
+        for split in (_FIRST_TO_KEEP[rank] for rank in sorted(set(ranks))):
+            if split not in left:
+                raise DataError(f"no passage is left to {split}: each also stands in a file of another split")
+        return array("q", (twin for twin, keep in zip(twins, kept, strict=True) if keep))
+
+    def _hold_out(self, ctx: Context, holdout: Holdout, twins: array[int]) -> None:
+        """Mark the passages whose questions are held out; all are searched still."""
+        row_splits = array("b", (SPLITS.index(d.metadata.get("split", "train")) for d in self.documents))
+        labels = range(len(self.documents)) if holdout.by == "row" else twins
+        of_row = array("q", (label if split == 0 else -1 for label, split in zip(labels, row_splits, strict=True)))
+        sizes = array("q", bytes(8 * (max(twins, default=0) + len(self.documents) + 1)))
+        for group in of_row:
+            if group >= 0:
+                sizes[group] += 1
+        hold_out(holdout, Groups(of_row, sizes), row_splits, seed=ctx.seed, unit="passages")
+        held = Counter[str]()
+        for place, document in enumerate(self.documents):
+            if of_row[place] >= 0 and row_splits[place]:
+                split = SPLITS[row_splits[place]]
+                held[split] += 1
+                self.documents[place] = replace(document, metadata={**document.metadata, "asked": split})
+        for split in SPLITS[1:]:
+            if held[split]:
+                ctx.note(f"{split}_passages_held_out", held[split])
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} from {split}" for split, count in sorted(counts.items()))
+
+
+def _document(file: File, title: str, passage: Passage, *, titles: bool) -> Document:
+    metadata: dict[str, Any] = {"source": file.name}
+    if passage.pages:
+        metadata["pages"] = list(passage.pages)
+    if title:
+        metadata["title"] = title
+    if passage.section:
+        metadata["section"] = passage.section
+    if file.split:
+        metadata["split"] = file.split
+    heading = ": ".join(dict.fromkeys(word for word in (title, passage.section) if word)) if titles else ""
+    return replace(Document.of(passage.text, heading), metadata=metadata)

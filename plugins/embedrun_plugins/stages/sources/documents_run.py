@@ -1,0 +1,165 @@
+"""Reading all documents of a recipe into one corpus, and telling what was found in them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from embedrun.artifacts import Model, RetrievalSet
+from embedrun.context import Context
+from embedrun.errors import DataError
+from embedrun_plugins.models.tokenizer import document_room, lengths, tokenizer_of
+from embedrun_plugins.stages.sources.corpus import Corpus
+from embedrun_plugins.stages.sources.file_patterns import File, Listing
+from embedrun_plugins.stages.sources.readers.open_document import read
+from embedrun_plugins.stages.sources.splitter import Splitter, manuscript
+
+if TYPE_CHECKING:
+    from embedrun_plugins.stages.sources.documents import Documents
+
+_SHOWN = 10
+"""Files that a message names."""
+_PAGES = 5
+"""Pages of a file that a message names."""
+_MENDED = (
+    *("boilerplate_lines_removed", "hyphens_joined", "unprintable_characters_removed", "invalid_bytes_replaced"),
+    *("files_not_utf8", "pages_without_text"),
+)
+
+
+class Harvest:
+    """What is gathered from the files one after the other."""
+
+    def __init__(self, source: Documents, ctx: Context, model: Model) -> None:
+        self.source = source
+        self.ctx = ctx
+        self.tokenizer = tokenizer_of(model)
+        self.room = document_room(model, self.tokenizer)
+        self.splitter = Splitter(self.tokenizer, source.size, source.overlap)
+        self.corpus = Corpus(source.titles)
+        self.counts: Counter[str] = Counter()
+        self.bad: dict[str, str] = {}
+        """Why a file cannot be read, by its name."""
+        self.legacy: list[str] = []
+        self.empty: list[str] = []
+        self.glued: dict[str, list[str]] = {}
+
+    def gathered(self, listing: Listing) -> RetrievalSet:
+        """Read the files and write the set below `ctx.out`.
+
+        Raises DataError, naming every one, where files cannot be read, or where nothing is left of them.
+        """
+        for number, file in enumerate(listing.files):
+            try:
+                self._take(file, number, len(listing.files))
+            except DataError as error:
+                self.bad[file.name] = str(error)
+        self.ctx.progress("reading documents", len(listing.files), len(listing.files))
+        self._stop_or_skip(listing.files)
+        self.corpus.settle(self.ctx, self.source.holdout)
+        self._tell(listing)
+        documents = self.corpus.documents
+        return RetrievalSet.write(self.ctx.out, documents=documents, queries=(), qrels={})
+
+    def _take(self, file: File, number: int, total: int) -> None:
+        def progress(share: float) -> None:
+            self.ctx.progress("reading documents", number + share, total)
+
+        progress(0)
+        reading = read(file.path, self.source.manner(), progress)
+        made = manuscript(reading)
+        shortest = self.source.min_characters
+        passages, short = self.splitter.passages(made, markdown=reading.markdown, shortest=shortest)
+        if not passages:
+            what = f"no passage of min_characters ({shortest}) or more letters and digits" if made.text else "no text"
+            raise DataError(f"holds {what}")
+        self.corpus.add(file, reading, passages)
+        self.counts += reading.counts
+        self.counts["unprintable_characters_removed"] += made.unprintable
+        self.counts["short_passages_dropped"] += short
+        self._remember(file, reading.counts["files_not_utf8"], reading.empty_pages, reading.run_together)
+
+    def _remember(self, file: File, legacy: int, empty_pages: Sequence[int], run_together: Sequence[str]) -> None:
+        """Keep what the user will be warned of."""
+        if legacy:
+            self.legacy.append(file.name)
+        if empty_pages:
+            self.counts["pages_without_text"] += len(empty_pages)
+            pages = ", ".join(map(str, empty_pages[:_PAGES])) + (", …" if len(empty_pages) > _PAGES else "")
+            self.empty.append(f"{file.name}: {pages}")
+        if run_together:
+            self.glued[file.name] = list(run_together)
+
+    def _stop_or_skip(self, files: Sequence[File]) -> None:
+        self.ctx.note("files_read", len(files) - len(self.bad))
+        self.ctx.note("files_that_cannot_be_read", len(self.bad))
+        if not self.bad:
+            return
+        if self.source.on_error == "stop" or len(self.bad) == len(files):
+            lines = [f"{file.path}: {self.bad[file.name]}" for file in files if file.name in self.bad]
+            advice = [f"{len(lines)} of {len(files)} files cannot be read; mend them or leave them out"]
+            advice[0] += ", or set on_error: skip" if len(lines) < len(files) else ""
+            raise DataError("\n".join(lines + (advice if len(files) > 1 else [])))
+        named = [f"{name} {reason}" for name, reason in self.bad.items()]
+        self.ctx.warn(f"{len(named)} of {len(files)} files cannot be read and are skipped: {_listed(named, '; ')}")
+
+    def _tell(self, listing: Listing) -> None:
+        corpus, ctx = self.corpus, self.ctx
+        ctx.note("documents", len(corpus.documents))
+        self._measure()
+        ctx.note("short_passages_dropped", self.counts["short_passages_dropped"])
+        ctx.note("duplicate_passages_merged", corpus.merged)
+        for name in _MENDED:
+            ctx.note(name, self.counts[name])
+        for split, count in sorted(Counter(d.metadata.get("split") for d in corpus.documents).items(), key=str):
+            if split:
+                ctx.note(f"{split}_documents", count)
+        ctx.note("files_of_other_kinds_skipped", len(listing.skipped))
+        if listing.skipped:
+            ctx.note("files_of_other_kinds_first", listing.skipped[:_SHOWN])
+        self._warn(listing)
+
+    def _measure(self) -> None:
+        """Count tokens, and those that the model will not read."""
+        documents, ctx = self.corpus.documents, self.ctx
+        texts = (document.full_text for document in ctx.track(documents, "counting tokens"))
+        counts = list(lengths(self.tokenizer, texts))
+        ctx.note("tokens", sum(counts))
+        ctx.note("longest_passage", max(counts))
+        if self.room is None:
+            return
+        lost = [count - self.room for count in counts if count > self.room]
+        ctx.note("share_of_passages_cut", len(lost) / len(counts))
+        ctx.note("share_of_tokens_lost", sum(lost) / sum(counts))
+        if lost:
+            ctx.warn(
+                f"{len(lost):,} of {len(counts):,} passages ({len(lost) / len(counts):.1%}) are longer than the "
+                f"{self.room} tokens of a document that the model reads: {sum(lost) / sum(counts):.1%} of all tokens "
+                f"are lost to it; set source.size to {self.room}, or raise model.max_length if the model reads more"
+            )
+
+    def _warn(self, listing: Listing) -> None:
+        ctx = self.ctx
+        if listing.left_out:
+            names = _listed(listing.left_out)
+            ctx.warn(f"{len(listing.left_out)} files match no pattern of 'splits' and are left out: {names}")
+        if self.empty:
+            count = self.counts["pages_without_text"]
+            ctx.warn(f"pages without text, blank or scanned: {count} ({_listed(self.empty, '; ')})")
+        if self.legacy:
+            names = _listed(self.legacy)
+            ctx.warn(f"not UTF-8, read as Windows-1252; if that is wrong, name the encoding: {names}")
+        if self.glued:
+            reader = self.source.pdf_reader
+            other = "pypdfium2" if reader == "pypdf" else "pypdf"
+            examples = ", ".join(next(iter(self.glued.values()))[:3])
+            ctx.warn(
+                f"{reader} seems to lose spaces between words (such as {examples}) of {_listed(list(self.glued))}; "
+                f"set pdf_reader: {other} and compare"
+            )
+
+
+def _listed(names: Sequence[str], between: str = ", ") -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return between.join(names[:_SHOWN]) + more

@@ -1,0 +1,190 @@
+"""Questions and the passages that answer them, from files of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from embedrun.artifacts import SPLITS, RetrievalSet, Split
+from embedrun.context import Context, InputPath, Resolver, Unkeyed
+from embedrun.errors import DataError
+from embedrun.stages import Column, Source
+from embedrun_plugins.stages.rehearsal.stand_ins import changed, tell
+from embedrun_plugins.stages.sources.columns import Columns, complete
+from embedrun_plugins.stages.sources.holdout import HoldoutField
+from embedrun_plugins.stages.sources.rehearsal_rows import ROWS, few, first_rows, made_up_rows
+from embedrun_plugins.stages.sources.row_set import make_set
+from embedrun_plugins.stages.sources.tables import Format, Table, format_of, open_table
+
+ANY_COLUMN: frozenset[Column] = frozenset({"positive", "negative", "score", "teacher_score"})
+"""What a source answers whose columns are only known once it is read."""
+_HEAD_LIMIT = 64 * 2**20
+"""Bytes; a larger JSON file is not read just to see its columns."""
+
+
+def _in_order(path: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
+    """Return split and file for each file of a mapping, in the order train, dev, test."""
+    found = []
+    for split in sorted(path, key=lambda name: SPLITS.index(name) if name in SPLITS else len(SPLITS)):
+        files = path[split] if isinstance(path[split], (list, tuple)) else [path[split]]
+        found += [(split, file) for file in files]
+    return found
+
+
+class Pairs(Source):
+    """Rows of questions and passages in JSON, JSON lines, CSV, TSV or Parquet files, packed with gzip or not.
+
+    White space around texts is removed. Rows with an empty side are dropped and counted. Equal passages become one
+    document, relevant for every question that points at a copy; equal questions become one query. Given negatives are
+    documents of the corpus like any other; one that is relevant for its own question, or for a question held out, is
+    not trained on. FlagEmbedding's files ({"query", "pos": […], "neg": […]}) are read as they are.
+    """
+
+    type: Literal["pairs"] = "pairs"
+    path: Annotated[InputPath | tuple[InputPath, ...] | dict[Split, InputPath | tuple[InputPath, ...]], Unkeyed] = (
+        Field()
+    )
+    """A file, a list of files, or files by split: {train: a.jsonl, dev: b.jsonl, test: [c.jsonl, d.jsonl]}."""
+    split: Split | tuple[Split, ...] = "train"
+    """Split that the rows belong to before a holdout takes its part; a list has one for each file.
+
+    Filled in where `path` gives files by split."""
+    format: Format | tuple[Format, ...] | None = None
+    """Format of all files, or a list with one for each; by default what each file's name ends in."""
+    delimiter: str | None = Field(None, pattern=r'^[^"\r\n]$')
+    """Character between fields of CSV and TSV files; by default a comma, and a tab for TSV."""
+    columns: Columns = Columns()
+    """Which column is what: {anchor: question, positive: context, …}; by default guessed from well-known names."""
+    holdout: HoldoutField = None
+    """Queries held out of the train split: a share (0.1) or a number (700) for the test split, or a mapping with
+    `test`, `dev` and `by`. By default none."""
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _must_name_files(cls, path: Any) -> Any:
+        files = [file for _, file in _in_order(path)] if isinstance(path, Mapping) else path
+        listed = list(files) if isinstance(files, (list, tuple)) else [files]
+        if not listed or not all(isinstance(file, (str, Path)) and str(file) for file in listed):
+            raise ValueError("must be a file, a list of files, or files by split: {train: …, test: …}")
+        unknown = [key for key in path if key not in SPLITS] if isinstance(path, Mapping) else []
+        if unknown:
+            raise ValueError(f"there is no split '{unknown[0]}'; allowed: {', '.join(SPLITS)}")
+        return path
+
+    @model_validator(mode="before")
+    @classmethod
+    def _splits_from_path(cls, value: Any) -> Any:
+        """Put the splits that `path` names into `split`, which unlike the path is part of the stage's key."""
+        if not isinstance(value, Mapping) or not isinstance(value.get("path"), Mapping):
+            return value
+        splits = [split for split, _ in _in_order(value["path"])]
+        if list(value.get("split", splits)) != splits:
+            raise ValueError("'path' gives files by split already; leave 'split' out")
+        return {**value, "split": splits}
+
+    def files(self) -> list[tuple[Split, Path]]:
+        """Return every file with its split, in the order in which they are read."""
+        if isinstance(self.path, dict):
+            return _in_order(self.path)
+        paths = self.path if isinstance(self.path, tuple) else (self.path,)
+        splits = self.split if isinstance(self.split, tuple) else (self.split,) * len(paths)
+        return list(zip(splits, paths, strict=True))
+
+    def inputs(self) -> Iterable[Path]:
+        if isinstance(self.path, dict):
+            return [path for _, path in _in_order(self.path)]
+        return self.path if isinstance(self.path, tuple) else (self.path,)
+
+    def resolve(self, resolver: Resolver) -> Self:  # noqa: ARG002  # the contract gives it
+        """Fix the formats, which otherwise depend on the files' names."""
+        formats = [format_of(path) for path in self.inputs()]
+        if self.format or None in formats:
+            return self
+        return self.model_copy(update={"format": formats[0] if len(set(formats)) == 1 else tuple(formats)})
+
+    def _formats(self) -> list[Format | None]:
+        """Return what is declared of each file's format."""
+        return list(self.format) if isinstance(self.format, tuple) else [self.format] * len(list(self.inputs()))
+
+    def faults(self) -> Iterable[str]:
+        yield from self.columns.faults()
+        if isinstance(self._columns_seen, DataError):
+            yield str(self._columns_seen)
+        count = len(list(self.inputs()))
+        if len(self._formats()) != count:
+            yield f"format: names {len(self._formats())} formats for {count} files"
+        if isinstance(self.split, tuple) and not isinstance(self.path, dict) and len(self.split) != count:
+            yield f"split: names {len(self.split)} splits for {count} files"
+        if self.holdout:
+            yield from self.holdout.faults()
+            yield from holdout_clashes(self.holdout.splits(), self._file_splits())
+
+    def _file_splits(self) -> frozenset[Split]:
+        return frozenset(self.split if isinstance(self.split, tuple) else (self.split,))
+
+    def columns_given(self) -> frozenset[Column]:
+        return self._columns_seen.given() if isinstance(self._columns_seen, Columns) else ANY_COLUMN
+
+    @cached_property
+    def _columns_seen(self) -> Columns | DataError | None:
+        """Look at the first file's head where columns are not named; None where that is not cheap.
+
+        An error is what `run` would raise, too.
+        """
+        if self.columns.anchor and self.columns.positive:
+            return self.columns
+        path = next(iter(self.inputs()))
+        kind = self._formats()[0] or format_of(path)
+        if kind == "parquet" or not path.is_file() or (kind == "json" and path.stat().st_size > _HEAD_LIMIT):
+            return None
+        try:
+            table = open_table(path, kind, self.delimiter)
+            if not table.columns:
+                return DataError(f"{table.name}: holds no rows")
+            return complete(self.columns, table.columns, table.name)
+        except DataError as error:
+            return error
+
+    def splits_given(self) -> frozenset[Split]:
+        return self._file_splits() | (self.holdout.splits() if self.holdout else frozenset())
+
+    def rehearsal(self, folder: Path) -> Pairs:
+
+        return few_pairs(self, folder)
+
+    def run(self, ctx: Context) -> RetrievalSet:
+        return make_set(ctx, self._tables(), self.columns, self.holdout)
+
+    def _tables(self) -> Iterator[tuple[Split, Table]]:
+        for (split, path), kind in zip(self.files(), self._formats(), strict=True):
+            yield split, open_table(path, kind, self.delimiter)
+
+
+def holdout_clashes(held_out: Iterable[Split], given: frozenset[Split]) -> Iterator[str]:
+    """Say where a holdout cannot be taken from the splits that are given."""
+    if "train" not in given:
+        yield f"holdout: takes from the train split, but the data is all {', '.join(sorted(given))}"
+    for split in sorted(given.intersection(held_out)):
+        yield f"holdout.{split}: the data brings a {split} split already; hold none out, or leave that data out"
+
+
+def few_pairs(stage: Pairs, folder: Path) -> Pairs:
+    """Return the source on a few rows of each of its files, made up where a file is not here."""
+    files, splits, count = [], [], 0
+    formats = stage.format if isinstance(stage.format, tuple) else (stage.format,) * len(stage.files())
+    for number, ((split, path), kind) in enumerate(zip(stage.files(), formats, strict=True)):
+        files.append(folder / f"{number}.jsonl")
+        splits.append(split)
+        if path.exists():
+            rows = first_rows(open_table(path, kind, stage.delimiter), stage.columns, files[-1])
+            tell(folder, f"{rows} rows of {path.name}")
+        else:
+            rows = made_up_rows(stage.columns, files[-1], number * ROWS)
+            tell(folder, f"{path} is not here: {rows} made-up rows stand in", unsure=True)
+        count += rows
+    read = {"path": tuple(files), "split": tuple(splits), "format": "jsonl", "delimiter": None}
+    return changed(stage, **read, holdout=few(stage.holdout, count))

@@ -1,0 +1,68 @@
+"""Word documents (.docx): paragraphs and tables in reading order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedrun.errors import DataError
+from embedrun_plugins.stages.sources.readers import Block, Reading
+
+if TYPE_CHECKING:
+    from docx.table import Table
+    from docx.text.paragraph import Paragraph
+
+_OLE = b"\xd0\xcf\x11\xe0"
+"""How old .doc files begin, and new ones that are encrypted."""
+_HEADING = re.compile(r"Heading ([1-9])$")
+
+
+def read(path: Path) -> Reading:
+    """Return paragraphs, headings and tables (a row is a line); headers, footers, notes and text boxes are left out.
+
+    Raises DataError where it is no Word document.
+    """
+    import docx
+
+    raw = path.read_bytes()
+    if raw.startswith(_OLE):
+        raise DataError("is encrypted, or an old .doc file; save it without a password as .docx")
+    try:
+        document = docx.Document(BytesIO(raw))
+        blocks = list(_blocks(document))
+        title = document.core_properties.title.strip()
+    except Exception as error:  # zip, zlib, XML and what is built on them raise errors of every sort at damage
+        raise DataError(f"is broken, or no Word document: {error}") from error
+    titled = next((block.text for block in blocks if block.level == 1), "")
+    return Reading(blocks, title or titled)
+
+
+def _blocks(container: Any) -> Iterator[Block]:
+    from docx.text.paragraph import Paragraph
+
+    for item in container.iter_inner_content():
+        if isinstance(item, Paragraph):
+            if text := item.text.strip():
+                level = _level(item)
+                yield Block(text, level, text if level else "")
+        elif text := "\n".join(_rows(item)):
+            yield Block(text)
+
+
+def _level(paragraph: Paragraph) -> int:
+    name = (paragraph.style.name if paragraph.style else None) or ""
+    found = _HEADING.match(name)
+    return min(int(found[1]), 6) if found else int(name == "Title")
+
+
+def _rows(table: Table) -> Iterator[str]:
+    """Yield a line for each row; a merged cell stands once, at its first place."""
+    seen: set[Any] = set()
+    for row in table.rows:
+        cells = [cell for cell in row.cells if not (cell._tc in seen or seen.add(cell._tc))]  # type: ignore[func-returns-value]  # noqa: SLF001  # python-docx has no public identity
+        texts = [" ".join(" ".join(block.text for block in _blocks(cell)).split()) for cell in cells]
+        if any(texts):
+            yield " | ".join(texts)

@@ -1,0 +1,1 @@
+"""Texts that are compared with each other: keys, near copies, leaks, sentences."""

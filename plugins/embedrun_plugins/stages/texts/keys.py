@@ -1,0 +1,56 @@
+"""Keys under which equal texts, and texts that differ in nothing but their letters' form, are one."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_INSIGNIFICANT = re.compile(r"[\s!-/:-@\[-`{-~\u2000-\u206f\u3000-\u303f]+")
+
+
+class Forest:
+    """A union-find forest over numbered things."""
+
+    def __init__(self, size: int) -> None:
+        self.parents = array("q", range(size))
+
+    def root(self, item: int) -> int:
+        parents = self.parents
+        while parents[item] != item:
+            parents[item] = item = parents[parents[item]]
+        return item
+
+    def join(self, one: int, other: int) -> None:
+        # The smaller number becomes the root, so that groups do not depend on the order of joining.
+        first, second = sorted((self.root(one), self.root(other)))
+        self.parents[second] = first
+
+    def roots(self) -> NDArray[np.int64]:
+        """Return (size,): the root of each thing."""
+        import numpy as np
+
+        parents = np.array(self.parents, np.int64)
+        while not np.array_equal(above := parents[parents], parents):
+            parents = above
+        return parents
+
+
+def near_key(text: str) -> int:
+    """Return a key that texts share which differ only in case, white space and punctuation."""
+    return text_key(bare(text))
+
+
+def bare(text: str) -> str:
+    """Return a text without case, white space and punctuation, or as it is where it has nothing else."""
+    return _INSIGNIFICANT.sub("", text.casefold()) or text
+
+
+def text_key(text: str) -> int:
+    """Return a key of 64 bits that only equal texts share."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest())

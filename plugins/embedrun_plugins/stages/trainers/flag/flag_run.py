@@ -1,0 +1,221 @@
+"""Fine-tuning with FlagEmbedding, from the set to the saved model."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file
+from transformers import TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
+
+from embedrun.artifacts import Model
+from embedrun.errors import StageError, UserError, suggest
+from embedrun.model_settings import ModelSettings
+from embedrun_plugins.services.distributed.launch import Launch, Start
+from embedrun_plugins.services.distributed.nodes import Nodes
+from embedrun_plugins.stages.trainers import checkpoints, library_messages
+from embedrun_plugins.stages.trainers.flag import arguments
+from embedrun_plugins.stages.trainers.flag.flag_lines import lines
+from embedrun_plugins.stages.trainers.flag.groups import Groups, make
+from embedrun_plugins.stages.trainers.flag.job import Job
+from embedrun_plugins.stages.trainers.flag.pooling import Encoding
+from embedrun_plugins.stages.trainers.flag.truncation import Lengths
+from embedrun_plugins.stages.trainers.progress_callbacks import write_history
+from embedrun_plugins.stages.trainers.training_arguments import on_cpu
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from embedrun.artifacts import RetrievalSet, Role
+    from embedrun.context import Context
+    from embedrun_plugins.stages.losses.ranking import InfoNce
+    from embedrun_plugins.stages.trainers.flag_embedding import FlagEmbedding
+
+_SAMPLES = 4
+"""Texts of each role whose vectors must come out of the saved model as they do of FlagEmbedding."""
+_TOLERANCE = 1e-4
+_WORKER = "embedrun_plugins.stages.trainers.flag.worker"
+
+
+@dataclass(frozen=True)
+class Training:
+    """One fine-tuning: what is trained how, on what."""
+
+    options: FlagEmbedding
+    ctx: Context
+    data: RetrievalSet
+    model: Model
+    loss: InfoNce
+
+    def run(self) -> Model:
+        """Train and save below `ctx.out`.
+
+        Raises UserError where set, model and options do not go together, StageError where training fails.
+        """
+        self._require()
+        groups = self._groups()
+        with library_messages.redirected(self.ctx.warn), library_messages.without_bars():
+            self._tune(groups)
+        kept = self.model.settings.model_dump(include={"trust_remote_code", "attention"})
+        return Model(self.ctx.out, ModelSettings.model_validate(kept))
+
+    def _tune(self, groups: Groups) -> None:
+        tuned = self.model.load("cpu")
+        encoding = Encoding.of(self.model, tuned)
+        lengths = self._lengths(tuned, encoding, groups)
+        samples = {role: found.shortest(_SAMPLES) for role, found in lengths.items()}
+        trusted = self.model.settings.trust_remote_code
+        encoding.require_same_tokens(tuned, [text for some in samples.values() for text in some], trusted=trusted)
+        if not checkpoints.whole(self.output):
+            self._write(groups)
+            self._train(arguments.job(self, encoding, samples), encoding)
+        self._fill(tuned, samples)
+        self._publish(tuned)
+
+    @property
+    def file(self) -> Path:
+        """The rows, in FlagEmbedding's form."""
+        return self.ctx.state / "train.jsonl"
+
+    @property
+    def output(self) -> Path:
+        """FlagEmbedding's output folder, with its checkpoints."""
+        return self.ctx.state / "output"
+
+    @property
+    def vectors(self) -> Path:
+        """What FlagEmbedding makes of some texts in the end."""
+        return self.output.parent / arguments.VECTORS
+
+    @cached_property
+    def on_cpu(self) -> bool:
+        return on_cpu(self.ctx.device)
+
+    @cached_property
+    def processes(self) -> int:
+        """As many as asked for, or one for each GPU. Raises UserError where there are not so many GPUs."""
+        seen, nodes = 0 if self.on_cpu else torch.cuda.device_count(), Nodes.here()
+        wanted = self.options.processes or nodes.count * max(1, seen)
+        if not self.on_cpu and nodes.share(wanted) > max(1, seen):
+            raise UserError(f"trainer.processes: {wanted} processes need as many GPUs, but torch sees {seen} here")
+        return wanted
+
+    def _require(self) -> None:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise UserError(
+                "trainer: flag_embedding starts its processes itself; run embedrun without torchrun, and set "
+                "trainer.processes"
+            )
+        if self.options.fp16 and self.on_cpu:
+            raise UserError("trainer.fp16: needs a GPU; on a CPU, train with trainer.fp16: false")
+        known = {field.name for field in fields(TrainingArguments)} | arguments.OWN
+        for name in self.options.extra:
+            if name not in known:
+                raise UserError(f"trainer.extra.{name}: there is no such argument{suggest(name, known)}")
+
+    def _groups(self) -> Groups:
+        options, ctx = self.options, self.ctx
+        groups = make(
+            self.data, group_size=options.train_group_size, distil=options.knowledge_distillation, seed=ctx.seed
+        )
+        ctx.note("rows", len(groups))
+        if options.train_group_size > 1:
+            ctx.note("negatives per row", options.train_group_size - 1)
+        for name, count in groups.notes.items():
+            ctx.note(name, count)
+        whole = options.batch_size * self.processes
+        if options.dataloader_drop_last and len(groups) < whole:
+            raise UserError(f"trainer.batch_size: the {len(groups)} rows fill no batch of {whole}; lower it")
+        return groups
+
+    def _lengths(self, tuned: SentenceTransformer, encoding: Encoding, groups: Groups) -> dict[Role, Lengths]:
+        """Count tokens, and warn of what is longer than is read of it."""
+        data = self.data
+        judgements = [judgement for group in groups.found for judgement in (*group.positives, *group.negatives)]
+        texts: dict[Role, list[str]] = {
+            "query": [data.queries[group.query_id].text for group in groups.found],
+            "document": [data.documents[judgement.document_id].full_text for judgement in judgements],
+        }
+        found = {role: Lengths.of(tuned.tokenizer, encoding.prompts[role], texts[role]) for role in texts}
+        words: dict[Role, tuple[str, str]] = {"query": ("queries", "query"), "document": ("passages", "passage")}
+        for role, (what, field) in words.items():
+            limit = arguments.limit(self.options, role, encoding)
+            cut = found[role].cut(limit)
+            if cut:
+                self.ctx.note(f"{what} cut", cut)
+                more = encoding.max_length is None or encoding.max_length > limit
+                hint = f"raise trainer.{field}_max_length" if more else "the model reads no more; make them shorter"
+                self.ctx.warn(
+                    f"{cut['texts']:.1%} of the {what} are longer than the {limit} tokens that are read of each, "
+                    f"and {cut['tokens']:.1%} of all their tokens are lost; {hint}"
+                )
+        return found
+
+    def _write(self, groups: Groups) -> None:
+        self.ctx.state.mkdir(parents=True, exist_ok=True)
+        made = lines(self.data, groups.found, scores=self.options.knowledge_distillation)
+        with self.file.open("w", encoding="utf-8", newline="\n") as stream:
+            stream.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in made)
+
+    def _train(self, job: Job, encoding: Encoding) -> None:
+        self.output.mkdir(parents=True, exist_ok=True)
+        checkpoints.remove_incomplete(self.output)
+
+        def on_event(name: str, values: Mapping[str, Any]) -> None:
+            if name == "step":
+                self.ctx.progress("training", values["done"], values["total"])
+            else:
+                self.ctx.event(name, **values)
+
+        nodes = Nodes.here()
+        start = Start(_WORKER, arguments.FILE, nodes.share(self.processes), "FlagEmbedding", self.ctx.offline)
+        with TemporaryDirectory(prefix="embedrun-") as name:
+            folder = Path(name).resolve()
+            for place in (folder, self.ctx.state):
+                job.write(place / arguments.FILE)
+            for there, here in {
+                arguments.ROWS: self.file,
+                arguments.OUTPUT: self.output,
+                arguments.MODEL: encoding.folder,
+            }.items():
+                (folder / there).symlink_to(here.resolve())
+            Launch(folder, start, self.ctx.state / "flag_embedding.log", nodes).run(on_event)
+        if not checkpoints.whole(self.output):
+            raise StageError("FlagEmbedding ended without a model")
+
+    def _fill(self, tuned: SentenceTransformer, samples: Mapping[Role, list[str]]) -> None:
+        """Copy the tuned weights into the model, whose vectors must then be FlagEmbedding's own."""
+        saved: dict[str, torch.Tensor] = {}
+        for file in sorted(self.output.glob("*.safetensors")):
+            saved |= load_file(file)
+        if any(not torch.isfinite(tensor).all() for tensor in saved.values()):
+            raise StageError("training diverged: the weights are no finite numbers; lower trainer.learning_rate")
+        transformer: Any = tuned[0]
+        transformer.auto_model.load_state_dict(saved)
+        theirs = load_file(self.vectors)
+        for role, texts in samples.items():
+            encode = tuned.encode_query if role == "query" else tuned.encode_document
+            own = torch.from_numpy(encode(texts, show_progress_bar=False)).float()
+            exact = transformer.auto_model.dtype == torch.float32
+            allowed = _TOLERANCE if exact else 100 * _TOLERANCE
+            if (difference := float((own - theirs[role]).abs().max())) > allowed * max(1.0, float(own.abs().max())):
+                raise StageError(
+                    f"the saved model's vectors are not those that FlagEmbedding trained (they differ by up to "
+                    f"{difference:.2g}); please report this model, and use the trainer sentence_transformers"
+                )
+
+    def _publish(self, tuned: SentenceTransformer) -> None:
+        state = TrainerState.load_from_json(str(self.output / TRAINER_STATE_NAME))
+        self.ctx.note("optimizer steps", state.global_step)
+        if self.processes > 1:
+            self.ctx.note("processes", self.processes)
+        tuned.save_pretrained(str(self.ctx.out), create_model_card=False)
+        write_history(self.ctx.out / "training_history.json", state)

@@ -1,0 +1,218 @@
+"""The trainer `flag_embedding`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from embedrun.artifacts import Model, RetrievalSet
+from embedrun.context import Unkeyed
+from embedrun.errors import UserError
+from embedrun.stages import Trainer
+from embedrun_plugins.stages.losses.ranking import InfoNce
+from embedrun_plugins.stages.trainers import option_checks
+from embedrun_plugins.stages.trainers.flag import groups as material
+from embedrun_plugins.stages.trainers.training_options import Scheduler
+
+if TYPE_CHECKING:
+    from embedrun.context import Context
+    from embedrun.stages import Column, Evaluator, Loss
+
+
+from typing import TYPE_CHECKING
+
+from embedrun_plugins.stages.rehearsal.stand_ins import changed, tell
+from embedrun_plugins.stages.trainers.rehearsal import GROUP, STEPS, fewer
+
+_ELSEWHERE = {
+    "num_train_epochs": "is called 'epochs' here",
+    "per_device_train_batch_size": "is called 'batch_size' here",
+    "query_max_len": "is called 'query_max_length' here",
+    "passage_max_len": "is called 'passage_max_length' here",
+    "warmup_ratio": "is called 'warmup_steps' here, a share if below 1",
+    "nproc_per_node": "is called 'processes' here",
+    "temperature": "is the loss's: loss: {type: info_nce, temperature: 0.02}",
+    "negatives_cross_device": "is the loss's 'gather_across_devices'",
+    "query_instruction_for_retrieval": "is the model's prompt: model: {id: …, prompts: {query: …}}",
+    "passage_instruction_for_retrieval": "is the model's prompt: model: {id: …, prompts: {document: …}}",
+    "query_instruction_format": "is not needed: the model's prompt goes before the text as it stands",
+    "sentence_pooling_method": "is the model's 'pooling'",
+    "normalize_embeddings": "is the model's 'normalize'",
+    "same_dataset_within_batch": "has no meaning here: a recipe trains on one set",
+}
+"""FlagEmbedding's arguments that a recipe gives otherwise."""
+_TAKEN = frozenset(
+    {
+        *("output_dir", "train_data", "model_name_or_path", "seed", "data_seed", "use_cpu", "disable_tqdm"),
+        *("resume_from_checkpoint", "ignore_data_skip", "save_total_limit", "save_only_model", "logging_strategy"),
+        *("deepspeed", "fsdp", "fsdp_config", "push_to_hub", "remove_unused_columns", "do_train"),
+        *("eval_strategy", "load_best_model_at_end", "accelerator_config", "dataloader_persistent_workers"),
+    }
+)
+"""Arguments that the trainer sets itself, or that it cannot honour."""
+_JUDGED = ("reduce_lr_on_plateau", "greedy")
+
+
+class FlagEmbedding(Trainer):
+    """Fine-tune with FlagEmbedding's own encoder-only runner, in as many processes as there are GPUs.
+
+    Each row is a query with one of its answers and `train_group_size` - 1 of its negatives, drawn anew in every epoch;
+    the batch's other passages are negatives, too. Queries without negatives get random ones. The loss is `info_nce`.
+    Prompts, pooling and normalisation are the model's, and the result is a complete sentence-transformers model. Goes
+    on from its last checkpoint after it was killed, and gives the same weights as if it had not been.
+    """
+
+    type: Literal["flag_embedding"] = "flag_embedding"
+    packages: ClassVar[Mapping[str, str]] = {"FlagEmbedding": "flag"}
+
+    epochs: float = Field(1, gt=0)
+    """How often every query is seen."""
+    max_steps: int | None = Field(None, ge=1)
+    """Optimizer steps, in place of `epochs`."""
+    batch_size: int = Field(32, ge=1)
+    """Queries in a batch, on each device. Each learns from the others' passages, so larger is better."""
+    gradient_accumulation_steps: int = Field(1, ge=1)
+    """Batches whose gradients make one step. In-batch negatives do not reach across them."""
+    train_group_size: int = Field(2, ge=1)
+    """Passages read for each query: one answer, the rest negatives. 1 learns from the batch's other passages alone."""
+    query_max_length: int = Field(256, ge=2)
+    """Tokens read of a query, its prompt among them; never more than the model reads."""
+    passage_max_length: int = Field(256, ge=2)
+    """Tokens read of a passage, its prompt among them; never more than the model reads."""
+    pad_to_multiple_of: int | None = Field(None, ge=1)
+    """Batches are padded to a multiple of so many tokens; 8 may be faster on GPUs in 16 bits."""
+    learning_rate: float = Field(1e-5, gt=0)
+    """Highest learning rate."""
+    lr_scheduler_type: Scheduler = "linear"
+    """How the learning rate changes after the warm-up."""
+    lr_scheduler_kwargs: dict[str, Any] = Field(default_factory=dict)
+    """Further arguments of the schedule, such as {min_lr: 1e-6}."""
+    warmup_steps: float = Field(0.1, ge=0)
+    """Steps in which the learning rate rises from 0; a share of all steps if below 1."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Decay of weights; biases and normalisation layers are left out."""
+    max_grad_norm: float = Field(1.0, ge=0)
+    """Gradients longer than this are cut to it; 0 for no limit."""
+    dropout: float | None = Field(None, ge=0, lt=1)
+    """Dropout of all the model's layers while it is trained; by default each layer's own."""
+    knowledge_distillation: bool = False
+    """Whether a teacher's scores of answers and negatives are learned, too; the set must hold them."""
+    kd_loss_type: Literal["kl_div", "m3_kd_loss"] = "kl_div"
+    """How they are: cross-entropy with the teacher's softmax over the group, beside the loss itself; or as for BGE-M3,
+    over the batch, in its place."""
+    fp16: bool = False
+    """Mixed precision with float16; needs a GPU."""
+    bf16: bool = False
+    """Mixed precision with bfloat16. Faster on GPUs since Ampere, with about half the memory."""
+    gradient_checkpointing: bool = False
+    """Whether activations are computed again instead of kept: less memory, about 1.3 times the time."""
+    sub_batch_size: int | None = Field(None, ge=1)
+    """Texts that are embedded at a time, for less padding; by default the whole batch. It saves no memory."""
+    processes: int | None = Field(None, ge=1)
+    """Processes that train together, each on a GPU of its own, or all on the CPU; by default one for each GPU. Whether
+    their batches are compared with each other is the loss's `gather_across_devices`."""
+    dataloader_drop_last: bool = False
+    """Whether an epoch's last batch is dropped if it is smaller."""
+    dataloader_num_workers: Annotated[int, Unkeyed] = Field(0, ge=0)
+    """Processes that tokenize; 0 for none beside the training itself."""
+    save_strategy: Literal["no", "steps", "epoch"] = "epoch"
+    """When a checkpoint is made, from which training goes on after it was killed."""
+    save_steps: float | None = Field(None, gt=0)
+    """Steps between checkpoints for `steps`; a share of all steps if below 1."""
+    save_min_seconds: Annotated[float, Unkeyed] = Field(60.0, ge=0)
+    """No checkpoint sooner than this after the last one; they cost time."""
+    logging_steps: float = Field(10, gt=0)
+    """Steps between entries of the loss curve; a share of all steps if below 1. Part of the model's
+    `training_history.json`."""
+    extra: dict[str, Any] = Field(default_factory=dict)
+    """Any other argument of transformers' TrainingArguments, by its own name, and of FlagEmbedding's
+    fix_position_embedding, use_mrl, mrl_dims and shuffle_ratio."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _say_where(cls, value: Any) -> Any:
+        """Say where a recipe gives what FlagEmbedding takes as an argument."""
+        for name in (*value, *(value.get("extra") or ())) if isinstance(value, Mapping) else ():
+            if name in _ELSEWHERE:
+                raise ValueError(f"'{name}' {_ELSEWHERE[name]}")
+        return value
+
+    def run(self, ctx: Context, data: RetrievalSet, model: Model, loss: Loss, dev: Evaluator | None) -> Model:
+        del dev
+        if not isinstance(loss, InfoNce):
+            raise UserError(f"trainer: {self.refuses(loss)}")
+        from embedrun_plugins.stages.trainers.flag.flag_run import Training
+
+        return Training(self, ctx, data, model, loss).run()
+
+    def rehearsal(self, folder: Path) -> FlagEmbedding:
+
+        return two_flag_steps(self, folder)
+
+    def columns_needed(self) -> frozenset[Column]:
+        return frozenset({"negative", "teacher_score"} if self.knowledge_distillation else ())
+
+    def refuses(self, loss: Loss) -> str | None:
+        if isinstance(loss, InfoNce):
+            return None
+        return (
+            f"FlagEmbedding has a loss of its own, so 'flag_embedding' cannot train with '{loss.type}'; use "
+            "loss: {type: info_nce, temperature: 0.02}, or the trainer sentence_transformers"
+        )
+
+    def faults(self) -> Iterable[str]:
+        yield from option_checks.schedule(self)
+        if self.lr_scheduler_type in _JUDGED:
+            yield f"lr_scheduler_type: '{self.lr_scheduler_type}' needs evaluations, which FlagEmbedding does not make"
+        if self.fp16 and self.bf16:
+            yield "fp16: cannot be used together with bf16"
+        if self.save_strategy == "steps" and self.save_steps is None:
+            yield "save_strategy: 'steps' needs save_steps"
+        if self.save_strategy != "steps" and self.save_steps is not None:
+            yield f"save_steps: has no effect while save_strategy is '{self.save_strategy}'; set it to 'steps'"
+        yield from option_checks.whole_steps(save_steps=self.save_steps, logging_steps=self.logging_steps)
+        if self.train_group_size == 1 and self.batch_size == 1:
+            yield "batch_size: a batch of 1 query without negatives has nothing to learn from; raise it"
+        if self.knowledge_distillation and self.train_group_size == 1:
+            yield "knowledge_distillation: needs negatives; set train_group_size to 2 or more"
+        for name in self.extra:
+            if name in type(self).model_fields:
+                yield f"extra.{name}: is an option of the trainer itself; set trainer.{name}"
+            elif name in _TAKEN:
+                yield f"extra.{name}: cannot be set; the trainer does"
+
+    def forecast(self, data: RetrievalSet | None, loss: Loss | None = None) -> Mapping[str, object]:
+        """Say how many rows and steps there are; where `processes` is not set, steps are those of one process."""
+        del loss
+        if data is None:
+            return {}
+        groups = material.make(data, group_size=self.train_group_size, distil=self.knowledge_distillation, seed=42)
+        return {
+            "rows": len(groups),
+            "negatives per row": self.train_group_size - 1,
+            **groups.notes,
+            "optimizer steps": self._steps(len(groups)),
+            "largest batch": min(self.batch_size, len(groups)),
+        }
+
+    def _steps(self, count: int) -> int:
+        """Return transformers' own count: the last, smaller batch counts, and what is left of an accumulation, too."""
+        if self.max_steps:
+            return self.max_steps
+        whole = math.floor if self.dataloader_drop_last else math.ceil
+        batches = whole(whole(count / self.batch_size) / (self.processes or 1))
+        return math.ceil(self.epochs * max(1, math.ceil(batches / self.gradient_accumulation_steps)))
+
+
+def two_flag_steps(stage: FlagEmbedding, folder: Path) -> FlagEmbedding:
+    """Return the trainer for two steps in one process on the CPU."""
+    saved = {"save_strategy": "steps", "save_steps": STEPS} if stage.save_strategy != "no" else {}
+    group = min(stage.train_group_size, GROUP)
+    if group < stage.train_group_size:
+        tell(folder, f"train_group_size: {group} in place of {stage.train_group_size}")
+    few = fewer(stage, folder)
+    return changed(stage, **few, **saved, train_group_size=group, save_min_seconds=0.0, dataloader_drop_last=False)

@@ -1,0 +1,102 @@
+"""A fine-tuning with sentence-transformers, written down for several processes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embedrun.artifacts import Model, RetrievalSet
+from embedrun.model_settings import ModelSettings
+from embedrun.registry import Registry
+from embedrun.stages import Evaluator, Loss, Stage, Trainer
+
+if TYPE_CHECKING:
+    from embedrun.context import Context
+    from embedrun_plugins.stages.trainers.sentence_transformers_run import Training
+
+FILE = "job.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the processes are told; data, model, state and local plugins lie beside it, under these names."""
+
+    trainer: Mapping[str, Any]
+    loss: Mapping[str, Any]
+    dev: Mapping[str, Any] | None
+    settings: Mapping[str, Any]
+    """The model's contract."""
+    out: str
+    """Folder that the first process writes the model to."""
+    seed: int
+    device: str | None
+    offline: bool
+
+    @classmethod
+    def of(cls, training: Training) -> Job:
+        ctx, options = training.ctx, training.options
+        # The processes run in another folder than this one.
+        trainer = options.model_copy(update={"logging_dir": str(Path.cwd() / options.logging_dir)})
+        return cls(
+            trainer=_dumped(trainer),
+            loss=_dumped(training.loss),
+            dev=_dumped(training.dev) if training.dev else None,
+            settings=training.model.settings.model_dump(mode="json"),
+            out=str(ctx.out.resolve()),
+            seed=ctx.seed,
+            device=ctx.device,
+            offline=ctx.offline,
+        )
+
+    def lay_down(self, folder: Path, training: Training) -> None:
+        """Write the job, with links to all that it takes."""
+        (folder / FILE).write_text(json.dumps(asdict(self), indent=1), "utf-8")
+        training.ctx.state.mkdir(parents=True, exist_ok=True)
+        places = {"data": training.data.path, "model": training.model.path, "state": training.ctx.state}
+        for name, place in places.items():
+            (folder / name).symlink_to(place.resolve(), target_is_directory=True)
+        stages = [training.options, training.loss, *([training.dev] if training.dev else [])]
+        for number, file in enumerate(local_plugins(stages)):
+            (folder / "plugins" / str(number)).mkdir(parents=True)
+            shutil.copy(file, folder / "plugins" / str(number))
+
+    @classmethod
+    def read(cls, file: Path) -> Job:
+        return cls(**json.loads(file.read_text("utf-8")))
+
+    def training(self, folder: Path, ctx: Context) -> Training:
+        """Return the training that this is, its stages made anew."""
+        from embedrun_plugins.stages.trainers.sentence_transformers_run import Training
+
+        registry = Registry(sorted((folder / "plugins").glob("*/*.py"), key=lambda file: int(file.parent.name)))
+        context = registry.validation_context()
+        options: Any = Trainer.model_validate(self.trainer, context=context)
+        return Training(
+            options,
+            ctx,
+            RetrievalSet(folder / "data"),
+            Model(folder / "model", ModelSettings.model_validate(self.settings)),
+            Loss.model_validate(self.loss, context=context),
+            Evaluator.model_validate(self.dev, context=context) if self.dev else None,
+        )
+
+
+def _dumped(stage: Stage) -> dict[str, Any]:
+    return stage.model_dump(mode="json", serialize_as_any=True)
+
+
+def local_plugins(stages: Iterable[Stage]) -> list[Path]:
+    """Return the local files that stages, and those inside them, come from."""
+    found: dict[Path, None] = {}
+    for stage in stages:
+        module = sys.modules.get(type(stage).__module__)
+        if module is not None and module.__name__.startswith("embedrun_local_"):
+            found[Path(str(module.__file__))] = None
+        inner = [value for name in type(stage).model_fields if isinstance(value := getattr(stage, name), Stage)]
+        found |= dict.fromkeys(local_plugins(inner))
+    return list(found)

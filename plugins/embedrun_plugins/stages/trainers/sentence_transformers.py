@@ -1,0 +1,138 @@
+"""The trainer `sentence_transformers`."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from embedrun.artifacts import Model, RetrievalSet, Split
+from embedrun.errors import MissingPackageError, UserError
+from embedrun_plugins.stages.trainers import rows
+from embedrun_plugins.stages.trainers.training_options import Keeping
+from embedrun_plugins.stages.trainers.training_rows import Material
+
+if TYPE_CHECKING:
+    from embedrun.context import Context
+    from embedrun.stages import Evaluator, Loss
+
+
+from typing import TYPE_CHECKING
+
+from embedrun_plugins.stages.rehearsal.stand_ins import changed, tell
+from embedrun_plugins.stages.trainers.rehearsal import ON_GPU_EXTRA, STEPS, fewer, on_cpu
+
+_SMALLEST_GROUPED_BATCH = 4
+_MODULES = {"azure_ml": "azureml", "flyte": "flytekit"}
+"""Modules of trackers that are not called as they are."""
+
+
+class SentenceTransformers(Keeping):
+    """Fine-tune with sentence-transformers' trainer.
+
+    Goes on from its last checkpoint after it was killed, and gives the same weights as if it had not been. Columns go
+    to the loss in its order, with the model's prompts before queries and documents.
+    """
+
+    type: Literal["sentence_transformers"] = "sentence_transformers"
+
+    def run(self, ctx: Context, data: RetrievalSet, model: Model, loss: Loss, dev: Evaluator | None) -> Model:
+        self._require_packages()
+        from embedrun_plugins.stages.trainers.multi_process import run as together
+        from embedrun_plugins.stages.trainers.sentence_transformers_run import Training
+
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise UserError(
+                "trainer: sentence_transformers starts its processes itself; run embedrun without torchrun, and set "
+                "trainer.processes"
+            )
+        training = Training(self, ctx, data, model, loss, dev)
+        return training.run() if self.processes == 1 else together.train(training)
+
+    def rehearsal(self, folder: Path) -> SentenceTransformers:
+
+        self._require_packages()
+        return two_steps(self, folder)
+
+    def needs(self) -> Mapping[str, str]:
+        tracked = {"tensorboard": "tracking"} if "tensorboard" in self.report_to else {}
+        return tracked | ({"peft": "lora"} if self.lora else {})
+
+    def _require_packages(self) -> None:
+        for package, extra in self.needs().items():
+            if find_spec(package) is None:
+                raise MissingPackageError("trainer", package, extra)
+        for tracker in self.report_to:
+            package = _MODULES.get(tracker, tracker)
+            if find_spec(package) is None:
+                raise UserError(f"trainer.report_to: '{tracker}' needs the package '{package}', which is not installed")
+
+    def refuses(self, loss: Loss) -> str | None:
+        fed = loss.fed()
+        grouped = self.batch_sampler == "group_by_label" or (self.batch_sampler is None and fed == "labelled_texts")
+        if self.batch_sampler == "group_by_label" and fed not in ("labelled_texts", "labelled_pairs"):
+            return f"batch_sampler: 'group_by_label' needs a loss over labels, which '{loss.type}' is not"
+        if grouped and (self.batch_size < _SMALLEST_GROUPED_BATCH or self.batch_size % 2):
+            return f"batch_size: '{loss.type}' needs an even number of at least 4, not {self.batch_size}"
+        if fed in ("triplets", "distillation") and self.negatives_per_query == 0:
+            return f"negatives_per_query: '{loss.type}' needs negatives; raise it or leave it out"
+        if fed in ("triplets", "distillation") and self.eval_strategy != "no" and self.judges_by_loss:
+            return f"metric_for_best_model: the loss of '{loss.type}' needs negatives, which only the train split has"
+        return None
+
+    def watched_metric(self) -> str | None:
+        if self.metric_for_best_model is None or self.judges_by_loss:
+            return None
+        return self.metric_for_best_model.removeprefix("eval_")
+
+    def watched_split(self) -> Split | None:
+        return None if self.eval_strategy == "no" else self.eval_split
+
+    def forecast(self, data: RetrievalSet | None, loss: Loss | None = None) -> Mapping[str, object]:
+        """Say how many rows and steps there are; rows are pairs where the loss is not given."""
+        if data is None:
+            return {}
+        if loss is None:
+            from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
+
+            loss = MultipleNegativesRanking()
+        table = rows.make(Material(data, loss, negatives_per_query=self.negatives_per_query))
+        return {
+            "rows": len(table),
+            "negatives per row": table.negatives,
+            "optimizer steps": self._steps(len(table)),
+            "largest batch": min(self.batch_size, len(table)),
+        }
+
+    def _steps(self, count: int) -> int:
+        if self.max_steps:
+            return self.max_steps
+        batches = count / (self.batch_size * self.processes)
+        batches = math.floor(batches) if self.dataloader_drop_last or self.processes > 1 else math.ceil(batches)
+        return math.ceil(self.epochs * max(1, math.ceil(batches / self.gradient_accumulation_steps)))
+
+
+def two_steps(stage: SentenceTransformers, folder: Path) -> SentenceTransformers:
+    """Return the trainer for two steps on the CPU, with an evaluation and a checkpoint as the recipe has them."""
+    judged, saved = stage.eval_strategy != "no", stage.save_strategy
+    save = {"save_strategy": "steps", "save_steps": STEPS} if saved in ("steps", "epoch") else {}
+    judge = {"eval_strategy": "steps", "eval_steps": STEPS, "eval_delay": 0, "eval_on_start": False} if judged else {}
+    workers = dict.fromkeys(("dataloader_prefetch_factor",)) | {"dataloader_persistent_workers": False}
+    made = changed(
+        stage,
+        **fewer(stage, folder),
+        **save,
+        **judge,
+        **workers,
+        save_min_seconds=0.0,
+        dataloader_drop_last=False,
+        report_to=(),
+        optim=on_cpu(stage.optim, folder),
+        extra={name: value for name, value in stage.extra.items() if name not in ON_GPU_EXTRA},
+    )
+    if stage.report_to:
+        tell(folder, f"nothing is reported to {', '.join(stage.report_to)}")
+    return made

@@ -1,0 +1,80 @@
+"""A model is loaded by its contract."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from embedrun import DataError, Model, ModelSettings
+from embedrun.model_settings import Prompts
+from embedrun.testing import tiny_model
+
+TEXT = "where is the lamp?"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return tiny_model(tmp_path_factory.mktemp("model") / "tiny")
+
+
+def encoded(model, **settings):
+    return Model(model.path, ModelSettings(**settings)).load("cpu").encode([TEXT])[0]
+
+
+def test_cut_vectors_are_the_leading_dimensions_and_normalised(model):
+    full, cut = encoded(model), encoded(model, dimensions=8)
+    assert cut.shape == (8,)
+    assert np.linalg.norm(cut) == pytest.approx(1, abs=1e-6)
+    assert cut == pytest.approx(full[:8] / np.linalg.norm(full[:8]), abs=1e-6)
+
+
+def test_more_dimensions_than_the_model_has_are_refused(model):
+    with pytest.raises(DataError, match=r"model.dimensions: 33 is more than the model's 32"):
+        encoded(model, dimensions=33)
+
+
+def test_normalisation_can_be_taken_off_and_put_back(model):
+    raw = encoded(model, normalize=False)
+    assert np.linalg.norm(raw) != pytest.approx(1, abs=1e-3)
+    assert encoded(model, normalize=True) == pytest.approx(raw / np.linalg.norm(raw), abs=1e-6)
+
+
+def test_normalising_loses_no_other_module(model, tmp_path):
+    import torch
+    from sentence_transformers.sentence_transformer.modules import Dense
+
+    loaded = model.load("cpu")
+    loaded.append(Dense(32, 4, activation_function=torch.nn.Identity()))
+    loaded.save_pretrained(str(tmp_path / "dense"), create_model_card=False)
+    vector = encoded(Model(tmp_path / "dense"), normalize=True)
+    assert vector.shape == (4,)
+    assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-6)
+
+
+def test_pooling_can_be_declared(model):
+    assert not np.allclose(encoded(model), encoded(model, pooling="cls"))
+    assert encoded(model, pooling="cls") == pytest.approx(tiny_cls(model), abs=1e-6)
+
+
+def tiny_cls(model):
+    tokens = model.load("cpu").encode([TEXT], output_value="token_embeddings")[0][0].numpy()
+    return tokens / np.linalg.norm(tokens)
+
+
+def test_prompts_are_applied_by_role(model):
+    prompted = Model(model.path, ModelSettings(prompts=Prompts(query="river "))).load("cpu")
+    assert prompted.encode_query([TEXT])[0] == pytest.approx(prompted.encode([f"river {TEXT}"])[0], abs=1e-6)
+    assert prompted.encode_document([TEXT])[0] == pytest.approx(prompted.encode([TEXT])[0], abs=1e-6)
+
+
+def test_texts_are_cut_at_the_declared_length(model):
+    short = Model(model.path, ModelSettings(max_length=4)).load("cpu")
+    assert short.encode(["the lamp is kept in the room"])[0] == pytest.approx(short.encode(["the lamp"])[0], abs=1e-6)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(DataError, match="no model here"):
+        Model(tmp_path).load("cpu")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(DataError, match="cannot be loaded"):
+        Model(tmp_path).load("cpu")

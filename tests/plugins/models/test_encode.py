@@ -1,0 +1,73 @@
+"""Texts to vectors."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from embedrun import StageError
+from embedrun.testing import tiny_model
+from embedrun_plugins.models import encode
+from embedrun_plugins.models.encode import distinct, embed
+from embedrun_plugins.models.padding_free import allocation, ragged_attention
+from embedrun_plugins.models.padding_free.forward import joined
+
+
+@pytest.fixture
+def loaded(tmp_path):
+    return tiny_model(tmp_path / "tiny").load("cpu")
+
+
+def test_distinct_texts_keep_their_order():
+    texts, index = distinct(["b", "a", "b", "c"])
+    assert texts == ["b", "a", "c"]
+    assert index.tolist() == [0, 1, 0, 2]
+
+
+def test_vectors_come_in_the_order_of_their_texts(loaded, monkeypatch):
+    monkeypatch.setattr(encode, "BATCHES_PER_CHUNK", 1)
+    texts = ["lamp", "the river and the stone", "lamp", "a violin in the garden", "copper", ""]
+    done = []
+    found = embed(loaded, texts, "document", 2, lambda *counts: done.append(counts))
+    torch.testing.assert_close(found, torch.from_numpy(loaded.encode(texts)), atol=1e-5, rtol=0)
+    assert done == [(2, 5), (4, 5), (5, 5)]
+    assert torch.equal(found[0], found[2])
+
+
+def test_vectors_are_the_models_own_also_in_the_middle_of_training(loaded):
+    texts = [" ".join(["lamp", "river", "stone"][: 1 + n % 3] * (1 + n % 7)) for n in range(40)]
+    expected = torch.from_numpy(loaded.encode(texts))
+    with joined(loaded, "ragged"), allocation.kept():
+        loaded.train()
+        found = embed(loaded, texts, "query")
+        assert loaded.transformers_model.config._attn_implementation == ragged_attention.NAME
+        loaded.train()
+        trained = loaded(dict(loaded.preprocess(texts)))["sentence_embedding"]
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    assert trained.requires_grad
+    assert "forward" not in vars(loaded)
+    assert loaded.transformers_model.config._attn_implementation == "sdpa"
+    assert loaded.encode(["lamp"], output_value="token_embeddings")[0].shape[1] == 32
+
+
+@pytest.mark.parametrize("role", ["query", "document"])
+def test_no_padding_is_computed_on_a_cpu(loaded, role):
+    seen = []
+    loaded.transformers_model.embeddings.register_forward_hook(lambda *given: seen.append(given[-1].shape[:2]))
+    embed(loaded, ["lamp", "lamp river stone", "lamp river stone cloud copper garden"], role)
+    assert seen == [(1, 3 * 2 + 1 + 3 + 6)]
+
+
+def test_nothing_gives_no_vectors(loaded):
+    assert embed(loaded, [], "query").shape == (0, 32)
+
+
+def test_half_precision_comes_back_as_float32(loaded):
+    assert embed(loaded.bfloat16(), ["lamp"], "query").dtype == torch.float32
+
+
+def test_a_diverged_model_is_named(loaded):
+    with torch.no_grad():
+        next(loaded.parameters()).fill_(float("nan"))
+    with pytest.raises(StageError, match=r"vectors of 1 texts hold NaN or infinity, such as that of 'the lamp'"):
+        embed(loaded, ["the lamp"], "query")

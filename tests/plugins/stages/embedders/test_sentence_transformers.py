@@ -1,0 +1,42 @@
+"""Another model, with a contract of its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from embedrun.context import Resolver
+from embedrun.errors import UserError
+from embedrun.model_settings import Prompts
+from embedrun.testing import check_stage, tiny_model
+from embedrun_plugins.stages.embedders.sentence_transformers import SentenceTransformers
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny_model(tmp_path_factory.mktemp("model") / "tiny").path
+
+
+def test_its_contract_is_its_own(folder, connect):
+    plain = connect(SentenceTransformers(model=str(folder)))
+    asked = connect(
+        SentenceTransformers(model=str(folder), prompts=Prompts(query="where is "), dimensions=8, pooling="cls")
+    )
+    assert plain.documents("the river").shape == (1, 32)
+    assert asked.documents("the river").shape == (1, 8)
+    assert not np.allclose(asked.queries("the river"), asked.documents("the river"))
+    np.testing.assert_allclose(asked.queries("the river"), asked.documents("where is the river"), atol=1e-6)
+
+
+def test_a_folder_is_hashed_and_a_missing_one_refused(folder, tmp_path):
+    stage = SentenceTransformers(model=str(folder))
+    assert list(stage.inputs()) == [folder]
+    assert stage.resolve(Resolver(offline=True)) == stage
+    assert list(SentenceTransformers(model="./nowhere").faults()) == ["model: no such folder: ./nowhere"]
+    assert list(SentenceTransformers(model=str(folder), revision="v1").faults())
+    with pytest.raises(UserError, match="'someone/unknown' is no folder here"):
+        SentenceTransformers(model="someone/unknown").resolve(Resolver(offline=True))
+
+
+def test_it_keeps_the_contract(folder, tmp_path):
+    assert check_stage(SentenceTransformers(model=str(folder)), tmp_path) is not None

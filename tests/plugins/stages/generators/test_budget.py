@@ -1,0 +1,73 @@
+"""What asking costs, and the budget."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from embedrun_plugins.stages.generators.budget import Budget, Ledger, OverBudgetError, Price, bedrock_price
+from embedrun_plugins.stages.generators.llm_service import Reply, most_input_tokens
+
+REQUEST: dict[str, Any] = {"system": "", "prompt": "x" * 936}
+"""A thousand tokens at most."""
+
+
+def ledger(**budget: Any) -> Ledger:
+    return Ledger(Price(input=1000, output=2000), Budget(**budget), most_output=500)
+
+
+def test_the_worst_case_is_a_token_a_byte_and_the_longest_reply():
+    assert most_input_tokens(REQUEST) == 1000
+    assert ledger().worst(REQUEST) == (1500, 2.0)
+
+
+def test_a_request_goes_out_only_if_its_worst_case_fits():
+    spent = ledger(usd=2.5)
+    held = spent.hold(REQUEST)
+    spent.release(held, Reply("", input_tokens=200, output_tokens=150))
+    assert spent.usd == 0.5
+    spent.release(spent.hold(REQUEST), Reply("", input_tokens=1, output_tokens=0))
+    with pytest.raises(
+        OverBudgetError, match=r"budget: 2.5 USD are allowed, 0.501 USD are spent, the next may take 2 USD"
+    ):
+        spent.hold(REQUEST)
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        ({"tokens": 1499}, "budget_tokens: 1,499 tokens are allowed"),
+        ({"calls": 0}, "budget_calls: 0 requests are allowed"),
+    ],
+)
+def test_tokens_and_requests_have_their_own_limits(budget, said):
+    with pytest.raises(OverBudgetError, match=said):
+        ledger(**budget).hold(REQUEST)
+
+
+def test_a_request_waits_for_those_under_way_instead_of_giving_up():
+    spent = ledger(usd=3.0)
+    held = spent.hold(REQUEST)
+    got: list[Any] = []
+    thread = threading.Thread(target=lambda: got.append(spent.hold(REQUEST)))
+    thread.start()
+    thread.join(0.05)
+    assert not got
+    spent.release(held, Reply("", input_tokens=500, output_tokens=0))
+    thread.join(5)
+    assert got == [(1500, 2.0)]
+
+
+def test_a_failed_request_costs_nothing():
+    spent = ledger(usd=2.0)
+    for _ in range(3):
+        spent.release(spent.hold(REQUEST), None)
+    assert spent.calls == 0
+
+
+def test_prices_are_known_for_a_model_and_its_inference_profiles():
+    assert bedrock_price("meta.llama3-70b-instruct-v1:0") == Price(input=2.65, output=3.5)
+    assert bedrock_price("eu.amazon.nova-micro-v1:0") == bedrock_price("amazon.nova-micro-v1:0")
+    assert bedrock_price("own") is None
