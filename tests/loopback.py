@@ -17,7 +17,7 @@ from starlette.responses import Response
 from embedrun.artifacts import Model
 from embedrun_plugins.models.serving.app import App
 from embedrun_plugins.models.serving.embedder import Embedder, Limits
-from embedrun_plugins.models.serving.listening import listen, url_of
+from embedrun_plugins.models.serving.listener import listen, url_of
 from embedrun_plugins.models.serving.metrics import Metrics
 
 Rows = list[list[float]]

@@ -15,7 +15,7 @@ from embedrun.artifacts import Model
 from embedrun.errors import UserError
 from embedrun_plugins.models.serving.app import App
 from embedrun_plugins.models.serving.embedder import Embedder, Limits
-from embedrun_plugins.models.serving.listening import is_loopback, listen, url_of
+from embedrun_plugins.models.serving.listener import is_loopback, listen, url_of
 from embedrun_plugins.models.serving.metrics import Metrics
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from embedrun_plugins.results.wording import MINUS
+from embedrun_plugins.results.phrases import MINUS
 
 
 @dataclass(frozen=True)

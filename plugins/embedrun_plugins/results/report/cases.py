@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from embedrun_plugins.results.comparison import Contest, spoken
+from embedrun_plugins.results.phrases import figure, signed, title
 from embedrun_plugins.results.report.markup import Content, Markup, clipped, element, section
 from embedrun_plugins.results.report.rankings import Ranking, by_query, judgements, rankings, texts, word
-from embedrun_plugins.results.wording import figure, signed, title
 
 SHOWN = 10
 """Of each sort."""

@@ -10,9 +10,9 @@ from typing import Any
 
 from embedrun.record import RunRecord
 from embedrun_plugins.results.comparison import judged_set, last_model, recipe_of
+from embedrun_plugins.results.phrases import NOTHING, title
 from embedrun_plugins.results.report.audits import audits
 from embedrun_plugins.results.report.markup import Content, Markup, element, folded, section, table
-from embedrun_plugins.results.wording import NOTHING, title
 
 _SAMPLE = 1500
 """Texts whose lengths are counted, evenly spaced."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from embedrun.record import RunRecord
+from embedrun_plugins.results.phrases import NOTHING, title
 from embedrun_plugins.results.report.markup import Content, Markup, element, section, table
-from embedrun_plugins.results.wording import NOTHING, title
 
 _HEADER = ("clients", "p50", "p95", "p99", "requests per second", "tokens per second", "requests", "errors")
 

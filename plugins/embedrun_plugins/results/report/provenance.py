@@ -10,8 +10,8 @@ from typing import Any
 
 from embedrun.record import RunRecord
 from embedrun_plugins.results.comparison import last_model, recipe_of
+from embedrun_plugins.results.phrases import NOTHING, title
 from embedrun_plugins.results.report.markup import Content, Markup, element, folded, section, table
-from embedrun_plugins.results.wording import NOTHING, title
 
 
 def model(runs: Sequence[tuple[str, RunRecord]]) -> Markup:

@@ -11,20 +11,20 @@ from typing import Any
 from embedrun.record import RunRecord
 from embedrun_plugins.results import comparison
 from embedrun_plugins.results.comparison import Contest
+from embedrun_plugins.results.phrases import duration
 from embedrun_plugins.results.report import (
     cases,
+    durations,
     health,
     latency,
     markup,
     provenance,
     scores,
     storage,
-    timing,
-    training,
+    training_curves,
 )
 from embedrun_plugins.results.report.markup import Content, Markup, element
 from embedrun_plugins.results.report.verdicts import section as verdicts
-from embedrun_plugins.results.wording import duration
 
 NAME = "report.html"
 Named = tuple[str, RunRecord]
@@ -56,7 +56,7 @@ def of_run(run: RunRecord) -> str:
         element("p", described) if described else None,
         element("p", f"{_model_name(recipe)}, {', '.join(facts)}", class_="facts"),
     ]
-    return _document(name, heading, comparison.of_run(run), [(name, run)], [training.history(run, "tuned")])
+    return _document(name, heading, comparison.of_run(run), [(name, run)], [training_curves.history(run, "tuned")])
 
 
 def _model_name(recipe: Mapping[str, Any]) -> str:
@@ -76,7 +76,7 @@ def of_two(first: RunRecord, second: RunRecord, compared: Sequence[Contest]) -> 
             "p", [element("b", "First: "), names[0], ". ", element("b", "Second: "), names[1], "."], class_="facts"
         ),
     ]
-    histories = [training.history(run, name) for name, run in named]
+    histories = [training_curves.history(run, name) for name, run in named]
     return _document(" and ".join(names), heading, compared, named, histories)
 
 
@@ -85,16 +85,16 @@ def _document(
     heading: Sequence[Content],
     compared: Sequence[Contest],
     runs: Sequence[Named],
-    histories: Sequence[training.History],
+    histories: Sequence[training_curves.History],
 ) -> str:
     parts: list[Markup] = [
         verdicts(compared, [run for _, run in runs]),
         scores.scores(compared),
         storage.storage(compared),
         cases.cases(compared),
-        training.training(histories),
+        training_curves.section_of(histories),
         latency.latency(runs),
-        timing.timing(runs),
+        durations.section_of(runs),
         health.health(runs),
         provenance.model(runs),
         provenance.recipe(runs),

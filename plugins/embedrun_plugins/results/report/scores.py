@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle
 
 from embedrun_plugins.results.comparison import Contender, Contest, parted, spoken
+from embedrun_plugins.results.phrases import NOTHING, figure, interval, signed, title
 from embedrun_plugins.results.report.markup import Content, Markup, folded, section, table
 from embedrun_plugins.results.report.palette import RIVALS, SERIES
 from embedrun_plugins.results.report.plots import Range, intervals
-from embedrun_plugins.results.wording import NOTHING, figure, interval, signed, title
 
 _MOST_ROWS = 12
 """Rows of a plot; a longer one would not be read."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from embedrun_plugins.results.comparison import Contender, Contest, spoken
+from embedrun_plugins.results.phrases import NOTHING, byte_count, figure, title
 from embedrun_plugins.results.report.markup import Content, Markup, element, section, table
 from embedrun_plugins.results.report.palette import SERIES
 from embedrun_plugins.results.report.plots import Series, steps
-from embedrun_plugins.results.wording import NOTHING, byte_count, figure, title
 
 _BYTES = 4
 """Of a dimension, as float32."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from embedrun.record import RunRecord
 from embedrun_plugins.results.comparison import Contest
+from embedrun_plugins.results.phrases import alone, title, verdict
 from embedrun_plugins.results.report.markup import Content, Markup, element
-from embedrun_plugins.results.wording import alone, title, verdict
 
 _MARKS = {
     "better": ("good", "▲", "Better"),

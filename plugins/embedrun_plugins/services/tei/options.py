@@ -71,7 +71,7 @@ def devices(gpu: int | str) -> list[Any]:
 
 def free_port(host: str) -> int:
     """Return a port that is free, and that stays the same when the container is started again."""
-    from embedrun_plugins.models.serving.listening import listen
+    from embedrun_plugins.models.serving.listener import listen
 
     with listen(host, 0) as listener:
         return int(listener.getsockname()[1])

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from embedrun.errors import UserError
-from embedrun_plugins.models.serving.listening import listen
+from embedrun_plugins.models.serving.listener import listen
 from embedrun_plugins.services import docker
 from embedrun_plugins.services.http import is_local
 from embedrun_plugins.services.tei.container import KIND, LABEL, found, published

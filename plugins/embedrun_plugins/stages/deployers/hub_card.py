@@ -12,7 +12,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from embedrun.record import RunRecord
 from embedrun_plugins.results.comparison import Contest, of_run, parted, recipe_of, spoken
-from embedrun_plugins.results.wording import figure, interval, signed, verdict
+from embedrun_plugins.results.phrases import figure, interval, signed, verdict
 
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
 _TAGS = ["sentence-transformers", "sentence-similarity", "feature-extraction", "embedrun"]

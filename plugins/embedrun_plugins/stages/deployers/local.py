@@ -50,7 +50,7 @@ class Local(AnsweringDeployer):
     """Seconds that it may take to start."""
 
     def run(self, ctx: Context, model: Model) -> Endpoint:
-        from embedrun_plugins.models.serving.listening import is_loopback
+        from embedrun_plugins.models.serving.listener import is_loopback
         from embedrun_plugins.stages.deployers.background_process import Process
 
         self._free_port(ctx)  # a taken port is said now and in one line, not by the server's log
@@ -68,7 +68,7 @@ class Local(AnsweringDeployer):
 
     def faults(self) -> Iterable[str]:
         """Miss the key and the port now, not when everything is trained."""
-        from embedrun_plugins.models.serving.listening import listen
+        from embedrun_plugins.models.serving.listener import listen
         from embedrun_plugins.stages.deployers.background_process import serving_on
 
         if self.api_key_env and not os.environ.get(self.api_key_env):
@@ -99,7 +99,7 @@ class Local(AnsweringDeployer):
 
         Raises UserError where anything else does.
         """
-        from embedrun_plugins.models.serving.listening import listen
+        from embedrun_plugins.models.serving.listener import listen
 
         try:
             listen(self.host, self.port).close()

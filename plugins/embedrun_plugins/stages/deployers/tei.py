@@ -196,7 +196,7 @@ class Tei(AnsweringDeployer):
         }
 
     def _warn(self, ctx: Context) -> None:
-        from embedrun_plugins.models.serving.listening import is_loopback
+        from embedrun_plugins.models.serving.listener import is_loopback
 
         if self.api_key_env is None and not is_loopback(self.host):
             ctx.warn(f"{self.host} can be reached from other machines, and no API key is asked for (api_key_env)")

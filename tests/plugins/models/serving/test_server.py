@@ -18,7 +18,7 @@ import pytest
 
 from embedrun.artifacts import Model
 from embedrun.errors import UserError
-from embedrun_plugins.models.serving.listening import listen
+from embedrun_plugins.models.serving.listener import listen
 from embedrun_plugins.models.serving.server import serve
 
 

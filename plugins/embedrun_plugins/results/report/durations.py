@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from embedrun.finished import Finished
 from embedrun.record import RunRecord
+from embedrun_plugins.results.phrases import NOTHING, byte_count, duration, title
 from embedrun_plugins.results.report.markup import Content, Markup, element, section, table
-from embedrun_plugins.results.wording import NOTHING, byte_count, duration, title
 
 
-def timing(runs: Sequence[tuple[str, RunRecord]]) -> Markup:
+def section_of(runs: Sequence[tuple[str, RunRecord]]) -> Markup:
     """Return each run's stages with their time and memory."""
     found: list[Content] = []
     for name, run in runs:

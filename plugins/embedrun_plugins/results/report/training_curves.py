@@ -10,11 +10,11 @@ from typing import Any
 
 from embedrun.record import RunRecord
 from embedrun_plugins.results.comparison import recipe_of, spoken
+from embedrun_plugins.results.phrases import figure
+from embedrun_plugins.results.phrases import title as title_of
 from embedrun_plugins.results.report.markup import Content, Markup, element, folded, section, table
 from embedrun_plugins.results.report.palette import SERIES
 from embedrun_plugins.results.report.plots import Series, lines
-from embedrun_plugins.results.wording import figure
-from embedrun_plugins.results.wording import title as title_of
 
 Points = list[tuple[float, float]]
 
@@ -73,7 +73,7 @@ def _finite(value: object) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-def training(histories: Sequence[History]) -> Markup:
+def section_of(histories: Sequence[History]) -> Markup:
     """Return the plots of the loss and of the dev metric, one line for each run."""
     losses = [(one.name, one.loss) for one in histories if one.loss]
     watched = [(one.name, one.dev) for one in histories if one.dev]
