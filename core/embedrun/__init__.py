@@ -9,6 +9,7 @@ from embedrun.execution import Settings, run
 from embedrun.hookspecs import Command, LocalModel, hookimpl
 from embedrun.model_settings import ModelSettings
 from embedrun.record import RunRecord
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import (
     Deployer,
     Embedder,
@@ -49,6 +50,7 @@ __all__ = [
     "PluginError",
     "Query",
     "RecipeError",
+    "Rehearsal",
     "RetrievalSet",
     "RunRecord",
     "Runtime",

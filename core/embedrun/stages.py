@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, Va
 from embedrun.artifacts import Comparison, Encoder, Endpoint, Model, RetrievalSet, Scores, Split
 from embedrun.context import Context, Resolver, Unkeyed
 from embedrun.errors import UserError
+from embedrun.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -115,10 +116,11 @@ class Stage(BaseModel, ABC):
         """Name the environment variables that `run` may read; elsewhere it sees no others."""
         return ()
 
-    def rehearsal(self, folder: Path) -> Stage:
+    def rehearsal(self, rehearsal: Rehearsal) -> Stage:
         """Return what `embedrun run --rehearse` runs instead: the same values, little work, nothing outside touched.
 
-        `folder` is an empty folder of this stage's own for what it makes up or would have written elsewhere.
+        `rehearsal` holds an empty folder of this stage's own, for what it makes up or would have written elsewhere, and
+        is told by `note` what is replaced.
         """
         return self
 

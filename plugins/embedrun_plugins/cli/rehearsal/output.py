@@ -8,21 +8,21 @@ from dataclasses import dataclass, field
 
 from embedrun.errors import UserError
 from embedrun.finished import Finished
+from embedrun.rehearsal import Note
 from embedrun_plugins.cli.rehearsal.run import Outcome
 from embedrun_plugins.stages.rehearsal.lenient import NOTE
-from embedrun_plugins.stages.rehearsal.stand_ins import Told
 
 SAID = "on a handful of rows, two steps of training, on the CPU, with nothing outside touched"
 
 
 @dataclass
 class _Row:
-    """A stage, and what is told of it."""
+    """A stage, and what is noted of it."""
 
     slot: str
     type: str
     status: str
-    told: list[Told]
+    notes: list[Note]
     seconds: float | None = None
     warnings: list[str] = field(default_factory=list)
 
@@ -39,7 +39,7 @@ def as_text(outcome: Outcome) -> str:
     for row in rows:
         took = f"{row.seconds:6.1f} s" if row.seconds is not None else ""
         lines.append(f"{row.name.ljust(wide)}  {row.status:<11}{took}".rstrip())
-        lines += [f"    {one.sentence}" for one in row.told]
+        lines += [f"    {note.sentence}" for note in row.notes]
     return "\n".join([*lines, *_verdict(outcome, rows)])
 
 
@@ -47,7 +47,7 @@ def _verdict(outcome: Outcome, rows: Iterable[_Row]) -> list[str]:
     if outcome.error:
         kept = [f"what was made until then: {outcome.kept}"] if outcome.kept else []
         return ["", f"rehearsed in {outcome.seconds:.0f} s: would not run: {outcome.error}", *kept]
-    unsure = [f"  {row.slot}: {one.sentence}" for row in rows for one in row.told if one.unsure]
+    unsure = [f"  {row.slot}: {note.sentence}" for row in rows for note in row.notes if note.unsure]
     if not unsure:
         return ["", f"rehearsed in {outcome.seconds:.0f} s: would run"]
     return ["", f"rehearsed in {outcome.seconds:.0f} s: would run, but for what is not known here:", *unsure]
@@ -59,12 +59,12 @@ def as_json(outcome: Outcome) -> str:
     stages = [
         {
             **{name: getattr(row, name) for name in ("slot", "type", "status", "seconds", "warnings")},
-            "replaced": [one.sentence for one in row.told],
-            "unsure": [one.sentence for one in row.told if one.unsure],
+            "replaced": [note.sentence for note in row.notes],
+            "unsure": [note.sentence for note in row.notes if note.unsure],
         }
         for row in rows
     ]
-    found = {
+    report = {
         "rehearsed": error is None,
         "error": str(error) if error else None,
         "seconds": outcome.seconds,
@@ -72,7 +72,7 @@ def as_json(outcome: Outcome) -> str:
         "not_rehearsed": sorted(outcome.left_out),
         "kept": str(outcome.kept) if outcome.kept else None,
     }
-    return json.dumps(found)
+    return json.dumps(report)
 
 
 def exit_code(outcome: Outcome) -> int:
@@ -83,27 +83,27 @@ def exit_code(outcome: Outcome) -> int:
 
 
 def _rows(outcome: Outcome) -> list[_Row]:
-    told = dict(outcome.told)
-    rows = [_Row(slot, "", "replaced", told.pop(slot)) for slot in ("model", "runtime") if told.get(slot)]
+    notes = dict(outcome.notes)
+    rows = [_Row(slot, "", "replaced", notes.pop(slot)) for slot in ("model", "runtime") if notes.get(slot)]
     for step in outcome.steps:
-        done = outcome.finished.get(step.slot)
-        row = _Row(step.slot, step.stage.type, _status(done), told.pop(_owner(step.slot, told), []))
+        finished = outcome.finished.get(step.slot)
+        row = _Row(step.slot, step.stage.type, _status(finished), list(notes.pop(_owner(step.slot, notes), [])))
         if step.slot == "trainer":
-            row.told = [*row.told, *(Told(f"loss: {one.sentence}", one.unsure) for one in told.pop("loss", []))]
-        if done:
-            row.seconds, row.warnings = done.seconds, list(done.warnings)
-            row.told = [*row.told, *([Told(str(done.notes[NOTE]))] if NOTE in done.notes else [])]
+            row.notes += [Note(f"loss: {note.sentence}", note.unsure) for note in notes.pop("loss", [])]
+        if finished:
+            row.seconds, row.warnings = finished.seconds, list(finished.warnings)
+            row.notes += [Note(str(finished.notes[NOTE]))] if NOTE in finished.notes else []
         rows.append(row)
-    return rows + [_Row(slot, kind, "left out", told.get(slot, [])) for slot, kind in outcome.left_out.items()]
+    return rows + [_Row(slot, kind, "left out", notes.get(slot, [])) for slot, kind in outcome.left_out.items()]
 
 
-def _status(done: Finished | None) -> str:
-    if done is None:
+def _status(finished: Finished | None) -> str:
+    if finished is None:
         return "not reached"
-    return "failed" if done.error else "ok"
+    return "failed" if finished.error else "ok"
 
 
-def _owner(slot: str, told: dict[str, list[Told]]) -> str:
-    """Return the slot under which a step's stage was told of: an evaluator's steps share theirs."""
-    place, _, role = slot.rpartition(".")
-    return next((name for name in (slot, f"compare_with.{role}", place) if name in told), slot)
+def _owner(slot: str, notes: dict[str, list[Note]]) -> str:
+    """Return the slot under which a step's stage is noted: an evaluator's steps share theirs."""
+    evaluator, _, role = slot.rpartition(".")
+    return next((name for name in (slot, f"compare_with.{role}", evaluator) if name in notes), slot)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,21 @@ from embedrun.errors import Problem, UserError
 from embedrun.execution import Loaded
 from embedrun.plan import named
 from embedrun.recipe import Recipe
+from embedrun.rehearsal import Note, Rehearsal
 from embedrun.stages import Deployer, Embedder, Generator, Source, Stage
 from embedrun_plugins.cli.rehearsal.cut_source import CutSource
 from embedrun_plugins.stages.rehearsal.base_models import basis, requested
 from embedrun_plugins.stages.rehearsal.lenient import inner
-from embedrun_plugins.stages.rehearsal.stand_ins import Told, tell, told
 
 _LEFT_OUT = "is not rehearsed: it does not say in its method `rehearsal` what may be run instead"
 
 
 @dataclass
 class Rehearsed:
-    """A recipe whose stages stand in for those of the real one, and what is told of each, by its slot."""
+    """A recipe whose stages stand in for those of the real one, and what is noted of each, by its slot."""
 
     recipe: Recipe
-    told: dict[str, list[Told]] = field(default_factory=dict)
+    notes: dict[str, list[Note]] = field(default_factory=dict)
     left_out: dict[str, Stage] = field(default_factory=dict)
     """Stages that may not be run here, by their slot."""
 
@@ -38,23 +38,23 @@ def rehearsed(loaded: Loaded, scratch: Path) -> Rehearsed:
     Raises RecipeError where the model can be none, UserError where a stage refuses.
     """
     recipe = loaded.recipe
-    made = Rehearsed(recipe)
+    result = Rehearsed(recipe)
     try:
         base = basis(recipe.model, loaded.registry, loaded.path.parent, scratch / "model", requested(recipe))
     except UserError as error:
         raise loaded.document.error([Problem(("model",), str(error))]) from error
-    made.told["model"] = list(base.told)
+    result.notes["model"] = list(base.notes)
     changes: dict[str, Any] = {"model": base.choice, "runtime": None}
     for key in type(recipe).model_fields:
         value = getattr(recipe, key)
         if key != "runtime" and isinstance(value, Stage):
-            changes[key] = next(_standing_in(made, [(key, value)], scratch), None)
+            changes[key] = next(_standing_in(result, [(key, value)], scratch), None)
         elif isinstance(value, tuple) and value and isinstance(value[0], Stage):
-            changes[key] = tuple(_standing_in(made, _slots(value), scratch))
+            changes[key] = tuple(_standing_in(result, _slots(value), scratch))
     if recipe.runtime:
-        made.told["runtime"] = [Told(f"{recipe.runtime.type} is left out: all is rehearsed in this process")]
-    made.recipe = recipe.model_copy(update=changes)
-    return made
+        result.notes["runtime"] = [Note(f"{recipe.runtime.type} is left out: all is rehearsed in this process")]
+    result.recipe = recipe.model_copy(update=changes)
+    return result
 
 
 def _slots(stages: Sequence[Stage]) -> Iterator[tuple[str, Stage]]:
@@ -68,65 +68,66 @@ def _slots(stages: Sequence[Stage]) -> Iterator[tuple[str, Stage]]:
         yield from named(stages)
 
 
-def _standing_in(made: Rehearsed, stages: Sequence[tuple[str, Stage]] | Iterator[Any], scratch: Path) -> Iterator[Any]:
+def _standing_in(result: Rehearsed, stages: Iterable[tuple[str, Stage]], scratch: Path) -> Iterator[Any]:
     """Yield what is run in place of each stage, if anything is."""
     for slot, stage in stages:
-        folder = scratch / "stages" / re.sub(r"[^\w.-]", "-", slot)
-        folder.mkdir(parents=True)
+        rehearsal = Rehearsal(scratch / "stages" / re.sub(r"[^\w.-]", "-", slot))
+        rehearsal.folder.mkdir(parents=True)
         if not _says_what(stage) and (isinstance(stage, Deployer) or tuple(stage.reaches())):
-            instead: Stage | None = _instead(stage, folder)
+            instead: Stage | None = _instead(stage, rehearsal)
         elif isinstance(stage, Source) and not _says_what(stage):
-            tell(folder, "read whole, and cut to a handful of rows")
+            rehearsal.note("read whole, and cut to a handful of rows")
             instead = CutSource(type=stage.type, own=stage)
         else:
-            instead = rehearsal_of(stage, folder)
-        made.told[slot] = told(folder) or _differences(stage, instead)
+            instead = rehearsal_of(stage, rehearsal)
+        result.notes[slot] = rehearsal.notes or _differences(stage, instead)
         if instead is None:
-            made.left_out[slot] = stage
+            result.left_out[slot] = stage
         else:
             yield instead
 
 
-def rehearsal_of(stage: Stage, folder: Path) -> Stage:
+def rehearsal_of(stage: Stage, rehearsal: Rehearsal) -> Stage:
     """Return a stage's own rehearsal, those of the stages inside it made first."""
     inside = {key: value for key in type(stage).model_fields if isinstance(value := getattr(stage, key), Stage)}
     for key, value in inside.items():
-        (folder / key).mkdir()
-        inside[key] = rehearsal_of(value, folder / key)
-        for one in told(folder / key):
-            tell(folder, f"{key}: {one.sentence}", unsure=one.unsure)
+        inner_rehearsal = Rehearsal(rehearsal.folder / key)
+        inner_rehearsal.folder.mkdir()
+        inside[key] = rehearsal_of(value, inner_rehearsal)
+        for note in inner_rehearsal.notes:
+            rehearsal.note(f"{key}: {note.sentence}", unsure=note.unsure)
     changes = {key: value for key, value in inside.items() if value is not getattr(stage, key)}
-    return (stage.model_copy(update=changes) if changes else stage).rehearsal(folder)
+    return (stage.model_copy(update=changes) if changes else stage).rehearsal(rehearsal)
 
 
 def _says_what(stage: Stage) -> bool:
     return type(stage).rehearsal is not Stage.rehearsal
 
 
-def _instead(stage: Stage, folder: Path) -> Stage | None:
+def _instead(stage: Stage, rehearsal: Rehearsal) -> Stage | None:
     """Return what takes the place of a stage that may touch the outside; None where nothing must."""
-    tell(folder, _LEFT_OUT, unsure=True)
+    rehearsal.note(_LEFT_OUT, unsure=True)
     match stage:
         case Source():
             from embedrun_plugins.stages.sources.beir import Beir, few_beir
 
             splits = {split: split for split in SPLITS if split in (stage.splits_given() or SPLITS)}
-            return few_beir(Beir(path=folder / "none", splits=splits), folder)
+            return few_beir(Beir(path=rehearsal.folder / "none", splits=splits), rehearsal)
         case Generator():
             from embedrun_plugins.stages.generators.crop import Crop
 
-            tell(folder, "its questions are made by 'crop' instead")
+            rehearsal.note("its questions are made by 'crop' instead")
             return Crop()
         case _:
             return None
 
 
-def _differences(stage: Stage, instead: Stage | None) -> list[Told]:
-    """Say what a stage that tells nothing itself runs with."""
+def _differences(stage: Stage, instead: Stage | None) -> list[Note]:
+    """Say what a stage that notes nothing itself runs with."""
     instead = instead and inner(instead)
     if instead is None or instead == stage:
         return []
     if type(instead) is not type(stage):
-        return [Told(f"{type(instead).__name__} stands in")]
+        return [Note(f"{type(instead).__name__} stands in")]
     keys = [key for key in type(stage).model_fields if getattr(stage, key) != getattr(instead, key)]
-    return [Told(f"other values of {', '.join(keys)}")] if keys else []
+    return [Note(f"other values of {', '.join(keys)}")] if keys else []

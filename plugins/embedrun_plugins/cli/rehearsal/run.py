@@ -24,10 +24,10 @@ from embedrun.execution import Loaded
 from embedrun.finished import Finished
 from embedrun.plan import Step
 from embedrun.record import RunRecord
+from embedrun.rehearsal import Note
 from embedrun.store import FileDigests, Store
 from embedrun_plugins.cli.rehearsal.no_network import quiet
 from embedrun_plugins.cli.rehearsal.rehearsed_recipe import Rehearsed, rehearsed
-from embedrun_plugins.stages.rehearsal.stand_ins import Told
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Outcome:
 
     steps: tuple[Step, ...] = ()
     finished: dict[str, Finished] = field(default_factory=dict)
-    told: dict[str, list[Told]] = field(default_factory=dict)
+    notes: dict[str, list[Note]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     """Slots of stages that may not be run here, with their types."""
     error: EmbedrunError | None = None
@@ -57,7 +57,7 @@ def rehearse(loaded: Loaded, console: Console, *, until: str | None = None) -> O
     try:
         with quiet():
             changed = rehearsed(loaded, scratch)
-            outcome.told = changed.told
+            outcome.notes = changed.notes
             outcome.left_out = {slot: stage.type for slot, stage in changed.left_out.items()}
             _carry_out(loaded, changed, scratch, console, outcome, until)
     finally:

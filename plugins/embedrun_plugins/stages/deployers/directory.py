@@ -14,8 +14,9 @@ from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context
 from embedrun.deployments import run_id
 from embedrun.errors import UserError
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Deployer
-from embedrun_plugins.stages.rehearsal.stand_ins import changed, tell
+from embedrun_plugins.stages.rehearsal.stand_ins import changed
 
 log = logging.getLogger(__name__)
 MARKER = ".embedrun-export.json"
@@ -57,9 +58,9 @@ class Directory(Deployer):
         if fault := _fault(Path.cwd() / self.path):
             yield f"path: {fault}"
 
-    def rehearsal(self, folder: Path) -> Directory:
+    def rehearsal(self, rehearsal: Rehearsal) -> Directory:
 
-        return elsewhere(self, folder)
+        return elsewhere(self, rehearsal)
 
     def delete(self, endpoint: Endpoint) -> None:
         """Delete the export; where another run has replaced it since, say so and leave that one alone."""
@@ -109,6 +110,6 @@ def _made_by(folder: Path) -> str | None:
     return str(run) if run else None
 
 
-def elsewhere(stage: Directory, folder: Path) -> Directory:
-    tell(folder, f"{stage.path} is left as it is: exported into a scratch folder")
-    return changed(stage, path=folder / "export")
+def elsewhere(stage: Directory, rehearsal: Rehearsal) -> Directory:
+    rehearsal.note(f"{stage.path} is left as it is: exported into a scratch folder")
+    return changed(stage, path=rehearsal.folder / "export")

@@ -15,6 +15,7 @@ from embedrun.context import Context
 from embedrun.deployments import run_folder
 from embedrun.errors import UserError
 from embedrun.record import RunRecord
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Deployer
 from embedrun_plugins.services.credentials import VariableName
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 from typing import TYPE_CHECKING
 
-from embedrun_plugins.stages.rehearsal.stand_ins import standing_in, tell
+from embedrun_plugins.stages.rehearsal.stand_ins import standing_in
 
 if TYPE_CHECKING:
     from embedrun_plugins.stages.deployers.hub_repository import Repository
@@ -89,9 +90,9 @@ class Hub(Deployer):
         details = {"repo_id": self.repo_id, "commit": pushed.commit, "created": pushed.created}
         return Endpoint(deployer=self.type, url=pushed.url, details=details)
 
-    def rehearsal(self, folder: Path) -> Hub:
+    def rehearsal(self, rehearsal: Rehearsal) -> Hub:
 
-        return unpushed(self, folder)
+        return unpushed(self, rehearsal)
 
     def delete(self, endpoint: Endpoint) -> None:
         """Delete the repository if the run made it; one that was there before is left as it is.
@@ -151,8 +152,8 @@ class _Unpushed(Hub):
         return Nowhere(self.repo_id, "")
 
 
-def unpushed(stage: Hub, folder: Path) -> Hub:
-    tell(
-        folder, f"nothing is pushed to {stage.repo_id}, and whether the token may write there is not asked", unsure=True
+def unpushed(stage: Hub, rehearsal: Rehearsal) -> Hub:
+    rehearsal.note(
+        f"nothing is pushed to {stage.repo_id}, and whether the token may write there is not asked", unsure=True
     )
     return standing_in(_Unpushed, stage)

@@ -16,6 +16,7 @@ from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context, Unkeyed
 from embedrun.deployments import earlier_endpoints, run_id
 from embedrun.errors import StageError, UserError
+from embedrun.rehearsal import Rehearsal
 from embedrun_plugins.services.credentials import VariableName
 from embedrun_plugins.services.endpoints.transports import Transport
 from embedrun_plugins.stages.deployers.endpoint_deployer import AnsweringDeployer
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 from typing import TYPE_CHECKING
 
-from embedrun_plugins.stages.rehearsal.stand_ins import changed, tell
+from embedrun_plugins.stages.rehearsal.stand_ins import changed
 
 PASSED_ON = frozenset(["PATH", "HOME", "LANG", "TMPDIR", "TZ", "VIRTUAL_ENV", "HF_HOME", "HF_HUB_OFFLINE"])
 PASSED_ON_PREFIXES = ("PYTHON", "LC_", "LD_", "DYLD_", "CUDA", "NVIDIA", "OMP_", "MKL_", "TORCH")
@@ -79,9 +80,9 @@ class Local(AnsweringDeployer):
             if not serving_on(self.port):  # an earlier run's server makes room
                 yield str(error)
 
-    def rehearsal(self, folder: Path) -> Local:
+    def rehearsal(self, rehearsal: Rehearsal) -> Local:
 
-        return on_free_port(self, folder)
+        return on_free_port(self, rehearsal)
 
     def transport(self, endpoint: Endpoint) -> Transport:
         from embedrun_plugins.services.endpoints.http_transport import Http, Key, reachable
@@ -151,7 +152,7 @@ def _tail(log: Path, lines: int = 12) -> str:
     return "\n".join(log.read_text("utf-8", "replace").splitlines()[-lines:])
 
 
-def on_free_port(stage: Local, folder: Path) -> Local:
-    tell(folder, "on a free port of this machine's own, and ended again")
+def on_free_port(stage: Local, rehearsal: Rehearsal) -> Local:
+    rehearsal.note("on a free port of this machine's own, and ended again")
     latency = stage.latency and stage.latency.briefly()
     return changed(stage, host="127.0.0.1", port=0, device="cpu", latency=latency)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context, Resolver
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Deployer
 from embedrun_plugins.services.sagemaker.endpoint_options import Asynchronous, Serverless
 from embedrun_plugins.stages.deployers.sagemaker_deployer import Hosted, capacity, rehearsed
@@ -51,8 +52,8 @@ class SageMaker(Hosted):
 
         return Price(0.0, asked=True) if self.serverless else super().price()
 
-    def rehearsal(self, folder: Path) -> Deployer:
-        return rehearsed(self, folder, _SageMaker)
+    def rehearsal(self, rehearsal: Rehearsal) -> Deployer:
+        return rehearsed(self, rehearsal, _SageMaker)
 
     def container(self, ctx: Context, model: Model, region: str) -> Container:
         from embedrun_plugins.services.sagemaker import image_uris

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -12,6 +11,7 @@ from pydantic import Field
 from embedrun.artifacts import Endpoint, Model, RetrievalSet
 from embedrun.context import Context, Unkeyed
 from embedrun.errors import UserError
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Deployer
 from embedrun_plugins.services import aws
 from embedrun_plugins.services.sagemaker import iam_role
@@ -19,7 +19,7 @@ from embedrun_plugins.services.sagemaker.endpoint_options import AutoScaling, En
 from embedrun_plugins.services.sagemaker.names import NAME
 from embedrun_plugins.stages.aws_stage import INSTANCE, Account
 from embedrun_plugins.stages.deployers.endpoint_deployer import AnsweringDeployer
-from embedrun_plugins.stages.rehearsal.stand_ins import standing_in, tell
+from embedrun_plugins.stages.rehearsal.stand_ins import standing_in
 
 if TYPE_CHECKING:
     from embedrun_plugins.services.endpoints.transports import Transport
@@ -132,15 +132,17 @@ def capacity(stage: Hosted) -> dict[str, Any]:
     return {"InstanceType": stage.instance_type, "InitialInstanceCount": stage.instances, "InitialVariantWeight": 1.0}
 
 
-def rehearsed(stage: Hosted, folder: Path, stand_in: type[Hosted]) -> Deployer:
+def rehearsed(stage: Hosted, rehearsal: Rehearsal, stand_in: type[Hosted]) -> Deployer:
     """Return what is run instead, an instance of `stand_in`, told what a run from here would miss."""
-    tell(folder, "nothing is made at AWS, and whether your rights there suffice is not asked")
+    rehearsal.note("nothing is made at AWS, and whether your rights there suffice is not asked")
     try:
         aws.client("sagemaker", region=stage.region, profile=stage.profile)
     except UserError as error:
-        tell(folder, f"a run from here would stop: {error}", unsure=True)
+        rehearsal.note(f"a run from here would stop: {error}", unsure=True)
     if iam_role.named(stage.role) is None:
-        tell(folder, f"no role is named (role, ${iam_role.VARIABLE}): that of your session would be taken", unsure=True)
+        rehearsal.note(
+            f"no role is named (role, ${iam_role.VARIABLE}): that of your session would be taken", unsure=True
+        )
     if stage.price().usd is None:
-        tell(folder, f"what {stage.instance_type} costs is not known here")
+        rehearsal.note(f"what {stage.instance_type} costs is not known here")
     return standing_in(stand_in, stage)

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context, Resolver
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Deployer
 from embedrun_plugins.services.credentials import VariableName, secret
 from embedrun_plugins.services.tei.environment import Limits
@@ -69,8 +70,8 @@ class SageMakerTei(Hosted):
 
         return has_gpu(self.instance_type)
 
-    def rehearsal(self, folder: Path) -> Deployer:
-        return rehearsed(self, folder, _SageMakerTei)
+    def rehearsal(self, rehearsal: Rehearsal) -> Deployer:
+        return rehearsed(self, rehearsal, _SageMakerTei)
 
     def container(self, ctx: Context, model: Model, region: str) -> Container:
         from embedrun_plugins.services.sagemaker import image_uris

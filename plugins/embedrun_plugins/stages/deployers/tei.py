@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context, Resolver, Unkeyed
 from embedrun.errors import UserError
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Deployer
 from embedrun_plugins.services.credentials import VariableName, secret
 from embedrun_plugins.services.endpoints.transports import Transport
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 from embedrun_plugins.services.tei.options import remove_export
-from embedrun_plugins.stages.rehearsal.stand_ins import changed, standing_in, tell
+from embedrun_plugins.stages.rehearsal.stand_ins import changed, standing_in
 
 _SIZE = r"^\d+(\.\d+)?\s*[kmgtKMGT]?[bB]?$"
 _MODEL = "/model"
@@ -126,9 +127,9 @@ class Tei(AnsweringDeployer):
             model.path, model.settings, self.version_of(), gpu=self.on_gpu(), dtype=self.dtype
         )
 
-    def rehearsal(self, folder: Path) -> Deployer:
+    def rehearsal(self, rehearsal: Rehearsal) -> Deployer:
 
-        return rehearsed(self, folder)
+        return rehearsed(self, rehearsal)
 
     def transport(self, endpoint: Endpoint) -> Transport:
         from embedrun_plugins.services.endpoints.http_transport import Http, Key, reachable
@@ -217,14 +218,14 @@ class _Exported(Tei):
         remove_export(Path(endpoint.path or ""))
 
 
-def rehearsed(stage: Tei, folder: Path) -> Tei:
+def rehearsed(stage: Tei, rehearsal: Rehearsal) -> Tei:
     """Return what is run instead: nothing is pulled, and no port or container of a real run is touched."""
     why, unsure = _obstacle(stage)
     if why is None:
-        tell(folder, "in its own container on a free port, which is ended again")
+        rehearsal.note("in its own container on a free port, which is ended again")
         latency = stage.latency and stage.latency.briefly()
         return changed(stage, host="127.0.0.1", port=0, restart="no", latency=latency)
-    tell(folder, f"exported and checked, and no container is started: {why}", unsure=unsure)
+    rehearsal.note(f"exported and checked, and no container is started: {why}", unsure=unsure)
     return standing_in(_Exported, stage)
 
 

@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -15,6 +14,7 @@ from embedrun.artifacts import Encoder, Role
 from embedrun.context import Context, Unkeyed
 from embedrun.errors import StageError, suggest
 from embedrun.model_settings import Prompts
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Embedder
 from embedrun_plugins.services import aws
 from embedrun_plugins.services.http import Address
@@ -79,13 +79,13 @@ class Bedrock(Embedder):
     def variables(self) -> Iterable[str]:
         return aws.VARIABLES
 
-    def rehearsal(self, folder: Path) -> Embedder:
+    def rehearsal(self, rehearsal: Rehearsal) -> Embedder:
         from embedrun_plugins.stages.embedders.rehearsal import unsent
-        from embedrun_plugins.stages.rehearsal.stand_ins import tell_missing_aws
+        from embedrun_plugins.stages.rehearsal.stand_ins import note_missing_aws
 
-        tell_missing_aws(folder, self.region, self.profile)
+        note_missing_aws(rehearsal, self.region, self.profile)
         family = self.family or family_of(self.model) or "titan_v2"
-        return unsent(self, folder, self.dimensions or FAMILIES[family].dimensions[0])
+        return unsent(self, rehearsal, self.dimensions or FAMILIES[family].dimensions[0])
 
     def connect(self, ctx: Context) -> Encoder:
         from embedrun_plugins.stages.embedders.service_encoder import Asking

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
@@ -14,6 +13,7 @@ from embedrun.artifacts import Encoder, Role
 from embedrun.context import Context, Unkeyed
 from embedrun.errors import EmbedrunError, StageError
 from embedrun.model_settings import Prompts
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Embedder
 from embedrun_plugins.services import openai
 from embedrun_plugins.services.credentials import VariableName
@@ -61,12 +61,12 @@ class OpenAI(Embedder):
     def variables(self) -> Iterable[str]:
         return filter(None, [openai.key_variable(self.base_url, self.api_key_env)])
 
-    def rehearsal(self, folder: Path) -> Embedder:
+    def rehearsal(self, rehearsal: Rehearsal) -> Embedder:
         from embedrun_plugins.stages.embedders.rehearsal import unsent
-        from embedrun_plugins.stages.rehearsal.stand_ins import tell_missing_key
+        from embedrun_plugins.stages.rehearsal.stand_ins import note_missing_key
 
-        tell_missing_key(folder, self.base_url, self.api_key_env)
-        return unsent(self, folder, self.dimensions or REHEARSED_DIMENSIONS)
+        note_missing_key(rehearsal, self.base_url, self.api_key_env)
+        return unsent(self, rehearsal, self.dimensions or REHEARSED_DIMENSIONS)
 
     def connect(self, ctx: Context) -> Encoder:
         from embedrun_plugins.stages.embedders.service_encoder import Asking

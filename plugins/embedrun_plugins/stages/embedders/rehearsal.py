@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from embedrun.artifacts import Encoder
 from embedrun.context import Context
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Embedder
-from embedrun_plugins.stages.rehearsal.stand_ins import tell
 
 if TYPE_CHECKING:
     from embedrun.artifacts import Role
@@ -31,9 +30,9 @@ class _Unsent(Embedder):
         return Asking(Vectors(self.size), ctx, name=self.role)
 
 
-def unsent(stage: Embedder, folder: Path, size: int) -> Embedder:
+def unsent(stage: Embedder, rehearsal: Rehearsal, size: int) -> Embedder:
     """Return an embedder of the same name that sends nothing; its vectors have `size` dimensions."""
-    tell(folder, f"nothing is sent to it: made-up vectors of {size} dimensions stand in")
+    rehearsal.note(f"nothing is sent to it: made-up vectors of {size} dimensions stand in")
     return _Unsent(type=stage.type, name=stage.name, size=size)
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 from embedrun.artifacts import Encoder, Model
 from embedrun.context import Context, Resolver
 from embedrun.model_settings import ModelSettings
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Embedder, Stage
 from embedrun_plugins.stages.named_models import ModelName, commit_of, files_of, folder_of, missing_folder
 
@@ -42,10 +43,10 @@ class SentenceTransformers(Embedder, ModelSettings):
     def fetch(self, resolver: Resolver) -> None:
         self._folder(offline=resolver.offline)
 
-    def rehearsal(self, folder: Path) -> SentenceTransformers:
+    def rehearsal(self, rehearsal: Rehearsal) -> SentenceTransformers:
         from embedrun_plugins.stages.rehearsal.stand_in_models import small_or_random
 
-        return small_or_random(self, folder, "model", "revision")
+        return small_or_random(self, rehearsal, "model", "revision")
 
     def connect(self, ctx: Context) -> Encoder:
         settings = ModelSettings.model_validate(self.model_dump(include=set(ModelSettings.model_fields)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,6 +12,7 @@ from embedrun.artifacts import Encoder, Role
 from embedrun.context import Context, Unkeyed
 from embedrun.errors import EmbedrunError, StageError, UserError
 from embedrun.model_settings import Prompts
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Embedder
 from embedrun_plugins.services.credentials import VariableName
 from embedrun_plugins.services.http import TRIES, Address, Refused, Server, sends_in_the_open
@@ -70,13 +70,13 @@ class Tei(Embedder):
     def variables(self) -> Iterable[str]:
         return filter(None, [self.api_key_env])
 
-    def rehearsal(self, folder: Path) -> Embedder:
+    def rehearsal(self, rehearsal: Rehearsal) -> Embedder:
         from embedrun_plugins.stages.embedders.rehearsal import unsent
-        from embedrun_plugins.stages.rehearsal.stand_ins import tell_missing_key
+        from embedrun_plugins.stages.rehearsal.stand_ins import note_missing_key
 
         if self.api_key_env:
-            tell_missing_key(folder, self.url, self.api_key_env)
-        return unsent(self, folder, REHEARSED_DIMENSIONS)
+            note_missing_key(rehearsal, self.url, self.api_key_env)
+        return unsent(self, rehearsal, REHEARSED_DIMENSIONS)
 
     def connect(self, ctx: Context) -> Encoder:
         from embedrun_plugins.stages.embedders.service_encoder import Asking

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from pydantic import Field
 
 from embedrun.artifacts import Document, Judgement, RetrievalSet, Split
 from embedrun.context import Context
 from embedrun.errors import DataError
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Filter
 
 EXAMPLES = 5
@@ -36,7 +36,7 @@ class Pruning(Filter):
     splits: tuple[Split, ...] = Field(("train",), min_length=1)
     """Splits that it applies to."""
 
-    def rehearsal(self, folder: Path) -> Filter:  # noqa: ARG002  # makes nothing up
+    def rehearsal(self, rehearsal: Rehearsal) -> Filter:  # noqa: ARG002  # makes nothing up
         from embedrun_plugins.stages.rehearsal.lenient import lenient_filter
 
         return lenient_filter(self)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from embedrun.context import Unkeyed
+from embedrun.rehearsal import Rehearsal
 from embedrun_plugins.services import aws
 from embedrun_plugins.services.http import Address, is_local
 from embedrun_plugins.stages.generators.bedrock_batch import FEWEST, PRICE_SHARE, Batch, Batches
@@ -18,7 +18,7 @@ from embedrun_plugins.stages.generators.language_model import LanguageModel
 from embedrun_plugins.stages.generators.llm_service import Request
 from embedrun_plugins.stages.generators.rehearsal import Questions
 from embedrun_plugins.stages.generators.request_runner import Interview
-from embedrun_plugins.stages.rehearsal.stand_ins import standing_in, tell, tell_missing_aws
+from embedrun_plugins.stages.rehearsal.stand_ins import note_missing_aws, standing_in
 
 RUNTIME = "bedrock-runtime"
 
@@ -81,8 +81,8 @@ class Bedrock(LanguageModel):
         if self.batch and self.limit is not None and self.limit < FEWEST:
             yield f"batch: AWS takes no fewer than {FEWEST} records in a job; raise 'limit', or leave one of the two"
 
-    def rehearsal(self, folder: Path) -> Bedrock:
-        return unasked_bedrock(self, folder)
+    def rehearsal(self, rehearsal: Rehearsal) -> Bedrock:
+        return unasked_bedrock(self, rehearsal)
 
     def batches(self, interview: Interview, missing: Sequence[Request]) -> None:
         if self.batch:
@@ -99,10 +99,10 @@ class _Bedrock(Bedrock):
         return True
 
 
-def unasked_bedrock(stage: Bedrock, folder: Path) -> Bedrock:
+def unasked_bedrock(stage: Bedrock, rehearsal: Rehearsal) -> Bedrock:
     """Return the generator with replies made here, told what credentials it would miss."""
-    tell(folder, f"{stage.model} is not asked: its replies are made up here, by the recipe's own prompt")
+    rehearsal.note(f"{stage.model} is not asked: its replies are made up here, by the recipe's own prompt")
     if stage.batch:
-        tell(folder, "no batch job is made, and nothing is written to S3")
-    tell_missing_aws(folder, stage.region, stage.profile)
+        rehearsal.note("no batch job is made, and nothing is written to S3")
+    note_missing_aws(rehearsal, stage.region, stage.profile)
     return standing_in(_Bedrock, stage, batch=None)

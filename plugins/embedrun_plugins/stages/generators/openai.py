@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 from embedrun.artifacts import RetrievalSet
 from embedrun.context import Context, Unkeyed
+from embedrun.rehearsal import Rehearsal
 from embedrun_plugins.services.credentials import VariableName
 from embedrun_plugins.services.http import Address, is_local, sends_in_the_open
 from embedrun_plugins.services.openai import OPENAI, client, key_variable, too_much
 from embedrun_plugins.stages.generators.language_model import LanguageModel
 from embedrun_plugins.stages.generators.openai_chat import Chat
 from embedrun_plugins.stages.generators.rehearsal import Questions
-from embedrun_plugins.stages.rehearsal.stand_ins import standing_in, tell, tell_missing_key
+from embedrun_plugins.stages.rehearsal.stand_ins import note_missing_key, standing_in
 
 _TAKEN = (
     *("model", "messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "response_format"),
@@ -73,9 +73,9 @@ class OpenAI(LanguageModel):
     def variables(self) -> Iterable[str]:
         return filter(None, [key_variable(self.base_url, self.api_key_env)])
 
-    def rehearsal(self, folder: Path) -> OpenAI:
+    def rehearsal(self, rehearsal: Rehearsal) -> OpenAI:
 
-        return unasked_openai(self, folder)
+        return unasked_openai(self, rehearsal)
 
     def faults(self) -> Iterable[str]:
         yield from super().faults()
@@ -95,8 +95,8 @@ class _OpenAI(OpenAI):
         return True
 
 
-def unasked_openai(stage: OpenAI, folder: Path) -> OpenAI:
+def unasked_openai(stage: OpenAI, rehearsal: Rehearsal) -> OpenAI:
     """Return the generator with replies made here, told what key it would miss."""
-    tell(folder, f"{stage.model} is not asked: its replies are made up here, by the recipe's own prompt")
-    tell_missing_key(folder, stage.base_url, stage.api_key_env)
+    rehearsal.note(f"{stage.model} is not asked: its replies are made up here, by the recipe's own prompt")
+    note_missing_key(rehearsal, stage.base_url, stage.api_key_env)
     return standing_in(_OpenAI, stage)

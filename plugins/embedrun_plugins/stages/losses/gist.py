@@ -11,6 +11,7 @@ from pydantic import Field
 
 from embedrun.context import Resolver
 from embedrun.errors import UserError
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Loss
 from embedrun_plugins.stages.losses.cached import MiniBatches
 from embedrun_plugins.stages.named_models import ModelName, files_of, folder_of, missing_folder
@@ -52,10 +53,10 @@ class Guided(Loss, ABC):
     def fetch(self, resolver: Resolver) -> None:
         folder_of(self.guide, self.guide_revision, offline=resolver.offline)
 
-    def rehearsal(self, folder: Path) -> Guided:
+    def rehearsal(self, rehearsal: Rehearsal) -> Guided:
         from embedrun_plugins.stages.rehearsal.stand_in_models import small_or_random
 
-        return small_or_random(self, folder, "guide", "guide_revision")
+        return small_or_random(self, rehearsal, "guide", "guide_revision")
 
     def arguments(self, model: SentenceTransformer) -> dict[str, Any]:
         """Return the fields as sentence-transformers' class takes them, the guide loaded beside the model."""

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from embedrun.artifacts import Model, RetrievalSet
 from embedrun.context import Context, Resolver
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Evaluator, Merger, Stage
 from embedrun_plugins.stages.named_models import ModelName, commit_of, files_of, folder_of, missing_folder
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 from typing import TYPE_CHECKING
 
-from embedrun_plugins.stages.rehearsal.stand_ins import changed, tell
+from embedrun_plugins.stages.rehearsal.stand_ins import changed
 
 _TOLERANCE = 1e-6
 
@@ -75,9 +76,9 @@ class Linear(Merger):
         mix.save(ctx.out)
         return Model(ctx.out, tuned.settings)
 
-    def rehearsal(self, folder: Path) -> Linear:
+    def rehearsal(self, rehearsal: Rehearsal) -> Linear:
 
-        return two_models(self, folder)
+        return two_models(self, rehearsal)
 
     def _shares(self) -> list[float]:
         return [self.base, self.tuned, *(other.weight for other in self.models)]
@@ -113,14 +114,12 @@ class Linear(Merger):
         mix.add(f"'{other.model}'", Model(folder, base.settings).load("cpu"), only_weights=plain)
 
 
-def two_models(stage: Linear, folder: Path) -> Linear:
+def two_models(stage: Linear, rehearsal: Rehearsal) -> Linear:
     """Return the merger without its further models, whose architecture a stand-in may not have."""
     if not stage.models:
         return stage
-    tell(
-        folder,
-        f"{', '.join(other.model for other in stage.models)}: left out, so whether they fit is not known",
-        unsure=True,
+    rehearsal.note(
+        f"{', '.join(other.model for other in stage.models)}: left out, so whether they fit is not known", unsure=True
     )
     given = stage.base + stage.tuned
     base = stage.base / given if given else 0.5

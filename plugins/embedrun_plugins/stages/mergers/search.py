@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 from embedrun.artifacts import Model, RetrievalSet, Split
 from embedrun.context import Context
 from embedrun.errors import UserError, suggest
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Evaluator, Merger
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 from typing import TYPE_CHECKING
 
-from embedrun_plugins.stages.rehearsal.stand_ins import changed, tell
+from embedrun_plugins.stages.rehearsal.stand_ins import changed
 
 _FILE = "merge_search.json"
 
@@ -70,9 +71,9 @@ class Search(Merger):
         mix.save(ctx.out)
         return Model(ctx.out, tuned.settings)
 
-    def rehearsal(self, folder: Path) -> Search:
+    def rehearsal(self, rehearsal: Rehearsal) -> Search:
 
-        return few_shares(self, folder)
+        return few_shares(self, rehearsal)
 
     def watched_split(self) -> Split | None:
         return self.split
@@ -114,10 +115,10 @@ class Search(Merger):
 _SHARES = 3
 
 
-def few_shares(stage: Search, folder: Path) -> Search:
+def few_shares(stage: Search, rehearsal: Rehearsal) -> Search:
     """Return the merger with the first, the middle and the last of the shares that it tries."""
     weights = stage.weights
     if len(weights) <= _SHARES:
         return stage
-    tell(folder, f"{_SHARES} of {len(weights)} weights are tried")
+    rehearsal.note(f"{_SHARES} of {len(weights)} weights are tried")
     return changed(stage, weights=(weights[0], weights[len(weights) // 2], weights[-1]))

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 
 from embedrun.artifacts import Model, RetrievalSet
 from embedrun.context import Context, Resolver, Unkeyed
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Column, Miner
 from embedrun_plugins.stages.miners.audit import Audit
 from embedrun_plugins.stages.miners.scorers import Gate
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from embedrun_plugins.stages.rehearsal.lenient import lenient_miner
 from embedrun_plugins.stages.rehearsal.stand_in_models import model_for
-from embedrun_plugins.stages.rehearsal.stand_ins import changed, tell
+from embedrun_plugins.stages.rehearsal.stand_ins import changed
 
 
 def _from_text(value: Any) -> Any:
@@ -87,8 +88,8 @@ class Mining(Miner, ABC):
 
         return mine(self, ctx, data, model)
 
-    def rehearsal(self, folder: Path) -> Miner:
-        return few_negatives(self, folder)
+    def rehearsal(self, rehearsal: Rehearsal) -> Miner:
+        return few_negatives(self, rehearsal)
 
     def inputs(self) -> Iterable[Path]:
         return [path for judge in (self.guard, self.audit) if judge for path in judge.files()]
@@ -136,18 +137,18 @@ _PER_QUERY = 2
 _LIMITS = ("min_score", "max_score", "absolute_margin", "relative_margin")
 
 
-def few_negatives(stage: Mining, folder: Path) -> Miner:
+def few_negatives(stage: Mining, rehearsal: Rehearsal) -> Miner:
     """Return a miner of a few negatives, whose limits are loosened where they leave none."""
     judges = {name: judge for name in ("guard", "audit") if (judge := getattr(stage, name))}
     for name, judge in judges.items():
         if judge.model:
-            model = model_for(f"{name}.model", judge.model, judge.revision, folder, scores=True)
+            model = model_for(f"{name}.model", judge.model, judge.revision, rehearsal, scores=True)
             judges[name] = judge.model_copy(update={"model": model, "revision": None})
     if stage.audit:
         judges["audit"] = judges["audit"].model_copy(update={"max_share": None})
     per_query = min(stage.per_query, _PER_QUERY)
     if per_query < stage.per_query:
-        tell(folder, f"per_query: {per_query} in place of {stage.per_query}")
+        rehearsal.note(f"per_query: {per_query} in place of {stage.per_query}")
     own = changed(stage, per_query=per_query, **judges)
     free = {name: None for name in (*_LIMITS, "guard") if name in type(stage).model_fields}
     if stage.guard and stage.guard.teach:

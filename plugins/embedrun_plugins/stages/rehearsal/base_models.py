@@ -13,9 +13,9 @@ from embedrun.base_model import find
 from embedrun.errors import UserError
 from embedrun.model_settings import ModelChoice
 from embedrun.registry import Registry
+from embedrun.rehearsal import Note
 from embedrun.store import FileDigests
 from embedrun_plugins.stages.rehearsal.random_models import random_model, shrunk, vector_size, weights_size
-from embedrun_plugins.stages.rehearsal.stand_ins import Told
 
 SMALL = 100 * 2**20
 """Bytes of weights that can be trained for two steps on a CPU within the minute."""
@@ -27,10 +27,10 @@ LENGTH = 512
 
 @dataclass(frozen=True)
 class Basis:
-    """The model that a rehearsal starts from, and what is to be told of it."""
+    """The model that a rehearsal starts from, and what is noted of it."""
 
     choice: ModelChoice
-    told: tuple[Told, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 def basis(choice: ModelChoice, registry: Registry, beside: Path, scratch: Path, dimensions: Iterable[int]) -> Basis:
@@ -44,12 +44,12 @@ def basis(choice: ModelChoice, registry: Registry, beside: Path, scratch: Path, 
     if folder and (size > SMALL or (not size and _is_cached(folder))):
         if shrunk(folder, scratch, trusted=choice.trust_remote_code):
             return Basis(
-                _at(on_cpu, scratch), (Told(f"{choice.id}: a random model of its shape with 2 layers stands in"),)
+                _at(on_cpu, scratch), (Note(f"{choice.id}: a random model of its shape with 2 layers stands in"),)
             )
     elif folder:
         left_out = [f"attention: {choice.attention} is left out, since it needs a GPU"] if choice.attention else []
         left_out += [f"dtype: float32 in place of {choice.dtype}"] if choice.dtype != on_cpu.dtype else []
-        return Basis(on_cpu, tuple(map(Told, left_out)))
+        return Basis(on_cpu, tuple(map(Note, left_out)))
     else:
         _require_id(choice, registry, beside, scratch)
     size = max(LEAST, *dimensions, choice.dimensions or 0, vector_size(folder) if folder else 0)
@@ -57,8 +57,8 @@ def basis(choice: ModelChoice, registry: Registry, beside: Path, scratch: Path, 
     why = "cannot be made small" if folder else "is not here"
     unknown = "what only its files tell (whether it loads, what can serve it) is not known"
     hint = "" if folder else _meant(choice, registry)
-    told = f"{choice.id} {why}: a random BERT of {size} dimensions stands in, so {unknown}{hint}"
-    return Basis(_at(on_cpu, scratch), (Told(told, unsure=True),))
+    sentence = f"{choice.id} {why}: a random BERT of {size} dimensions stands in, so {unknown}{hint}"
+    return Basis(_at(on_cpu, scratch), (Note(sentence, unsure=True),))
 
 
 def _at(choice: ModelChoice, folder: Path) -> ModelChoice:

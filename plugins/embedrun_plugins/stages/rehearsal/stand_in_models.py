@@ -7,15 +7,16 @@ from typing import TypeVar
 
 from embedrun.model_settings import ModelChoice
 from embedrun.registry import Registry
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Stage
 from embedrun_plugins.stages.rehearsal import base_models
 from embedrun_plugins.stages.rehearsal.random_models import random_model, weights_size
-from embedrun_plugins.stages.rehearsal.stand_ins import changed, tell
+from embedrun_plugins.stages.rehearsal.stand_ins import changed
 
 _S = TypeVar("_S", bound=Stage)
 
 
-def model_for(key: str, name: str, revision: str | None, folder: Path, *, scores: bool = False) -> str:
+def model_for(key: str, name: str, revision: str | None, rehearsal: Rehearsal, *, scores: bool = False) -> str:
     """Return the folder of a model that a stage names, or of a random one where it is not here, or not small.
 
     `scores` asks for a cross-encoder; `folder` is the stage's own. A random one is told of under `key`.
@@ -26,15 +27,15 @@ def model_for(key: str, name: str, revision: str | None, folder: Path, *, scores
         0 < size <= base_models.SMALL or (not size and Path(name).is_dir())
     ):  # an empty one is refused as in a run
         return str(found.resolve())
-    made = folder / f"{key}-model"
+    made = rehearsal.folder / f"{key}-model"
     random_model(made, base_models.LEAST, base_models.LENGTH, scores=scores)
     why = "is too large for a rehearsal" if size else "is not here"
-    tell(folder, f"{key}: {name} {why}: a random model stands in", unsure=not size)
+    rehearsal.note(f"{key}: {name} {why}: a random model stands in", unsure=not size)
     return str(made.resolve())
 
 
-def small_or_random(stage: _S, folder: Path, key: str, revision: str) -> _S:
+def small_or_random(stage: _S, rehearsal: Rehearsal, key: str, revision: str) -> _S:
     """Return a stage that names a model under a key, and its revision under another, with one that can be loaded."""
     return changed(
-        stage, **{key: model_for(key, getattr(stage, key), getattr(stage, revision), folder), revision: None}
+        stage, **{key: model_for(key, getattr(stage, key), getattr(stage, revision), rehearsal), revision: None}
     )

@@ -12,8 +12,9 @@ from pydantic import Field
 from embedrun.artifacts import SPLITS, RetrievalSet, Split
 from embedrun.context import Context, InputPath, Resolver
 from embedrun.errors import DataError, suggest
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Column, Source
-from embedrun_plugins.stages.rehearsal.stand_ins import changed, tell
+from embedrun_plugins.stages.rehearsal.stand_ins import changed
 from embedrun_plugins.stages.rehearsal.texts import texts
 from embedrun_plugins.stages.sources.beir_files import BeirReader, qrels_lines
 from embedrun_plugins.stages.sources.holdout import HoldoutField
@@ -122,9 +123,9 @@ class Beir(Source):
             return None
         return frozenset(self.qrels()) | (self.holdout.splits() if self.holdout else frozenset())
 
-    def rehearsal(self, folder: Path) -> Beir:
+    def rehearsal(self, rehearsal: Rehearsal) -> Beir:
 
-        return few_beir(self, folder)
+        return few_beir(self, rehearsal)
 
     def run(self, ctx: Context) -> RetrievalSet:
         if not self.path.is_dir():
@@ -156,17 +157,17 @@ class Beir(Source):
             )
 
 
-def few_beir(stage: Beir, folder: Path) -> Beir:
+def few_beir(stage: Beir, rehearsal: Rehearsal) -> Beir:
     """Return the source on a few queries of each split with their documents, made up where the folder is not here."""
     count = 2 * QUERIES if stage.holdout else QUERIES
     if stage.path.is_dir():
-        _cut_beir(stage, folder, count)
-        tell(folder, f"{count} queries of each split of {stage.path.name}, with their documents")
+        _cut_beir(stage, rehearsal.folder, count)
+        rehearsal.note(f"{count} queries of each split of {stage.path.name}, with their documents")
     else:
         names = stage.splits or ({"train": "train"} if stage.holdout else {split: split for split in SPLITS})
-        _make_beir({split: names[split] for split in SPLITS if split in names}, folder, count)
-        tell(folder, f"{stage.path} is not here: made-up passages and questions stand in", unsure=True)
-    return changed(stage, path=folder, holdout=few(stage.holdout, count))
+        _make_beir({split: names[split] for split in SPLITS if split in names}, rehearsal.folder, count)
+        rehearsal.note(f"{stage.path} is not here: made-up passages and questions stand in", unsure=True)
+    return changed(stage, path=rehearsal.folder, holdout=few(stage.holdout, count))
 
 
 def _cut_beir(stage: Beir, folder: Path, count: int) -> None:

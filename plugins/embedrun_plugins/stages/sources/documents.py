@@ -12,8 +12,9 @@ from pydantic import Field, field_validator, model_validator
 from embedrun.artifacts import SPLITS, RetrievalSet, Split
 from embedrun.context import Context, Resolver, Unkeyed
 from embedrun.errors import DataError
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Column, Source
-from embedrun_plugins.stages.rehearsal.stand_ins import changed, tell
+from embedrun_plugins.stages.rehearsal.stand_ins import changed
 from embedrun_plugins.stages.sources.file_patterns import Listing, Place, listed
 from embedrun_plugins.stages.sources.holdout import HoldoutField
 from embedrun_plugins.stages.sources.pairs import holdout_clashes
@@ -158,9 +159,9 @@ class Documents(Source):
         size = sum(file.path.stat().st_size for file in files)
         return {"files": len(files), "megabytes": round(size / 1e6, 1)}
 
-    def rehearsal(self, folder: Path) -> Documents:
+    def rehearsal(self, rehearsal: Rehearsal) -> Documents:
         splits = [split for split in SPLITS if split in self._file_splits()]
-        return few_documents(self, self._listing, splits, folder)
+        return few_documents(self, self._listing, splits, rehearsal)
 
     def run(self, ctx: Context) -> RetrievalSet:
         from embedrun_plugins.stages.sources.documents_run import Harvest
@@ -178,18 +179,18 @@ class Documents(Source):
         return Manner(self.pdf_reader, self.encoding, self.boilerplate)
 
 
-def few_documents(stage: Documents, listing: Listing, splits: Sequence[Split], folder: Path) -> Documents:
+def few_documents(stage: Documents, listing: Listing, splits: Sequence[Split], rehearsal: Rehearsal) -> Documents:
     """Return the source on the beginnings of a few files of each split, made up where there are none."""
     for place in listing.missing:
-        tell(folder, f"{place} is not here: made-up passages stand in", unsure=True)
+        rehearsal.note(f"{place} is not here: made-up passages stand in", unsure=True)
     divided = bool(stage.splits) or isinstance(stage.path, dict)
     places: dict[Split, Path] = {}
     for split in splits:
         own = [file for file in listing.files if not divided or file.split == split]
-        places[split] = folder / split
+        places[split] = rehearsal.folder / split
         places[split].mkdir()
         if own:
-            tell(folder, f"the beginning of {copy(stage, own, split, places[split])} of {len(own)} files ({split})")
+            rehearsal.note(f"the beginning of {copy(stage, own, split, places[split])} of {len(own)} files ({split})")
         else:
             make_up(places[split], split, stage.size, stage.pdf_reader)
     path = places if divided else places["train"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field
@@ -12,8 +11,8 @@ from pydantic import Field
 from embedrun.artifacts import SPLITS, RetrievalSet, Split
 from embedrun.context import Context, Resolver
 from embedrun.errors import EmbedrunError
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Column, Source
-from embedrun_plugins.stages.rehearsal.stand_ins import tell
 from embedrun_plugins.stages.sources.columns import Columns
 from embedrun_plugins.stages.sources.holdout import HoldoutField
 from embedrun_plugins.stages.sources.pairs import ANY_COLUMN, Pairs, holdout_clashes
@@ -80,8 +79,8 @@ class Hub(Source):
 
         HubDataset.load(self.dataset, self.name, str(self.revision), offline=resolver.offline)
 
-    def rehearsal(self, folder: Path) -> Source:
-        return few_of_hub(self, folder)
+    def rehearsal(self, rehearsal: Rehearsal) -> Source:
+        return few_of_hub(self, rehearsal)
 
     def run(self, ctx: Context) -> RetrievalSet:
         fixed = self.resolve(Resolver(ctx.offline))
@@ -97,17 +96,17 @@ class Hub(Source):
             yield split, loaded.table(hub_split)
 
 
-def few_of_hub(stage: Hub, folder: Path) -> Pairs:
+def few_of_hub(stage: Hub, rehearsal: Rehearsal) -> Pairs:
     """Return a source of a few rows of the data set where it is cached, else of made-up ones with its columns."""
     splits = [split for split, _ in stage.hub_splits()]
-    files = {split: folder / f"{split}.jsonl" for split in splits}
+    files = {split: rehearsal.folder / f"{split}.jsonl" for split in splits}
     try:
         for split, table in _cached(stage):
-            tell(folder, f"{first_rows(table, stage.columns, files[split])} rows of {stage.dataset} ({split})")
+            rehearsal.note(f"{first_rows(table, stage.columns, files[split])} rows of {stage.dataset} ({split})")
     except EmbedrunError:
         for place, split in enumerate(splits):
             made_up_rows(stage.columns, files[split], place * ROWS)
-        tell(folder, f"{stage.dataset} is not cached here: made-up rows stand in", unsure=True)
+        rehearsal.note(f"{stage.dataset} is not cached here: made-up rows stand in", unsure=True)
     paths, holdout = tuple(files.values()), few(stage.holdout, ROWS)
     return Pairs(path=paths, split=tuple(splits), format="jsonl", columns=stage.columns, holdout=holdout)
 

@@ -13,8 +13,9 @@ from pydantic import Field
 from embedrun.artifacts import SPLITS, Document, Query, RetrievalSet, Split
 from embedrun.context import Context, InputPath
 from embedrun.errors import DataError
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Column, Source
-from embedrun_plugins.stages.rehearsal.stand_ins import changed, tell
+from embedrun_plugins.stages.rehearsal.stand_ins import changed
 from embedrun_plugins.stages.rehearsal.texts import Text, texts
 from embedrun_plugins.stages.sources.beir_files import checked_id
 from embedrun_plugins.stages.sources.holdout import HoldoutField
@@ -74,9 +75,9 @@ class LlamaIndex(Source):
     def splits_given(self) -> frozenset[Split]:
         return frozenset(self.splits) | (self.holdout.splits() if self.holdout else frozenset())
 
-    def rehearsal(self, folder: Path) -> LlamaIndex:
+    def rehearsal(self, rehearsal: Rehearsal) -> LlamaIndex:
 
-        return few_llama_index(self, folder)
+        return few_llama_index(self, rehearsal)
 
     def run(self, ctx: Context) -> RetrievalSet:
         collected = Collected()
@@ -132,20 +133,20 @@ def _object(file: Path, value: Any) -> Mapping[str, Any]:
     return value
 
 
-def few_llama_index(stage: LlamaIndex, folder: Path) -> LlamaIndex:
+def few_llama_index(stage: LlamaIndex, rehearsal: Rehearsal) -> LlamaIndex:
     """Return the source on a few questions of each split with their chunks, made up where the files are not here."""
     count = 2 * QUERIES if stage.holdout else QUERIES
     for place, split in enumerate(split for split in SPLITS if split in stage.splits):
         files = stage.files(split)
         if all(file.is_file() for file in files):
             held = _some_asked(files, count)
-            tell(folder, f"{count} questions of {files[0].name}, with their chunks")
+            rehearsal.note(f"{count} questions of {files[0].name}, with their chunks")
         else:
             held = _made_up_asked(texts(count + OTHERS, place * (count + OTHERS)), count, split)
-            tell(folder, f"{files[-1]} is not here: made-up chunks and questions stand in", unsure=True)
-        (folder / f"{split}.json").write_text(json.dumps(held, ensure_ascii=False), "utf-8")
+            rehearsal.note(f"{files[-1]} is not here: made-up chunks and questions stand in", unsure=True)
+        (rehearsal.folder / f"{split}.json").write_text(json.dumps(held, ensure_ascii=False), "utf-8")
     return changed(
-        stage, path=folder, splits={split: split for split in stage.splits}, holdout=few(stage.holdout, count)
+        stage, path=rehearsal.folder, splits={split: split for split in stage.splits}, holdout=few(stage.holdout, count)
     )
 
 

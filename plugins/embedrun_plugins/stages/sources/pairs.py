@@ -12,8 +12,9 @@ from pydantic import Field, field_validator, model_validator
 from embedrun.artifacts import SPLITS, RetrievalSet, Split
 from embedrun.context import Context, InputPath, Resolver, Unkeyed
 from embedrun.errors import DataError
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Column, Source
-from embedrun_plugins.stages.rehearsal.stand_ins import changed, tell
+from embedrun_plugins.stages.rehearsal.stand_ins import changed
 from embedrun_plugins.stages.sources.columns import Columns, complete
 from embedrun_plugins.stages.sources.holdout import HoldoutField
 from embedrun_plugins.stages.sources.rehearsal_rows import ROWS, few, first_rows, made_up_rows
@@ -152,9 +153,9 @@ class Pairs(Source):
     def splits_given(self) -> frozenset[Split]:
         return self._file_splits() | (self.holdout.splits() if self.holdout else frozenset())
 
-    def rehearsal(self, folder: Path) -> Pairs:
+    def rehearsal(self, rehearsal: Rehearsal) -> Pairs:
 
-        return few_pairs(self, folder)
+        return few_pairs(self, rehearsal)
 
     def run(self, ctx: Context) -> RetrievalSet:
         return make_set(ctx, self._tables(), self.columns, self.holdout)
@@ -172,19 +173,19 @@ def holdout_clashes(held_out: Iterable[Split], given: frozenset[Split]) -> Itera
         yield f"holdout.{split}: the data brings a {split} split already; hold none out, or leave that data out"
 
 
-def few_pairs(stage: Pairs, folder: Path) -> Pairs:
+def few_pairs(stage: Pairs, rehearsal: Rehearsal) -> Pairs:
     """Return the source on a few rows of each of its files, made up where a file is not here."""
     files, splits, count = [], [], 0
     formats = stage.format if isinstance(stage.format, tuple) else (stage.format,) * len(stage.files())
     for number, ((split, path), kind) in enumerate(zip(stage.files(), formats, strict=True)):
-        files.append(folder / f"{number}.jsonl")
+        files.append(rehearsal.folder / f"{number}.jsonl")
         splits.append(split)
         if path.exists():
             rows = first_rows(open_table(path, kind, stage.delimiter), stage.columns, files[-1])
-            tell(folder, f"{rows} rows of {path.name}")
+            rehearsal.note(f"{rows} rows of {path.name}")
         else:
             rows = made_up_rows(stage.columns, files[-1], number * ROWS)
-            tell(folder, f"{path} is not here: {rows} made-up rows stand in", unsure=True)
+            rehearsal.note(f"{path} is not here: {rows} made-up rows stand in", unsure=True)
         count += rows
     read = {"path": tuple(files), "split": tuple(splits), "format": "jsonl", "delimiter": None}
     return changed(stage, **read, holdout=few(stage.holdout, count))

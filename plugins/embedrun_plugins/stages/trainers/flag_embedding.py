@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -12,6 +11,7 @@ from pydantic import Field, model_validator
 from embedrun.artifacts import Model, RetrievalSet
 from embedrun.context import Unkeyed
 from embedrun.errors import UserError
+from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Trainer
 from embedrun_plugins.stages.losses.ranking import InfoNce
 from embedrun_plugins.stages.trainers import option_checks
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 from typing import TYPE_CHECKING
 
-from embedrun_plugins.stages.rehearsal.stand_ins import changed, tell
+from embedrun_plugins.stages.rehearsal.stand_ins import changed
 from embedrun_plugins.stages.trainers.rehearsal import GROUP, STEPS, fewer
 
 _ELSEWHERE = {
@@ -149,9 +149,9 @@ class FlagEmbedding(Trainer):
 
         return Training(self, ctx, data, model, loss).run()
 
-    def rehearsal(self, folder: Path) -> FlagEmbedding:
+    def rehearsal(self, rehearsal: Rehearsal) -> FlagEmbedding:
 
-        return two_flag_steps(self, folder)
+        return two_flag_steps(self, rehearsal)
 
     def columns_needed(self) -> frozenset[Column]:
         return frozenset({"negative", "teacher_score"} if self.knowledge_distillation else ())
@@ -208,11 +208,11 @@ class FlagEmbedding(Trainer):
         return math.ceil(self.epochs * max(1, math.ceil(batches / self.gradient_accumulation_steps)))
 
 
-def two_flag_steps(stage: FlagEmbedding, folder: Path) -> FlagEmbedding:
+def two_flag_steps(stage: FlagEmbedding, rehearsal: Rehearsal) -> FlagEmbedding:
     """Return the trainer for two steps in one process on the CPU."""
     saved = {"save_strategy": "steps", "save_steps": STEPS} if stage.save_strategy != "no" else {}
     group = min(stage.train_group_size, GROUP)
     if group < stage.train_group_size:
-        tell(folder, f"train_group_size: {group} in place of {stage.train_group_size}")
-    few = fewer(stage, folder)
+        rehearsal.note(f"train_group_size: {group} in place of {stage.train_group_size}")
+    few = fewer(stage, rehearsal)
     return changed(stage, **few, **saved, train_group_size=group, save_min_seconds=0.0, dataloader_drop_last=False)

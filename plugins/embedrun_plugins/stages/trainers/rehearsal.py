@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedrun_plugins.stages.rehearsal.stand_ins import tell
+from embedrun.rehearsal import Rehearsal
 
 if TYPE_CHECKING:
     from embedrun_plugins.stages.trainers.flag_embedding import FlagEmbedding
@@ -23,10 +22,10 @@ _OPTIMIZERS_OF = ("bitsandbytes", "torchao")
 """Packages whose optimizers run on a GPU only."""
 
 
-def fewer(stage: SentenceTransformers | FlagEmbedding, folder: Path) -> dict[str, Any]:
+def fewer(stage: SentenceTransformers | FlagEmbedding, rehearsal: Rehearsal) -> dict[str, Any]:
     """Return what makes training short and leaves out what needs a GPU, and tell of it."""
     length = f"{stage.max_steps:,} steps" if stage.max_steps else f"{stage.epochs:g} epochs"
-    tell(folder, f"{STEPS} steps in place of {length}")
+    rehearsal.note(f"{STEPS} steps in place of {length}")
     values: dict[str, Any] = {
         "batch_size": min(stage.batch_size, _BATCH),
         "gradient_accumulation_steps": min(stage.gradient_accumulation_steps, STEPS),
@@ -35,10 +34,10 @@ def fewer(stage: SentenceTransformers | FlagEmbedding, folder: Path) -> dict[str
         values["processes"] = 1
     for name, value in values.items():
         if getattr(stage, name) not in (value, None):
-            tell(folder, f"{name}: {value} in place of {getattr(stage, name)}")
+            rehearsal.note(f"{name}: {value} in place of {getattr(stage, name)}")
     left_out = {name: off for name, off in _ON_GPU.items() if getattr(stage, name, None)}
     if left_out:
-        tell(folder, f"{', '.join(left_out)} left out, since this is rehearsed on the CPU")
+        rehearsal.note(f"{', '.join(left_out)} left out, since this is rehearsed on the CPU")
     warmup = min(stage.warmup_steps, 1) if stage.warmup_steps >= 1 else stage.warmup_steps
     return {
         **values,
@@ -50,10 +49,10 @@ def fewer(stage: SentenceTransformers | FlagEmbedding, folder: Path) -> dict[str
     }
 
 
-def on_cpu(optimizer: str, folder: Path) -> str:
+def on_cpu(optimizer: str, rehearsal: Rehearsal) -> str:
     """Return an optimizer that runs on a CPU; one whose package is missing stays, to be refused as in a run."""
     needs_gpu = optimizer.endswith(("bit", "bnb")) or "paged" in optimizer
     if not needs_gpu or not any(find_spec(package) for package in _OPTIMIZERS_OF):
         return optimizer
-    tell(folder, f"optim: adamw_torch in place of {optimizer}, which needs a GPU")
+    rehearsal.note(f"optim: adamw_torch in place of {optimizer}, which needs a GPU")
     return "adamw_torch"

@@ -6,11 +6,11 @@ import math
 import os
 from collections.abc import Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from embedrun.artifacts import Model, RetrievalSet, Split
 from embedrun.errors import MissingPackageError, UserError
+from embedrun.rehearsal import Rehearsal
 from embedrun_plugins.stages.trainers import rows
 from embedrun_plugins.stages.trainers.training_options import Keeping
 from embedrun_plugins.stages.trainers.training_rows import Material
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 from typing import TYPE_CHECKING
 
-from embedrun_plugins.stages.rehearsal.stand_ins import changed, tell
+from embedrun_plugins.stages.rehearsal.stand_ins import changed
 from embedrun_plugins.stages.trainers.rehearsal import ON_GPU_EXTRA, STEPS, fewer, on_cpu
 
 _SMALLEST_GROUPED_BATCH = 4
@@ -52,10 +52,10 @@ class SentenceTransformers(Keeping):
         training = Training(self, ctx, data, model, loss, dev)
         return training.run() if self.processes == 1 else together.train(training)
 
-    def rehearsal(self, folder: Path) -> SentenceTransformers:
+    def rehearsal(self, rehearsal: Rehearsal) -> SentenceTransformers:
 
         self._require_packages()
-        return two_steps(self, folder)
+        return two_steps(self, rehearsal)
 
     def needs(self) -> Mapping[str, str]:
         tracked = {"tensorboard": "tracking"} if "tensorboard" in self.report_to else {}
@@ -115,7 +115,7 @@ class SentenceTransformers(Keeping):
         return math.ceil(self.epochs * max(1, math.ceil(batches / self.gradient_accumulation_steps)))
 
 
-def two_steps(stage: SentenceTransformers, folder: Path) -> SentenceTransformers:
+def two_steps(stage: SentenceTransformers, rehearsal: Rehearsal) -> SentenceTransformers:
     """Return the trainer for two steps on the CPU, with an evaluation and a checkpoint as the recipe has them."""
     judged, saved = stage.eval_strategy != "no", stage.save_strategy
     save = {"save_strategy": "steps", "save_steps": STEPS} if saved in ("steps", "epoch") else {}
@@ -123,16 +123,16 @@ def two_steps(stage: SentenceTransformers, folder: Path) -> SentenceTransformers
     workers = dict.fromkeys(("dataloader_prefetch_factor",)) | {"dataloader_persistent_workers": False}
     made = changed(
         stage,
-        **fewer(stage, folder),
+        **fewer(stage, rehearsal),
         **save,
         **judge,
         **workers,
         save_min_seconds=0.0,
         dataloader_drop_last=False,
         report_to=(),
-        optim=on_cpu(stage.optim, folder),
+        optim=on_cpu(stage.optim, rehearsal),
         extra={name: value for name, value in stage.extra.items() if name not in ON_GPU_EXTRA},
     )
     if stage.report_to:
-        tell(folder, f"nothing is reported to {', '.join(stage.report_to)}")
+        rehearsal.note(f"nothing is reported to {', '.join(stage.report_to)}")
     return made

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling
 
 import tei_standin
+from embedrun import Rehearsal
 from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context, Resolver
 from embedrun.errors import StageError, UserError
@@ -30,7 +31,6 @@ from embedrun_plugins.models.export import export
 from embedrun_plugins.services.tei.container import healthy
 from embedrun_plugins.services.tei.records import labels, retire, written_down
 from embedrun_plugins.stages.deployers.tei import Tei
-from embedrun_plugins.stages.rehearsal.stand_ins import told
 
 Small = Callable[..., Path]
 KEY = "planted-server-key-4711"
@@ -235,7 +235,8 @@ def test_a_rehearsal_exports_and_checks_where_there_is_no_engine(
     small: Small, ctx: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
-    stage = Tei(port=8080).rehearsal(tmp_path)
+    rehearsal = Rehearsal(tmp_path)
+    stage = Tei(port=8080).rehearsal(rehearsal)
     assert stage.resolve(Resolver()) is stage
     notes: dict[str, Any] = {}
     endpoint = stage.run(dataclasses.replace(ctx, on_note=notes.__setitem__), Model(small(Pooling(32, "cls"))))
@@ -243,7 +244,7 @@ def test_a_rehearsal_exports_and_checks_where_there_is_no_engine(
     assert (Path(endpoint.path or "") / "tokenizer.json").exists()
     stage.delete(endpoint)
     assert not Path(endpoint.path or "").exists()
-    (sentence,) = told(tmp_path)
+    (sentence,) = rehearsal.notes
     assert sentence.unsure
     assert "no container is started: no container engine at" in sentence.sentence
 
@@ -251,7 +252,7 @@ def test_a_rehearsal_exports_and_checks_where_there_is_no_engine(
 def test_a_rehearsal_finds_a_model_that_tei_cannot_serve(small: Small, ctx: Context, tmp_path: Path) -> None:
     path = small(Pooling(32, "mean"), Dense(32, 8, activation_function=torch.nn.ReLU()))
     with pytest.raises(UserError, match="Identity or Tanh"):
-        Tei(gpu="none").rehearsal(tmp_path).run(ctx, Model(path))
+        Tei(gpu="none").rehearsal(Rehearsal(tmp_path)).run(ctx, Model(path))
 
 
 # From here on with a real engine.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embedrun import Context
+from embedrun import Context, Rehearsal
 from embedrun.testing import small_set
 from embedrun_plugins.cli.rehearsal.no_network import quiet
 from embedrun_plugins.stages.embedders.bedrock import Bedrock as BedrockVectors
@@ -14,7 +14,6 @@ from embedrun_plugins.stages.embedders.tei import Tei
 from embedrun_plugins.stages.generators.bedrock import Bedrock
 from embedrun_plugins.stages.generators.openai import OpenAI
 from embedrun_plugins.stages.generators.rehearsal import Questions
-from embedrun_plugins.stages.rehearsal.stand_ins import told
 
 
 @pytest.fixture(autouse=True)
@@ -25,8 +24,13 @@ def _no_credentials(monkeypatch, tmp_path):
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
 
 
-def _said(folder) -> str:
-    return " ".join(one.sentence for one in told(folder))
+@pytest.fixture
+def rehearsal(tmp_path):
+    return Rehearsal(tmp_path)
+
+
+def _said(rehearsal: Rehearsal) -> str:
+    return " ".join(note.sentence for note in rehearsal.notes)
 
 
 @pytest.fixture
@@ -52,18 +56,18 @@ GENERATORS = [
 
 
 @pytest.mark.parametrize("stage", GENERATORS, ids=["bedrock", "openai", "structured", "prompt"])
-def test_a_language_model_is_not_asked_and_its_questions_are_read_as_in_a_run(stage, ctx, tmp_path):
+def test_a_language_model_is_not_asked_and_its_questions_are_read_as_in_a_run(stage, ctx, rehearsal, tmp_path):
     with quiet():
-        made = stage.rehearsal(tmp_path).run(ctx, _corpus(tmp_path / "data"))
+        made = stage.rehearsal(rehearsal).run(ctx, _corpus(tmp_path / "data"))
     assert len(made.relevant("train")) > 24
-    assert "is not asked" in _said(tmp_path)
+    assert "is not asked" in _said(rehearsal)
 
 
-def test_missing_credentials_are_told_and_fail_nothing(tmp_path):
+def test_missing_credentials_are_told_and_fail_nothing(rehearsal):
     with quiet():
-        GENERATORS[0].rehearsal(tmp_path)
-        OpenAI(model="m").rehearsal(tmp_path)
-    said = _said(tmp_path)
+        GENERATORS[0].rehearsal(rehearsal)
+        OpenAI(model="m").rehearsal(rehearsal)
+    said = _said(rehearsal)
     assert "a run from here would stop: bedrock-runtime: there are no AWS credentials" in said
     assert "OPENAI_API_KEY is not set" in said
 
@@ -90,9 +94,9 @@ def test_each_passage_is_asked_about_in_other_words():
     ],
     ids=["titan", "cohere", "openai", "tei"],
 )
-def test_nothing_is_sent_to_what_is_compared_with(stage, size, ctx, tmp_path):
+def test_nothing_is_sent_to_what_is_compared_with(stage, size, ctx, rehearsal):
     with quiet():
-        instead = stage.rehearsal(tmp_path)
+        instead = stage.rehearsal(rehearsal)
         found = instead.connect(ctx).encode_query(
             ["where is it?", "here it is", ""], batch_size=2, show_progress_bar=False
         )

@@ -12,19 +12,18 @@ import fake_hub
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from embedrun import Context
+from embedrun import Context, Rehearsal
 from embedrun.context import Resolver
 from embedrun_plugins.cli.rehearsal.no_network import quiet
-from embedrun_plugins.stages.rehearsal.stand_ins import told
 from embedrun_plugins.stages.sources.hub import Hub
 
 stage = Hub(dataset=sys.argv[1], split={"train": "train", "test": "validation"})
 list(stage.resolve(Resolver()).tables(offline=False))
-folder = Path(sys.argv[2])
+rehearsal = Rehearsal(Path(sys.argv[2]))
 with quiet():
-    instead = stage.rehearsal(folder)
-    made = instead.run(Context(folder / "out", folder, offline=True))
-print(json.dumps([[one.sentence for one in told(folder)], [query.text for query in made.queries.values()]]))
+    instead = stage.rehearsal(rehearsal)
+    made = instead.run(Context(rehearsal.folder / "out", rehearsal.folder, offline=True))
+print(json.dumps([[note.sentence for note in rehearsal.notes], [query.text for query in made.queries.values()]]))
 """
 
 

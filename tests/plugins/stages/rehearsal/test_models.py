@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-from embedrun import Model
+from embedrun import Model, Rehearsal
 from embedrun.errors import UserError
 from embedrun.model_settings import ModelChoice
 from embedrun.registry import Registry
@@ -17,7 +17,6 @@ from embedrun_plugins.models import export
 from embedrun_plugins.stages.losses.gist import GistEmbed
 from embedrun_plugins.stages.losses.matryoshka import Matryoshka
 from embedrun_plugins.stages.rehearsal import base_models, random_models, stand_in_models
-from embedrun_plugins.stages.rehearsal.stand_ins import told
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def test_a_small_model_that_is_here_is_taken_as_it_is(tmp_path, basis):
     tiny_model(tmp_path / "tiny")
     found = basis(ModelChoice(id="tiny", dtype="bfloat16", attention="flash_attention_2"))
     assert found.choice == ModelChoice(id="tiny", dtype="float32")
-    assert "flash_attention_2 is left out" in found.told[0].sentence
+    assert "flash_attention_2 is left out" in found.notes[0].sentence
 
 
 def test_a_large_model_becomes_one_of_its_shape_with_its_own_other_files(tmp_path, basis, monkeypatch):
@@ -44,7 +43,7 @@ def test_a_large_model_becomes_one_of_its_shape_with_its_own_other_files(tmp_pat
     (tmp_path / "large/config.json").write_text(json.dumps(config | {"num_hidden_layers": 24}), "utf-8")
     monkeypatch.setattr(base_models, "SMALL", 0)
     found = basis(ModelChoice(id="large"), 768)
-    assert "of its shape" in found.told[0].sentence
+    assert "of its shape" in found.notes[0].sentence
     made = Model(tmp_path / "scratch/model").load("cpu")
     assert made.get_embedding_dimension() == 32
     assert made.transformers_model.config.num_hidden_layers == 2
@@ -58,13 +57,13 @@ def test_a_model_that_stays_large_with_two_layers_becomes_a_random_one_of_its_si
     monkeypatch.setattr(random_models, "_MOST", 1_000)
     monkeypatch.setattr(base_models, "LEAST", 16)
     found = basis(ModelChoice(id="large"))
-    assert "large cannot be made small: a random BERT of 32 dimensions stands in" in found.told[0].sentence
+    assert "large cannot be made small: a random BERT of 32 dimensions stands in" in found.notes[0].sentence
 
 
 def test_a_model_that_is_not_here_becomes_a_random_one_of_the_size_that_is_asked_for(tmp_path, basis):
     found = basis(ModelChoice(id="someone/somewhere", revision="main", max_length=600), 48, 96)
-    assert found.told[0].unsure
-    assert "someone/somewhere is not here" in found.told[0].sentence
+    assert found.notes[0].unsure
+    assert "someone/somewhere is not here" in found.notes[0].sentence
     assert found.choice.revision is None
     made = Model(tmp_path / "scratch/model", found.choice.settings).load("cpu")
     assert made.encode_query(["where is it?"]).shape == (1, 96)
@@ -75,7 +74,7 @@ def test_a_name_that_nearly_is_that_of_an_installed_model_is_asked_about(basis):
     if not Registry().local_models():
         pytest.skip("no model is installed")
     found = basis(ModelChoice(id="sentence-transformers/all-MiniLM-L6-v3"))
-    assert "did you mean 'sentence-transformers/all-MiniLM-L6-v2'" in found.told[0].sentence
+    assert "did you mean 'sentence-transformers/all-MiniLM-L6-v2'" in found.notes[0].sentence
 
 
 @pytest.mark.parametrize("name", ["./gone", "/gone/too", "no such: name", "a/b/c"])
@@ -94,19 +93,21 @@ def test_a_folder_without_weights_is_left_to_be_refused_as_in_a_run(tmp_path, ba
 def test_a_cross_encoder_that_is_not_here_gives_one_score_for_a_pair(tmp_path, basis):
     from sentence_transformers import CrossEncoder
 
-    made = stand_in_models.model_for("guard", "cross-encoder/none", None, tmp_path, scores=True)
+    made = stand_in_models.model_for("guard", "cross-encoder/none", None, Rehearsal(tmp_path), scores=True)
     assert CrossEncoder(made, device="cpu").predict([("where?", "here")]).shape == (1,)
 
 
 def test_a_small_guide_that_is_installed_is_taken_from_where_it_is(tmp_path, minilm):
     guide = "sentence-transformers/all-MiniLM-L6-v2"
-    assert GistEmbed(guide=guide).rehearsal(tmp_path).guide == str(minilm.resolve())
-    assert not told(tmp_path)
+    rehearsal = Rehearsal(tmp_path)
+    assert GistEmbed(guide=guide).rehearsal(rehearsal).guide == str(minilm.resolve())
+    assert not rehearsal.notes
 
 
 def test_a_guide_within_another_loss_is_replaced_and_told(tmp_path, basis):
     (tmp_path / "stage").mkdir()
     loss = Matryoshka(dims=(32,), inner=GistEmbed(guide="someone/guide"))
-    instead = rehearsal_of(loss, tmp_path / "stage")
-    assert "inner: guide: someone/guide is not here" in told(tmp_path / "stage")[0].sentence
+    rehearsal = Rehearsal(tmp_path / "stage")
+    instead = rehearsal_of(loss, rehearsal)
+    assert "inner: guide: someone/guide is not here" in rehearsal.notes[0].sentence
     instead.build(tiny_model(tmp_path / "tiny").load("cpu"))

@@ -6,10 +6,9 @@ import json
 
 import pytest
 
-from embedrun import Context, Model
+from embedrun import Context, Model, Rehearsal
 from embedrun.errors import DataError
 from embedrun.testing import small_set
-from embedrun_plugins.stages.rehearsal.stand_ins import told
 from embedrun_plugins.stages.sources.beir import Beir
 from embedrun_plugins.stages.sources.documents import Documents
 from embedrun_plugins.stages.sources.hub import Hub
@@ -21,15 +20,15 @@ from written_documents import tokenizer_only
 
 @pytest.fixture
 def read(tmp_path):
-    """Read the set of a source's rehearsal; returns it and what is told."""
+    """Read the set of a source's rehearsal; returns it and what is noted."""
 
     def reading(stage, model=None):
-        folder = tmp_path / "rehearsal"
-        folder.mkdir()
-        instead = stage.rehearsal(folder)
+        rehearsal = Rehearsal(tmp_path / "rehearsal")
+        rehearsal.folder.mkdir()
+        instead = stage.rehearsal(rehearsal)
         (tmp_path / "out").mkdir()
         ctx = Context(out=tmp_path / "out", state=tmp_path, model=model, offline=True)
-        return instead.run(ctx), " ".join(one.sentence for one in told(folder))
+        return instead.run(ctx), " ".join(note.sentence for note in rehearsal.notes)
 
     return reading
 
@@ -42,8 +41,8 @@ def _rows(path, count, **more):
 
 def test_pairs_are_a_few_of_the_file_with_the_same_splits(tmp_path, read):
     file = _rows(tmp_path / "pairs.jsonl", 5_000)
-    made, told = read(Pairs(path=file, holdout={"test": 700, "dev": 0.05}))
-    assert "30 rows of pairs.jsonl" in told
+    made, notes = read(Pairs(path=file, holdout={"test": 700, "dev": 0.05}))
+    assert "30 rows of pairs.jsonl" in notes
     assert set(made.splits) == {"train", "dev", "test"}
     assert len(made.queries) == 30
     assert {query.text for query in made.queries.values()} <= {f"where is item {n}?" for n in range(5_000)}
@@ -66,8 +65,8 @@ def test_pairs_that_are_not_here_are_made_up_with_the_declared_columns(tmp_path,
         "score": "note",
         "metadata": "quelle",
     }
-    made, told = read(Pairs(path=tmp_path / name, columns=columns, holdout=0.2))
-    assert f"{name} is not here" in told
+    made, notes = read(Pairs(path=tmp_path / name, columns=columns, holdout=0.2))
+    assert f"{name} is not here" in notes
     assert made.negatives()
     assert {judgement.score for judgement in made.qrels("train")} == {0.0, 1.0}
     assert all("quelle" in document.metadata for document in made.documents.values() if document.metadata)
@@ -75,9 +74,9 @@ def test_pairs_that_are_not_here_are_made_up_with_the_declared_columns(tmp_path,
 
 def test_each_file_of_a_split_that_is_not_here_is_made_up(tmp_path, read):
     file = _rows(tmp_path / "train.jsonl", 10)
-    made, told = read(Pairs(path={"train": file, "test": tmp_path / "test.jsonl"}))
-    assert "10 rows of train.jsonl" in told
-    assert "test.jsonl is not here" in told
+    made, notes = read(Pairs(path={"train": file, "test": tmp_path / "test.jsonl"}))
+    assert "10 rows of train.jsonl" in notes
+    assert "test.jsonl is not here" in notes
     assert set(made.splits) == {"train", "test"}
 
 
@@ -91,8 +90,8 @@ def test_a_row_that_cannot_be_read_is_refused_in_a_rehearsal_too(tmp_path, read)
 def test_a_data_set_that_is_not_cached_is_made_up(read, monkeypatch, tmp_path):
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     stage = Hub(dataset="someone/rows", columns={"anchor": "q", "positive": "c"}, holdout={"test": 0.1, "dev": 0.05})
-    made, told = read(stage)
-    assert "someone/rows is not cached here" in told
+    made, notes = read(stage)
+    assert "someone/rows is not cached here" in notes
     assert set(made.splits) == {"train", "dev", "test"}
 
 
@@ -119,8 +118,8 @@ def test_a_large_beir_folder_is_not_read_to_its_end(tmp_path, read):
 
 
 def test_a_beir_folder_that_is_not_here_is_made_up(tmp_path, read):
-    made, told = read(Beir(path=tmp_path / "gone"))
-    assert "gone is not here" in told
+    made, notes = read(Beir(path=tmp_path / "gone"))
+    assert "gone is not here" in notes
     assert set(made.splits) == {"train", "dev", "test"}
     assert made.negatives()
 
@@ -136,8 +135,8 @@ def test_a_llama_index_folder_is_cut(tmp_path, read):
 
 
 def test_a_llama_index_folder_that_is_not_here_is_made_up(tmp_path, read):
-    made, told = read(LlamaIndex(path=tmp_path / "gone"))
-    assert "is not here" in told
+    made, notes = read(LlamaIndex(path=tmp_path / "gone"))
+    assert "is not here" in notes
     assert set(made.splits) == {"train", "test"}
 
 
@@ -150,8 +149,8 @@ def test_documents_are_the_beginnings_of_a_few_files_in_the_same_splits(tmp_path
             text = "\n\n".join(f"Sentence {n} of {company} in {year} stands here." for n in range(3_000))
             (filings / f"{company}_{year}.md").write_text(text, "utf-8")
     stage = Documents(path=filings, splits={"train": ["lyft"], "test": ["uber"]}, size=64)
-    made, told = read(stage, model)
-    assert "the beginning of 4 of 20 files (train)" in told
+    made, notes = read(stage, model)
+    assert "the beginning of 4 of 20 files (train)" in notes
     assert {document.metadata["split"] for document in made.documents.values()} == {"train", "test"}
     assert 10 < len(made.documents) < 100
 
@@ -171,10 +170,10 @@ def test_the_first_pages_of_a_long_pdf_are_read(tmp_path, read):
 def test_documents_that_are_not_here_are_made_up_in_the_same_splits(tmp_path, read, size, reader):
     model = Model(tokenizer_only(tmp_path / "model", reads=512))
     splits = {"train": ["lyft"], "test": ["uber"]}
-    made, told = read(
+    made, notes = read(
         Documents(path=tmp_path / "filings", splits=splits, size=size, overlap=0, pdf_reader=reader), model
     )
-    assert "filings is not here: made-up passages stand in" in told
+    assert "filings is not here: made-up passages stand in" in notes
     counts = {split: len(made.searched(split)) for split in ("train", "test")}
     assert counts["train"] >= 14
     assert counts["test"] >= 6
