@@ -242,7 +242,7 @@ class Comparison:
 class Endpoint(BaseModel):
     """Where a deployed model answers, and all that is needed to delete it: `endpoint.json`."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="allow")
 
     deployer: str
     """Type of the deployer that made it, and that can delete it."""

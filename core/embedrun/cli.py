@@ -5,23 +5,22 @@ from __future__ import annotations
 import os
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
-from embedrun.errors import EmbedrunError
-from embedrun.execution import INTERRUPTED
+from embedrun.errors import INTERRUPTED, EmbedrunError
 from embedrun.hookspecs import Command
-from embedrun.registry import Registry
+from embedrun.plugins import Plugins
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 done, 1 a stage failed, 2 the user's mistake, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        commands = {command.name: command for command in _commands()}
+        commands = {command.name: command for command in Plugins().commands()}
         if words and not words[0].startswith("-") and words[0] not in commands:
             words.insert(0, "run")
-        arguments = _parser(commands.values()).parse_args(words or ["--help"])
+        arguments = _parser(commands, words).parse_args(words or ["--help"])
         return commands[arguments.command].run(arguments)
     except EmbedrunError as error:
         print(error, file=sys.stderr)
@@ -34,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
-def _parser(commands: Iterable[Command]) -> ArgumentParser:
+def _parser(commands: Mapping[str, Command], words: Sequence[str]) -> ArgumentParser:
+    """Return the parser of a command line: every command by name, and the arguments of the one that it chooses."""
     parser = ArgumentParser(
         prog="embedrun",
         description="Fine-tune an embedding model from one declared recipe.",
@@ -42,11 +42,9 @@ def _parser(commands: Iterable[Command]) -> ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"embedrun {version('embedrun')}")
     under = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
-    for command in commands:
-        command.configure(under.add_parser(command.name, help=command.summary, description=command.summary))
+    chosen = next((word for word in words if not word.startswith("-")), None)
+    for name, command in commands.items():
+        subparser = under.add_parser(name, help=command.summary, description=command.summary)
+        if name == chosen:
+            command.configure(subparser)
     return parser
-
-
-def _commands() -> Iterator[Command]:
-    for commands in Registry().hooks.hook.embedrun_commands():
-        yield from commands

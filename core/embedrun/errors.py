@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import ClassVar
 
+INTERRUPTED = 130
+"""Exit code of what the user ended."""
+
 
 class EmbedrunError(Exception):
     """Root of every error that is explained to the user instead of shown as a traceback."""

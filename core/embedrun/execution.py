@@ -15,7 +15,7 @@ from embedrun.artifacts import Model
 from embedrun.base_model import Base, find, on_disk
 from embedrun.context import Resolver
 from embedrun.engine import Engine
-from embedrun.errors import EmbedrunError, Problem, StageError, UserError
+from embedrun.errors import INTERRUPTED, EmbedrunError, Problem, StageError, UserError
 from embedrun.job import Job
 from embedrun.model_settings import ModelChoice
 from embedrun.recipe import Recipe
@@ -25,9 +25,6 @@ from embedrun.shipped_recipes import find_recipe
 from embedrun.stages import Deployer, Runtime
 from embedrun.store import FileDigests, Store
 from embedrun.yamlfile import YamlFile
-
-INTERRUPTED = 130
-"""Exit code of what the user ended."""
 
 
 @dataclass(frozen=True)

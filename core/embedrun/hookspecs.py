@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,10 +44,31 @@ class Command:
     run: Callable[[Namespace], int]
     """Does the work and returns the exit code; raises EmbedrunError for what should be explained."""
 
+    @classmethod
+    def of_module(cls, name: str, summary: str, module: str) -> Command:
+        """Make a command of a module's functions `configure` and `run`; it is imported when the command is chosen."""
+        return cls(
+            name,
+            summary,
+            lambda parser: import_module(module).configure(parser),
+            lambda arguments: int(import_module(module).run(arguments)),
+        )
+
+
+@dataclass(frozen=True)
+class StageReference:
+    """A stage that is imported when a recipe names it."""
+
+    kind: str
+    """The recipe's key, for example "loss"."""
+    type: str
+    target: str
+    """Module and class, as in "package.module:Class"."""
+
 
 @hookspec
-def embedrun_stages() -> Sequence[type[Stage]]:  # type: ignore[empty-body]
-    """Return the stages that this plugin brings. Called once, when the registry is made."""
+def embedrun_stages() -> Sequence[type[Stage] | StageReference]:  # type: ignore[empty-body]
+    """Return the stages that this plugin brings, as classes or by reference. Called when the registry is made."""
 
 
 @hookspec
@@ -56,7 +78,7 @@ def embedrun_models() -> Sequence[LocalModel]:  # type: ignore[empty-body]
 
 @hookspec
 def embedrun_commands() -> Sequence[Command]:  # type: ignore[empty-body]
-    """Return commands to add to the command line. Called whenever it starts, so import heavy things in `run`."""
+    """Return commands to add to the command line. Called whenever it starts, so import in `configure` and `run`."""
 
 
 @hookspec

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 class Prompts(BaseModel):
     """Text put before each input, by its role in retrieval."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     query: str = ""
     """Before every query, for example "query: "."""
@@ -22,12 +22,7 @@ class ModelSettings(BaseModel):
     """The embedding contract: declared once, applied in mining, training, evaluation and serving alike."""
 
     model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        use_attribute_docstrings=True,
-        defer_build=True,
-        allow_inf_nan=False,
-        protected_namespaces=(),
+        frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False, protected_namespaces=()
     )
 
     prompts: Prompts | None = None

@@ -35,9 +35,7 @@ def _model_of(value: Any) -> Any:
 class Recipe(BaseModel):
     """What to start from, what to train on, how to train, how to judge, and where to put the result."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True, protected_namespaces=()
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True, protected_namespaces=())
 
     name: str = Field(min_length=1, pattern=r"^\w[\w.-]*$")
     """Name of the run's folder; by default the recipe file's name."""

@@ -1,23 +1,20 @@
-"""The installed stages: collected from plugins, checked, and found by kind and type."""
+"""The installed stages: named by plugins, found by kind and type, and checked when a recipe names them."""
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from functools import cached_property
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import pluggy
 from pydantic_core import PydanticCustomError
 
-from embedrun import hookspecs
-from embedrun.errors import PluginError, UserError, suggest
-from embedrun.hashing import file_digest
+from embedrun.errors import PluginError, suggest
+from embedrun.hookspecs import LocalModel, StageReference
+from embedrun.plugins import Owner, Plugins
 from embedrun.stages import KINDS, Stage
 
 HEAVY = frozenset({"torch", "transformers", "sentence_transformers", "datasets", "boto3", "sagemaker", "docker"})
@@ -25,22 +22,42 @@ HEAVY = frozenset({"torch", "transformers", "sentence_transformers", "datasets",
 
 
 @dataclass(frozen=True)
-class Owner:
-    """Who brings a stage: a package with its version, or a local file with its digest."""
-
-    name: str
-    version: str
-
-    def __str__(self) -> str:
-        return f"{self.name} {self.version}"
-
-
-@dataclass(frozen=True)
 class Entry:
-    """One installed stage."""
+    """One installed stage: its class, or where that is imported from when it is first needed."""
 
-    stage: type[Stage]
     owner: Owner
+    source: type[Stage] | StageReference
+
+    @cached_property
+    def stage(self) -> type[Stage]:
+        """The class. Raises PluginError where it cannot be imported or is not what its plugin says."""
+        if not isinstance(self.source, StageReference):
+            return self.source
+        module, _, name = self.source.target.partition(":")
+        try:
+            stage = getattr(import_module(module), name)
+        except Exception as error:
+            raise PluginError(
+                f"{self.owner}: {self.source.target} cannot be loaded: {type(error).__name__}: {error}"
+            ) from error
+        if _identity(stage, self.owner) != (self.source.kind, self.source.type):
+            raise PluginError(f"{self.owner}: {self.source.target} is no {self.source.kind} '{self.source.type}'")
+        return stage  # type: ignore[no-any-return]  # `_identity` refuses everything else
+
+
+def _identity(stage: Any, owner: Owner) -> tuple[str, str]:
+    """Return a stage's kind and type. Raises PluginError where it is no complete stage."""
+    if not (inspect.isclass(stage) and issubclass(stage, Stage)):
+        raise PluginError(f"{owner}: embedrun_stages must return stage classes, not {stage!r}")
+    where = f"{owner}: {stage.__module__}.{stage.__qualname__}"
+    if stage.__abstractmethods__:
+        raise PluginError(f"{where}: does not define {', '.join(sorted(stage.__abstractmethods__))}")
+    if not issubclass(stage, KINDS):
+        raise PluginError(f"{where}: is no {' or '.join(kind.__name__ for kind in KINDS)}")
+    name = stage.model_fields["type"].default
+    if not isinstance(name, str):
+        raise PluginError(f'{where}: needs a type of its own: type: Literal["my_name"] = "my_name"')
+    return stage.kind, name
 
 
 class Registry:
@@ -50,127 +67,57 @@ class Registry:
     """
 
     def __init__(self, plugin_files: Iterable[Path] = ()) -> None:
-        self.hooks = pluggy.PluginManager("embedrun")
-        self.hooks.add_hookspecs(hookspecs)
-        self._owners: dict[str, Owner] = {}
-        self._load_installed()
-        for file in plugin_files:
-            self._load_file(file)
-        try:
-            self.hooks.check_pending()
-        except pluggy.PluginValidationError as error:
-            raise self._misspelt(error) from error
-        self._entries: dict[type[Stage], dict[str, Entry]] = {kind: {} for kind in KINDS}
-        for implementation in self.hooks.hook.embedrun_stages.get_hookimpls():
-            owner = self._owners.get(implementation.plugin_name) or _owner_of(implementation.plugin_name)
-            stages: Any = implementation.function()
+        plugins = Plugins(plugin_files)
+        self.hooks = plugins.manager
+        self._entries: dict[str, dict[str, Entry]] = {kind.kind: {} for kind in KINDS}
+        for owner, stages in plugins.stages():
             for stage in stages:
-                self._add(stage, owner)
+                self._add(Entry(owner, stage))
 
-    def _load_installed(self) -> None:
-        try:
-            self.hooks.load_setuptools_entrypoints("embedrun")
-        except pluggy.PluginValidationError as error:
-            raise self._misspelt(error) from error
-        except Exception as error:
-            raise PluginError(f"an installed plugin cannot be loaded: {type(error).__name__}: {error}") from error
-        for plugin, distribution in self.hooks.list_plugin_distinfo():
-            name = self.hooks.get_name(plugin)
-            if name:
-                metadata = distribution.metadata
-                self._owners[name] = Owner(metadata["Name"], metadata["Version"])
-
-    def _load_file(self, file: Path) -> None:
-        if not file.is_file():
-            raise UserError(f"plugins: {file}: no such file; a plugin is a Python file, by its path from the recipe")
-        module = _import_file(file)
-        self._owners[str(file)] = Owner(file.name, file_digest(file)[:12])
-        try:
-            self.hooks.register(module, name=str(file))
-        except pluggy.PluginValidationError as error:
-            raise self._misspelt(error) from error
-
-    def _misspelt(self, error: pluggy.PluginValidationError) -> PluginError:
-        known = [name for name in vars(hookspecs) if name.startswith("embedrun_")]
-        plugin = self.hooks.get_name(error.plugin) or getattr(error.plugin, "__name__", "a plugin")
-        unknown = [name for name in dir(error.plugin) if name.startswith("embedrun_") and name not in known]
-        if unknown:
-            return PluginError(f"plugin '{plugin}': there is no hook '{unknown[0]}'{suggest(unknown[0], known)}")
-        return PluginError(f"plugin '{plugin}': {str(error).splitlines()[-1]}")
-
-    def _add(self, stage: type[Stage], owner: Owner) -> None:
-        if not (inspect.isclass(stage) and issubclass(stage, Stage)):
-            raise PluginError(f"{owner}: embedrun_stages must return stage classes, not {stage!r}")
-        where = f"{owner}: {stage.__module__}.{stage.__qualname__}"
-        if stage.__abstractmethods__:
-            missing = ", ".join(sorted(stage.__abstractmethods__))
-            raise PluginError(f"{where}: does not define {missing}")
-        kind = next((k for k in KINDS if issubclass(stage, k)), None)
-        if kind is None:
-            raise PluginError(f"{where}: is no {' or '.join(k.__name__ for k in KINDS)}")
-        name = stage.model_fields["type"].default
-        if not isinstance(name, str):
-            raise PluginError(f'{where}: needs a type of its own: type: Literal["my_name"] = "my_name"')
+    def _add(self, entry: Entry) -> None:
+        source = entry.source
+        if isinstance(source, StageReference):
+            kind, name, where = source.kind, source.type, source.target
+        else:
+            kind, name = _identity(source, entry.owner)
+            where = f"{source.__module__}.{source.__qualname__}"
         rival = self._entries[kind].get(name)
         if rival:
-            raise PluginError(f"{where}: {kind.kind} '{name}' is already brought by {rival.owner}; rename one of them")
-        self._entries[kind][name] = Entry(stage, owner)
+            raise PluginError(
+                f"{entry.owner}: {where}: {kind} '{name}' is already brought by {rival.owner}; rename one of them"
+            )
+        self._entries[kind][name] = entry
 
     def entries(self, kind: type[Stage]) -> Mapping[str, Entry]:
         """Return the installed stages of a kind by type, sorted."""
-        return dict(sorted(self._entries[kind].items()))
+        return dict(sorted(self._entries[kind.kind].items()))
 
     def owner(self, stage: Stage | type[Stage]) -> Owner:
         cls = stage if inspect.isclass(stage) else type(stage)
-        for entries in self._entries.values():
-            for entry in entries.values():
-                if entry.stage is cls:
-                    return entry.owner
-        return Owner(cls.__module__, "0")
+        entry = self._entries[cls.kind].get(cls.model_fields["type"].default)
+        return entry.owner if entry and entry.stage is cls else Owner(cls.__module__, "0")
 
     def find(self, kind: type[Stage], value: Any) -> type[Stage]:
         """Return the class that a mapping's `type` names; raises pydantic's error with what is allowed."""
-        known = self.entries(kind)
+        entries = self.entries(kind)
         if not isinstance(value, Mapping):
             raise PydanticCustomError("stage", "must be a mapping with a 'type', or just the type's name")
         if "type" not in value:
-            allowed = ", ".join(known)
+            allowed = ", ".join(entries)
             raise PydanticCustomError("stage", "needs a 'type'; allowed: {allowed}", {"allowed": allowed})
         name = str(value["type"])
-        if name not in known:
+        if name not in entries:
             raise PydanticCustomError(
                 "stage_type",
                 "there is no {kind} '{name}'{hint}",
-                {"kind": kind.__name__.lower(), "name": name, "hint": suggest(name, known)},
+                {"kind": kind.__name__.lower(), "name": name, "hint": suggest(name, entries)},
             )
-        return known[name].stage
+        return entries[name].stage
 
     def validation_context(self, folder: Path | None = None) -> dict[str, Any]:
         """Return the context that lets pydantic narrow a kind to an installed stage and find a recipe's files."""
         return {"find_stage": self.find, "folder": folder}
 
-    def local_models(self) -> Sequence[hookspecs.LocalModel]:
+    def local_models(self) -> Sequence[LocalModel]:
         """Return the copies of hub models that plugins bring."""
         return [model for models in self.hooks.hook.embedrun_models() for model in models]
-
-
-def _owner_of(plugin_name: str) -> Owner:
-    try:
-        return Owner(plugin_name, version(plugin_name))
-    except PackageNotFoundError:
-        return Owner(plugin_name, "0")
-
-
-def _import_file(file: Path) -> ModuleType:
-    name = f"embedrun_local_{file.stem}_{file_digest(file)[:8]}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
-        raise UserError(f"plugins: {file}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise PluginError(f"plugins: {file}: cannot be loaded: {type(error).__name__}: {error}") from error
-    return module

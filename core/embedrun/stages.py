@@ -54,12 +54,7 @@ class Stage(BaseModel, ABC):
     """Configuration and behaviour of one stage: fields are recipe keys, their docstrings the documentation."""
 
     model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        use_attribute_docstrings=True,
-        defer_build=True,
-        allow_inf_nan=False,
-        protected_namespaces=(),
+        frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False, protected_namespaces=()
     )
     kind: ClassVar[str] = ""
     """The recipe's key. Set by the kind, not by plugins."""

@@ -10,6 +10,7 @@ from typing import Any
 from embedrun import stages
 from embedrun.artifacts import Document, Judgement, Model, Query, RetrievalSet
 from embedrun.context import Context
+from embedrun.docstrings import descriptions
 from embedrun.hashing import file_digest, folder_files
 from embedrun.registry import HEAVY
 from embedrun.stages import Deployer, Evaluator, Filter, Generator, Loss, Merger, Miner, Runtime, Source, Stage, Trainer
@@ -98,9 +99,10 @@ def _check_import(stage: type[Stage]) -> None:
 
 
 def _check_configuration(stage: Stage) -> None:
-    fields = {name: field for name, field in type(stage).model_fields.items() if name != "type"}
-    silent = [name for name, field in fields.items() if not field.description]
-    assert not silent, f"{stage.type}: no documentation for {', '.join(silent)}; put a docstring under the field"
+    silent = type(stage).model_fields.keys() - {"type", *descriptions(type(stage))}
+    assert not silent, (
+        f"{stage.type}: no documentation for {', '.join(sorted(silent))}; put a docstring under the field"
+    )
     assert type(stage).__doc__, f"{stage.type}: needs a docstring that says what it does"
     stage.model_dump_json(serialize_as_any=True)
 

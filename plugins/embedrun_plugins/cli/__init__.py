@@ -1,0 +1,30 @@
+"""The commands, each imported when it is chosen."""
+
+from __future__ import annotations
+
+from embedrun import Command
+
+COMMANDS = tuple(
+    Command.of_module(name, summary, f"{__name__}.{name.replace('-', '_')}")
+    for name, summary in {
+        "run": "Run a recipe.",
+        "plan": "Show what a recipe would run, and what it would reuse.",
+        "check": "Check a recipe without running it.",
+        "show": "Show a run: its stages, its scores, its model, what it trains on.",
+        "compare": "Compare the models of two runs.",
+        "reproduce": "Run a run's lock again from nothing, and compare.",
+        "serve": "Serve a model over HTTP on this machine.",
+        "verify": "Verify that what a run deployed answers with its model's vectors.",
+        "bench": "Measure an endpoint's latency and throughput under load.",
+        "resources": "List what runs deployed to the cloud, and its price an hour.",
+        "delete": "Delete what a run, or all runs of a recipe, deployed.",
+        "gc": "Free what no run refers to; remove a run's folder to let go of it.",
+        "recipes": "List the shipped recipes, or copy one here to change it.",
+        "init": "Write a recipe to start from.",
+        "image": "Build or describe the container image.",
+        "plugins": "List the installed stages, or show one with its keys.",
+        "schema": "Print the JSON Schema of recipes, with every installed stage.",
+        "sagemaker-train": "Train as SageMaker's training container does.",
+    }.items()
+)
+"""In the order of the command line's help."""

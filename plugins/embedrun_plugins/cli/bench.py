@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from embedrun import Command, RunRecord, UserError
+from embedrun import RunRecord, UserError
 from embedrun.record import find_run
 from embedrun_plugins.cli import console as terminal
 from embedrun_plugins.cli.arguments import runs
@@ -160,6 +160,3 @@ def _variable(name: str) -> str:
         return variable(name)
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from None
-
-
-BENCH = Command("bench", "Measure an endpoint's latency and throughput under load.", configure, run)

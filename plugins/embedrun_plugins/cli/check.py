@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 
-from embedrun import Command, execution
+from embedrun import execution
 from embedrun_plugins.cli.arguments import loaded, recipe
+
+
+def configure(parser: ArgumentParser) -> None:
+    recipe(parser)
 
 
 def run(arguments: Namespace) -> int:
@@ -14,6 +18,3 @@ def run(arguments: Namespace) -> int:
     execution.require(found)
     print(f"{found.path}: ok: {', '.join(f'{stage.kind} {stage.type}' for _, stage in found.recipe.stages())}")
     return 0
-
-
-CHECK = Command("check", "Check a recipe without running it.", recipe, run)

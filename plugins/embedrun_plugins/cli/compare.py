@@ -10,7 +10,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from embedrun import Command
 from embedrun.artifacts import Scores
 from embedrun.context import Context
 from embedrun.errors import UserError
@@ -107,6 +106,3 @@ def _write(file: Path, first: RunRecord, second: RunRecord, compared: Sequence[C
     except OSError as error:
         raise UserError(f"--html {file}: cannot be written: {error.strerror}") from error
     print(f"\nwrote {file}")
-
-
-COMPARE = Command("compare", "Compare the models of two runs.", configure, run)

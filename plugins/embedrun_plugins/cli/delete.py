@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser, Namespace
 
-from embedrun import Command, UserError
+from embedrun import UserError
 from embedrun_plugins.cli.arguments import runs as add_runs
 from embedrun_plugins.services.ledger import delete
 
@@ -28,6 +28,3 @@ def run(arguments: Namespace) -> int:
     if not deleted.count and not deleted.faults:
         print(f"{arguments.run or 'the ledger'}: nothing {'expired' if arguments.expired else 'deployed'}")
     return UserError.exit_code if deleted.faults else 0
-
-
-DELETE = Command("delete", "Delete what a run, or all runs of a recipe, deployed.", configure, run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from embedrun import Command, RunRecord
+from embedrun import RunRecord
 from embedrun.store import Store, size_of
 from embedrun_plugins.cli.arguments import places, settings_of
 
@@ -24,6 +24,3 @@ def run(arguments: Namespace) -> int:
     removed, size = store.remove(dead)
     print(f"freed {removed} results, {size / 1e6:,.1f} MB")
     return 0
-
-
-GC = Command("gc", "Free what no run refers to; remove a run's folder to let go of it.", configure, run)

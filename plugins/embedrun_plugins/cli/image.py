@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedrun import Command, UserError
+from embedrun import UserError
 from embedrun_plugins.cli import console
 from embedrun_plugins.cli.console import table
 
@@ -136,6 +136,3 @@ def _size(count: int) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000  # type: ignore[assignment]
     return f"{count:.3g} GB"
-
-
-IMAGE = Command("image", "Build or describe the container image.", configure, run)

@@ -11,7 +11,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedrun import Command
 from embedrun.errors import DataError
 from embedrun_plugins.cli.arguments import write_new
 
@@ -105,6 +104,3 @@ def _completed(declared: Columns, present: Sequence[str]) -> Columns | None:
         return complete(declared, present, "")
     except DataError:
         return None
-
-
-INIT = Command("init", "Write a recipe to start from.", configure, run)

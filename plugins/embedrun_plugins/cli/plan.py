@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from embedrun import Command, RetrievalSet
+from embedrun import RetrievalSet
 from embedrun.store import Store
 from embedrun_plugins.cli import console
 from embedrun_plugins.cli.arguments import loaded, planned, settings_of
+
+
+def configure(parser: ArgumentParser) -> None:
+    planned(parser)
 
 
 def run(arguments: Namespace) -> int:
@@ -31,6 +35,3 @@ def run(arguments: Namespace) -> int:
     shown = [[r["slot"], r["type"], r["status"], ", ".join(f"{k} {v}" for k, v in r["forecast"].items())] for r in rows]
     print(console.table(["stage", "type", "status", ""], shown, left=True))
     return 0
-
-
-PLAN = Command("plan", "Show what a recipe would run, and what it would reuse.", planned, run)

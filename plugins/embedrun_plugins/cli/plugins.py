@@ -6,7 +6,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from typing import Any
 
-from embedrun import Command, Stage, UserError
+from embedrun import Stage, UserError
+from embedrun.docstrings import descriptions
 from embedrun.errors import suggest
 from embedrun.registry import Entry, Registry
 from embedrun.stages import KINDS
@@ -37,13 +38,13 @@ def run(arguments: Namespace) -> int:
 
 def fields(stage: type[Stage]) -> Iterator[tuple[str, str, str, str]]:
     """Yield name, type, default and documentation of each of a stage's fields."""
-    properties = stage.model_json_schema()["properties"]
-    required = stage.model_json_schema().get("required", ())
+    schema, documented = stage.model_json_schema(), descriptions(stage)
+    properties, required = schema["properties"], schema.get("required", ())
     for name, field in stage.model_fields.items():
         if name == "type":
             continue
         default = "required" if name in required else _shown(field.get_default(call_default_factory=True))
-        yield name, _cut(_type_of(properties[name])), _cut(default), (field.description or "").replace("\n", " ")
+        yield name, _cut(_type_of(properties[name])), _cut(default), documented.get(name, "").replace("\n", " ")
 
 
 def _cut(text: str) -> str:
@@ -69,6 +70,3 @@ def _type_of(described: dict[str, Any]) -> str:
 def about(entry: Entry) -> str:
     """Return the first sentence of a stage's docstring."""
     return (entry.stage.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ")
-
-
-PLUGINS = Command("plugins", "List the installed stages, or show one with its keys.", configure, run)

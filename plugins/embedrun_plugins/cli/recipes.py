@@ -6,7 +6,7 @@ import shutil
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from embedrun import Command, UserError, shipped_recipes
+from embedrun import UserError, shipped_recipes
 from embedrun.errors import suggest
 from embedrun_plugins.cli import console
 from embedrun_plugins.cli.arguments import write_new
@@ -41,6 +41,3 @@ def about(recipe: Path) -> str:
     """Return the first comment line of a recipe, which says what it is for."""
     first = recipe.read_text("utf-8").split("\n", 1)[0]
     return first.lstrip("# ").strip()
-
-
-RECIPES = Command("recipes", "List the shipped recipes, or copy one here to change it.", configure, run)

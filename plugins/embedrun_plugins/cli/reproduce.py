@@ -7,8 +7,8 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Sequence
 
-from embedrun import Command, RunRecord
-from embedrun.execution import INTERRUPTED
+from embedrun import RunRecord
+from embedrun.errors import INTERRUPTED
 from embedrun.record import find_run
 from embedrun_plugins.cli import console
 from embedrun_plugins.cli.arguments import device, overrides, runs
@@ -109,6 +109,3 @@ def _described(run: RunRecord, verdict: Verdict, kept: RunRecord | None) -> dict
         "scores": {"compared": len(verdict.scores), "differing": scores},
         "kept": str(kept.folder) if kept else None,
     }
-
-
-REPRODUCE = Command("reproduce", "Run a run's lock again from nothing, and compare.", configure, run)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser, Namespace
 
-from embedrun import Command
 from embedrun_plugins.services.ledger.listing import living, shown
 
 
@@ -18,6 +17,3 @@ def run(arguments: Namespace) -> int:
     rows = living(ask=not arguments.offline)
     print(json.dumps(rows) if arguments.json else shown(rows))
     return 0
-
-
-RESOURCES = Command("resources", "List what runs deployed to the cloud, and its price an hour.", configure, run)

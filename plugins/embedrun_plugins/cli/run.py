@@ -6,7 +6,7 @@ import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from embedrun import Command, UserError
+from embedrun import UserError
 from embedrun.console import Console
 from embedrun.execution import carry_out
 from embedrun_plugins.cli import console as terminal
@@ -58,6 +58,3 @@ def _rehearse(arguments: Namespace, console: Console) -> int:
     outcome = rehearse(recipe, console, until=arguments.until)
     print(output.as_json(outcome) if arguments.json else output.as_text(outcome))
     return output.exit_code(outcome)
-
-
-RUN = Command("run", "Run a recipe.", configure, run)

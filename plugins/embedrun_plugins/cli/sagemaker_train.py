@@ -7,8 +7,6 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from embedrun import Command
-
 
 def configure(parser: ArgumentParser) -> None:
     help_prefix = "folder of SageMaker's training contract ($SM_PREFIX, else /opt/ml)"
@@ -26,6 +24,3 @@ def run(arguments: Namespace) -> int:
     if reason:
         print(reason, file=sys.stderr)
     return code
-
-
-SAGEMAKER_TRAIN = Command("sagemaker-train", "Train as SageMaker's training container does.", configure, run)

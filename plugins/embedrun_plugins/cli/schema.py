@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from embedrun import Command
+from embedrun.docstrings import DescribedSchema
 from embedrun.recipe import Recipe
 from embedrun.registry import Registry
 from embedrun.stages import KINDS
@@ -20,7 +20,11 @@ def json_schema(registry: Registry) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of recipes with the stages of this registry."""
     installed = [(kind, entry.stage) for kind in KINDS for entry in registry.entries(kind).values()]
     models = [(model, "validation") for model in (Recipe, *KINDS, *(stage for _, stage in installed))]
-    names, schema = models_json_schema(models, ref_template=_TEMPLATE)  # type: ignore[arg-type]  # literals widen
+    names, schema = models_json_schema(
+        models,  # type: ignore[arg-type]  # literals widen
+        ref_template=_TEMPLATE,
+        schema_generator=DescribedSchema,
+    )
     definitions: dict[str, Any] = schema["$defs"]
     for kind in KINDS:
         own = [stage for of, stage in installed if of is kind]
@@ -63,6 +67,3 @@ def configure(parser: ArgumentParser) -> None:
 def run(_: Namespace) -> int:
     print(json.dumps(json_schema(Registry()), indent=2))
     return 0
-
-
-SCHEMA = Command("schema", "Print the JSON Schema of recipes, with every installed stage.", configure, run)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
 
-from embedrun import Command
 from embedrun.errors import MissingPackageError
 from embedrun.registry import Registry
 from embedrun.store import FileDigests
@@ -64,6 +63,3 @@ def _server() -> Callable[..., None]:
 def _announce(name: str, url: str) -> None:
     routes = f"POST {url}/embed, {url}/v1/embeddings; GET {url}/info"
     print(f"serving {name}, on {url} ({routes}); Ctrl-C ends it", flush=True)
-
-
-SERVE = Command("serve", "Serve a model over HTTP on this machine.", configure, run)

@@ -7,7 +7,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from embedrun import Command, RunRecord, UserError, console
+from embedrun import RunRecord, UserError, console
 from embedrun.record import find_run
 from embedrun_plugins.cli.arguments import runs
 from embedrun_plugins.cli.export import FORMS, export_flag
@@ -50,6 +50,3 @@ def _export(record: RunRecord, file: Path | None) -> None:
     if without:
         told = f"warning: questions without negatives: {without}; FlagEmbedding fails on them"
         print(f"{told}, unless its train_group_size is 1", file=sys.stderr)
-
-
-SHOW = Command("show", "Show a run: its stages, its scores, its model, what it trains on.", configure, run)

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedrun import Command, EmbedrunError, RunRecord, UserError
+from embedrun import EmbedrunError, RunRecord, UserError
 from embedrun.record import find_run
 from embedrun_plugins.cli.arguments import runs
 from embedrun_plugins.services.endpoints.deployed import Deployed, deployed
@@ -78,6 +78,3 @@ def _told(one: Deployed, proof: Proof) -> str:
     cosine = f"{proof.closeness.cosine:.6f}" if proof.closeness else ""
     sent = f"{proof.texts} texts as queries and as documents"
     return f"{one.name} {proof.where}: answers with the model's vectors ({sent}, worst cosine {cosine})"
-
-
-VERIFY = Command("verify", "Verify that what a run deployed answers with its model's vectors.", configure, run)

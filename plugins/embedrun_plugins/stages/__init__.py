@@ -1,1 +1,101 @@
-"""What a recipe may name: a folder for each key, and what several of them share."""
+"""The built-in stages by recipe key: each is imported when a recipe names it."""
+
+from __future__ import annotations
+
+from embedrun import StageReference
+
+_CLASSES = {
+    "source": {
+        "sources.beir": {"beir": "Beir"},
+        "sources.documents": {"documents": "Documents"},
+        "sources.hub": {"hub": "Hub"},
+        "sources.llama_index": {"llama_index": "LlamaIndex"},
+        "sources.pairs": {"pairs": "Pairs"},
+    },
+    "generator": {
+        "generators.bedrock": {"bedrock": "Bedrock"},
+        "generators.crop": {"crop": "Crop"},
+        "generators.inverse_cloze": {"inverse_cloze": "InverseCloze"},
+        "generators.openai": {"openai": "OpenAI"},
+        "generators.title": {"title": "Title"},
+    },
+    "filters": {
+        "filters.duplicates": {"duplicates": "Duplicates"},
+        "filters.leakage": {"leakage": "Leakage"},
+        "filters.length": {"length": "Length"},
+        "filters.round_trip": {"round_trip": "RoundTrip"},
+    },
+    "negatives": {"miners.bm25": {"bm25": "Bm25"}, "miners.dense": {"dense": "Dense"}},
+    "loss": {
+        "losses.matryoshka": {
+            "adaptive_layer": "AdaptiveLayer",
+            "matryoshka": "Matryoshka",
+            "matryoshka_2d": "Matryoshka2d",
+        },
+        "losses.scored_pairs": {
+            "angle": "Angle",
+            "contrastive": "Contrastive",
+            "cosent": "Cosent",
+            "cosine_similarity": "CosineSimilarity",
+            "online_contrastive": "OnlineContrastive",
+            "softmax": "Softmax",
+        },
+        "losses.triplets": {
+            "batch_all_triplet": "BatchAllTriplet",
+            "batch_hard_soft_margin_triplet": "BatchHardSoftMarginTriplet",
+            "batch_hard_triplet": "BatchHardTriplet",
+            "batch_semi_hard_triplet": "BatchSemiHardTriplet",
+            "triplet": "Triplet",
+        },
+        "losses.gist": {"cached_gist_embed": "CachedGistEmbed", "gist_embed": "GistEmbed"},
+        "losses.cached": {
+            "cached_multiple_negatives_ranking": "CachedMultipleNegativesRanking",
+            "cached_multiple_negatives_symmetric_ranking": "CachedMultipleNegativesSymmetricRanking",
+        },
+        "losses.distillation": {"distill_kl_div": "DistillKlDiv", "margin_mse": "MarginMse"},
+        "losses.orthogonal": {"global_orthogonal_regularization": "GlobalOrthogonalRegularization"},
+        "losses.ranking": {
+            "info_nce": "InfoNce",
+            "mega_batch_margin": "MegaBatchMargin",
+            "multiple_negatives_ranking": "MultipleNegativesRanking",
+            "multiple_negatives_symmetric_ranking": "MultipleNegativesSymmetricRanking",
+        },
+    },
+    "trainer": {
+        "trainers.flag_embedding": {"flag_embedding": "FlagEmbedding"},
+        "trainers.sentence_transformers": {"sentence_transformers": "SentenceTransformers"},
+    },
+    "merge": {"mergers.linear": {"linear": "Linear"}, "mergers.search": {"search": "Search"}},
+    "evaluator": {
+        "evaluators.hit_rate": {"hit_rate": "HitRate"},
+        "evaluators.information_retrieval": {"information_retrieval": "InformationRetrieval"},
+        "evaluators.similarity_pairs": {"similarity_pairs": "SimilarityPairs"},
+    },
+    "compare_with": {
+        "embedders.bedrock": {"bedrock": "Bedrock"},
+        "embedders.openai": {"openai": "OpenAI"},
+        "embedders.sentence_transformers": {"sentence_transformers": "SentenceTransformers"},
+        "embedders.tei": {"tei": "Tei"},
+    },
+    "deployer": {
+        "deployers.directory": {"directory": "Directory"},
+        "deployers.hub": {"hub": "Hub"},
+        "deployers.local": {"local": "Local"},
+        "deployers.sagemaker": {"sagemaker": "SageMaker"},
+        "deployers.sagemaker_tei": {"sagemaker_tei": "SageMakerTei"},
+        "deployers.tei": {"tei": "Tei"},
+    },
+    "runtime": {
+        "runtimes.docker": {"docker": "Docker"},
+        "runtimes.local": {"local": "Local"},
+        "runtimes.sagemaker": {"sagemaker": "SageMaker"},
+    },
+}
+"""Kind, module, type, class."""
+
+STAGES = tuple(
+    StageReference(kind, name, f"{__name__}.{module}:{cls}")
+    for kind, modules in _CLASSES.items()
+    for module, classes in modules.items()
+    for name, cls in classes.items()
+)

@@ -26,7 +26,7 @@ CPU_TOKENS = 512  # a thread's throughput no longer grows from some 200 tokens o
 class Limits(BaseModel):
     """What the server takes on; the names are TEI's."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_batch_tokens: int | None = Field(None, ge=1)
     """Tokens in a batch, padding included; by default 16384 on an accelerator and 512 for each thread on a CPU."""

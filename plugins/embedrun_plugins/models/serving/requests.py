@@ -13,7 +13,7 @@ from embedrun_plugins.models.serving.errors import RequestError
 class Body(BaseModel):
     """A request's body; keys that are not known are ignored, as TEI does."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True, protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
 
 class Options(Body):

@@ -16,8 +16,7 @@ from io import FileIO
 from pathlib import Path
 
 from embedrun import cli
-from embedrun.errors import UserError
-from embedrun.execution import INTERRUPTED
+from embedrun.errors import INTERRUPTED, UserError
 from embedrun_plugins.services.docker import gpus
 
 GRACE_SECONDS = 60.0

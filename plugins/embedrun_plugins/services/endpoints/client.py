@@ -36,7 +36,7 @@ Vector = list[float]
 class Reading(BaseModel):
     """How an endpoint is asked, so that it reads each text as the model was trained to."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     query: str | None = None
     """Name of the prompt that it puts before queries; None where it puts none."""

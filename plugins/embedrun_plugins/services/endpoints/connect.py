@@ -22,7 +22,7 @@ from embedrun_plugins.services.http import sends_in_the_open
 class Options(BaseModel):
     """How an endpoint is asked; what a run's record says is overruled by what is given here."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     query_prompt: str | None = None
     """Name of the server's prompt for queries, such as "query"; by default the record's, and without a record none."""

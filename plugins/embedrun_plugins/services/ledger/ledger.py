@@ -26,7 +26,7 @@ VARIABLE = "EMBEDRUN_LEDGER"
 class Resource(BaseModel):
     """One thing that was made, or was about to be."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: str
     """What it is: a kind that `removal` can remove."""
@@ -40,7 +40,7 @@ class Resource(BaseModel):
 class Place(BaseModel):
     """Where resources live; never a secret."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     account: str
     """Number of the AWS account."""
@@ -52,7 +52,7 @@ class Place(BaseModel):
 class Record(BaseModel):
     """All of one deployment."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     run: str
     """The run that it belongs to, NAME/TIME."""

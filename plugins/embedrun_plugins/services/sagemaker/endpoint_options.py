@@ -10,9 +10,7 @@ from embedrun_plugins.services.credentials import SECRET
 
 
 class _Options(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, protected_namespaces=()
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
 
 class AutoScaling(_Options):

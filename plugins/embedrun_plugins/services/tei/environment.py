@@ -22,7 +22,7 @@ _POOLING: Mapping[str, str] = {"cls": "cls", "mean": "mean", "lasttoken": "last-
 class Limits(BaseModel):
     """What TEI takes on; the names are its own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_batch_tokens: int | None = Field(None, ge=1)
     """Tokens in a batch; by default 16384, or the model's length where that is more."""

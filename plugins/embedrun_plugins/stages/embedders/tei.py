@@ -28,7 +28,7 @@ _IDENTIFYING = ("model_id", "model_sha", "model_dtype", "model_type", "max_input
 class PromptNames(BaseModel):
     """Prompts that the server's model has, by their names there."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     query: str | None = None
     """The prompt that goes before queries; none by default."""

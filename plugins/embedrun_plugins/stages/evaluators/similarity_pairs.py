@@ -26,7 +26,7 @@ Cosine = Annotated[float, Field(ge=-1, le=1)]
 class Pair(BaseModel):
     """Two texts, and whether a good model finds them similar."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     texts: tuple[str, str]
     """The two texts."""

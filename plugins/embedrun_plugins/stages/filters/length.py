@@ -18,7 +18,7 @@ Unit = Literal["characters", "words", "tokens"]
 class Bounds(BaseModel):
     """How long a text may be."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     min: int | None = Field(None, ge=1)
     """Shorter texts are taken out."""

@@ -34,7 +34,7 @@ _ENDED = ("Completed", "PartiallyCompleted", "Failed", "Stopped", "Expired")
 class Batch(BaseModel):
     """How to ask in batch jobs."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     s3_uri: str = Field(pattern=r"^s3://[a-z0-9][-.a-z0-9]{1,61}[a-z0-9](/[-!_*'().a-zA-Z0-9/]*)?$")
     """Folder in S3 that requests are written to and answers read from, as in s3://bucket/folder. What is written there

@@ -17,7 +17,7 @@ _PREFIXES = ("us.", "eu.", "apac.", "global.", "jp.", "au.", "us-gov.")
 class Price(BaseModel):
     """US dollars for a million tokens."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     input: float = Field(ge=0)
     """For a million tokens of the requests."""

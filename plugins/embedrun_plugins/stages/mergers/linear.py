@@ -29,7 +29,7 @@ _TOLERANCE = 1e-6
 class Weighted(BaseModel):
     """A further model of the mix."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
     model: ModelName
     """The model: a folder (from the recipe's, or the current one), or a hub id. Of the base's architecture."""

@@ -24,7 +24,7 @@ BATCHES_PER_CHUNK = 16
 class Margins(BaseModel):
     """How near to an answer's score a passage's may come. Every limit that is set must hold."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     max_score: float | None = None
     """A passage that scores above this is no negative."""

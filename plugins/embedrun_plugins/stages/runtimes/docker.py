@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Mount(BaseModel):
     """A file or folder of this machine that a container sees."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
     path: InputPath
     """Path on this machine: from the recipe's folder if it is there, else from the current one."""
     at: Path | None = None

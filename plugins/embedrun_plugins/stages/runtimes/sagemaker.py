@@ -21,7 +21,7 @@ _LONGEST_HOURS = 720.0
 class Vpc(BaseModel):
     """The private network that a job's machines join."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
     subnets: tuple[str, ...] = Field(min_length=1, max_length=16)
     """Subnets, by their ids."""
     security_groups: tuple[str, ...] = Field(min_length=1, max_length=5)

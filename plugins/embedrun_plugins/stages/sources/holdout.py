@@ -33,7 +33,7 @@ ShareOrNumber = Annotated[int | float, BeforeValidator(_share_or_number, json_sc
 class Holdout(BaseModel):
     """What is held out of training."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     test: ShareOrNumber = Field(0, ge=0)
     """Queries held out for the comparison at the end: a share (0.1) or a number (700). 0 holds none out."""

@@ -12,7 +12,8 @@ from embedrun.errors import UserError
 from embedrun.hashing import file_digest
 from embedrun_plugins.services.distributed.nodes import Nodes
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
-from embedrun_plugins.stages.trainers import SentenceTransformers, checkpoints
+from embedrun_plugins.stages.trainers import checkpoints
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ from embedrun.context import Context
 from embedrun.errors import StageError, UserError
 from embedrun.hashing import file_digest
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
-from embedrun_plugins.stages.trainers import SentenceTransformers, determinism
+from embedrun_plugins.stages.trainers import determinism
 from embedrun_plugins.stages.trainers.determinism import reproducible
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
 
 FLASH = "FLASH_ATTENTION_DETERMINISTIC"
 RECIPE = """

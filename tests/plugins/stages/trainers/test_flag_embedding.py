@@ -27,9 +27,11 @@ from embedrun_plugins.services.distributed import launch
 from embedrun_plugins.services.distributed.telling import tell, told
 from embedrun_plugins.stages.losses.matryoshka import Matryoshka
 from embedrun_plugins.stages.losses.ranking import InfoNce, MultipleNegativesRanking
-from embedrun_plugins.stages.trainers import FlagEmbedding, SentenceTransformers, checkpoints
+from embedrun_plugins.stages.trainers import checkpoints
 from embedrun_plugins.stages.trainers.flag import groups as material
 from embedrun_plugins.stages.trainers.flag.flag_lines import groups, lines, taught
+from embedrun_plugins.stages.trainers.flag_embedding import FlagEmbedding
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
 
 PROMPTS = Prompts(query="where is {} : ", document="room ")
 OPTIONS = {
@@ -48,7 +50,7 @@ import json, os, signal, sys
 from pathlib import Path
 from embedrun import Context, Model, ModelSettings, RetrievalSet
 from embedrun_plugins.stages.losses.ranking import InfoNce
-from embedrun_plugins.stages.trainers import FlagEmbedding
+from embedrun_plugins.stages.trainers.flag_embedding import FlagEmbedding
 
 def progress(_, done, __):
     if done == 4:

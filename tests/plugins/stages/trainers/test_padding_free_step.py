@@ -21,7 +21,7 @@ from embedrun_plugins.stages.losses.orthogonal import GlobalOrthogonalRegulariza
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
 from embedrun_plugins.stages.losses.scored_pairs import Softmax
 from embedrun_plugins.stages.losses.triplets import BatchAllTriplet, Triplet
-from embedrun_plugins.stages.trainers import SentenceTransformers
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
 
 WORDS = [
     "lamp",
@@ -148,7 +148,7 @@ torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[4])
 from embedrun.artifacts import Model, RetrievalSet
 from embedrun.stages import Context
-from embedrun_plugins.stages.trainers import SentenceTransformers
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
 from embedrun_plugins.stages.trainers.sentence_transformers_run import Training
 from test_fast import judged
 data, model, folder = map(Path, sys.argv[1:4])

@@ -17,7 +17,7 @@ from embedrun.hashing import file_digest
 from embedrun_plugins.stages.losses.matryoshka import Matryoshka
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
 from embedrun_plugins.stages.losses.scored_pairs import Softmax
-from embedrun_plugins.stages.trainers import SentenceTransformers
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
 from embedrun_plugins.stages.trainers.training_options import Lora
 
 EVERY_STEP = {"save_strategy": "steps", "save_steps": 1, "save_min_seconds": 0}
@@ -202,7 +202,7 @@ import embedrun_plugins.stages.trainers.sentence_transformers_run
 from embedrun.artifacts import Model, RetrievalSet
 from embedrun.stages import Context
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
-from embedrun_plugins.stages.trainers import SentenceTransformers
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
 
 data, model, folder = map(Path, sys.argv[1:])
 

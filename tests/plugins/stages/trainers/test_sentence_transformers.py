@@ -21,7 +21,7 @@ from embedrun.model_settings import ModelSettings, Prompts
 from embedrun.testing import check_stage, small_set
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
 from embedrun_plugins.stages.losses.triplets import BatchHardTriplet
-from embedrun_plugins.stages.trainers import SentenceTransformers
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
 from embedrun_plugins.stages.trainers.training_options import Lora
 
 FAST = {"batch_size": 4, "epochs": 2, "logging_steps": 1, "save_strategy": "no"}
@@ -351,7 +351,7 @@ torch.set_num_threads(1)
 from embedrun.artifacts import Model, RetrievalSet
 from embedrun.stages import Context
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
-from embedrun_plugins.stages.trainers import SentenceTransformers
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
 from embedrun_plugins.stages.trainers.sentence_transformers_run import Training
 data, model, folder = map(Path, sys.argv[1:])
 trainer = SentenceTransformers(batch_size=2, epochs=4, save_min_seconds=0, learning_rate=1e-3, processes=2)

@@ -22,7 +22,7 @@ WARM_UP = 2.0
 class Latency(BaseModel):
     """A measurement under load, once for each number of clients."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     concurrency: Annotated[tuple[Annotated[int, Field(ge=1, le=1024)], ...], Field(min_length=1)] = LEVELS
     """Numbers of clients that send at once, one request after the other."""
