@@ -17,7 +17,7 @@ from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context
 from embedrun.deployments import run_folder
 from embedrun_plugins.services import aws
-from embedrun_plugins.services.endpoints import client
+from embedrun_plugins.services.endpoints import transports
 from embedrun_plugins.services.endpoints.client import Client
 from embedrun_plugins.services.endpoints.sagemaker_transport import SageMaker
 from embedrun_plugins.services.ledger import resources
@@ -86,7 +86,7 @@ def _loaded(path: str) -> Any:
 
 HURRIED: Mapping[tuple[Any, str], Any] = {
     (aws, "TRIES"): 1,
-    (client, "TRIES"): 1,
+    (transports, "TRIES"): 1,
     (resources, "PAUSES"): (0.01, 0.03),
     (upload, "PART_BYTES"): PART,
     (sagemaker_deployment, "WARM_UPS"): 1,

@@ -17,10 +17,11 @@ from embedrun.record import find_run
 from embedrun_plugins.cli import console as terminal
 from embedrun_plugins.cli.arguments import runs
 from embedrun_plugins.cli.console import table
+from embedrun_plugins.services.addresses import reachable
 from embedrun_plugins.services.credentials import variable
 from embedrun_plugins.services.endpoints.client import Reading
 from embedrun_plugins.services.endpoints.deployed import deployed
-from embedrun_plugins.services.endpoints.http_transport import Http, Key, reachable
+from embedrun_plugins.services.endpoints.http_transport import Http, Key
 from embedrun_plugins.services.endpoints.load_test.requests import (
     PLAIN,
     Load,

@@ -13,7 +13,7 @@ from embedrun.base_model import fetch
 from embedrun.context import Resolver
 from embedrun.stages import Stage
 from embedrun_plugins.models.local_copies import GIVEN
-from embedrun_plugins.services.http import is_local
+from embedrun_plugins.services.addresses import is_local
 from embedrun_plugins.services.remote_run import stages
 
 if TYPE_CHECKING:

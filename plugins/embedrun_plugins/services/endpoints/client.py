@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,18 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from embedrun.artifacts import Role
 from embedrun.errors import EmbedrunError, StageError, UserError
 from embedrun_plugins.services.endpoints.transports import (
-    MAY_PASS,
     TOO_LARGE,
     Refused,
+    RequestError,
     Transport,
-    Unanswered,
     explained,
+    retries,
 )
 
-TRIES = 6
-"""How often a request is sent, the first time included, before its failure counts."""
-_FIRST_PAUSE = 0.25
-_LONGEST_PAUSE = 20.0
 _MOST_BYTES = 1_500_000
 """TEI takes bodies of 2 MB unless it is told otherwise."""
 Vector = list[float]
@@ -151,32 +146,24 @@ class Client:
             return [vector for half in _halves(texts) for vector in await self._embed_async(half, role)]
 
     def _sent(self, texts: Sequence[str], role: Role) -> bytes:
-        body = self.reading.body(texts, role)
-        for number in range(1, TRIES + 1):
-            try:
-                return self.transport.send(body)
-            except (Refused, Unanswered) as problem:
-                self._give_up(problem, number, texts)
-            time.sleep(_pause(number))
-        raise AssertionError("the last try returns or raises")
+        from tenacity import Retrying
+
+        with self._explained(texts):
+            return Retrying(**retries())(self.transport.send, self.reading.body(texts, role))
 
     async def _sent_async(self, texts: Sequence[str], role: Role) -> bytes:
-        body = self.reading.body(texts, role)
-        for number in range(1, TRIES + 1):
-            try:
-                return await self.transport.send_async(body)
-            except (Refused, Unanswered) as problem:
-                self._give_up(problem, number, texts)
-            await asyncio.sleep(_pause(number))
-        raise AssertionError("the last try returns or raises")
+        from tenacity import AsyncRetrying
 
-    def _give_up(self, problem: Refused | Unanswered, number: int, texts: Sequence[str]) -> None:
-        """Raise where another try is of no use."""
-        if isinstance(problem, Refused) and len(texts) > 1 and _too_large(problem):
-            raise _TooLargeError(str(explained(self.transport.where, problem))) from problem
-        may_pass = problem.status in MAY_PASS if isinstance(problem, Refused) else problem.may_pass
-        if not may_pass or number == TRIES:
-            raise explained(self.transport.where, problem) from problem
+        with self._explained(texts):
+            return await AsyncRetrying(**retries())(self.transport.send_async, self.reading.body(texts, role))
+
+    @contextmanager
+    def _explained(self, texts: Sequence[str]) -> Iterator[None]:
+        try:
+            yield
+        except RequestError as problem:
+            error = explained(self.transport.where, problem)
+            raise _TooLargeError(str(error)) if len(texts) > 1 and _too_large(problem) else error from problem
 
     def _parsed(self, answer: bytes) -> Any:
         try:
@@ -197,15 +184,12 @@ class _TooLargeError(EmbedrunError):
     """A request of several texts is too large for the endpoint."""
 
 
-def _too_large(refused: Refused) -> bool:
+def _too_large(problem: RequestError) -> bool:
     """Say whether fewer texts may be taken: TEI answers 422 where there are too many, and says it in these words."""
-    return refused.status == TOO_LARGE or "maximum allowed batch size" in refused.said
+    return isinstance(problem, Refused) and (
+        problem.status == TOO_LARGE or "maximum allowed batch size" in problem.said
+    )
 
 
 def _halves(texts: Sequence[str]) -> Iterable[Sequence[str]]:
     return texts[: len(texts) // 2], texts[len(texts) // 2 :]
-
-
-def _pause(number: int) -> float:
-    """Return seconds to wait after a try that failed, spread so that clients do not come back all at once."""
-    return min(_FIRST_PAUSE * 2.0 ** (number - 1), _LONGEST_PAUSE) * random.uniform(0.5, 1.0)  # noqa: S311  # no secret

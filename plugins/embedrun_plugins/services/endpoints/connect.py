@@ -10,13 +10,13 @@ from typing import Any, cast
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from embedrun.errors import UserError
+from embedrun_plugins.services.addresses import sends_in_the_open
 from embedrun_plugins.services.credentials import VariableName
 from embedrun_plugins.services.endpoints.client import Client, Reading
 from embedrun_plugins.services.endpoints.deployed import answering
 from embedrun_plugins.services.endpoints.http_transport import Http, Key
 from embedrun_plugins.services.endpoints.sagemaker_transport import SageMaker
 from embedrun_plugins.services.endpoints.transports import Transport
-from embedrun_plugins.services.http import sends_in_the_open
 
 
 class Options(BaseModel):

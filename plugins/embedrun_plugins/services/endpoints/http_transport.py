@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from embedrun.errors import UserError
+from embedrun_plugins.services.addresses import Address, is_local
 from embedrun_plugins.services.credentials import secret
 from embedrun_plugins.services.endpoints.transports import Refused, Shared, Unanswered
-from embedrun_plugins.services.http import Address, is_local
 
 if TYPE_CHECKING:
     import httpx2
@@ -47,14 +47,6 @@ class Key:
 
 
 NO_KEY = Key()
-_LISTENING_ON = {"//0.0.0.0": "//127.0.0.1", "//[::]": "//[::1]"}
-
-
-def reachable(url: str) -> str:
-    """Return the address to ask a server of this machine at, where it listens on all of them."""
-    for listening, asked in _LISTENING_ON.items():
-        url = url.replace(listening, asked)
-    return url
 
 
 @dataclass(frozen=True)
@@ -78,7 +70,7 @@ class Http(Shared["httpx2.Client"]):
 
     def send(self, body: bytes) -> bytes:
         with _failures():
-            return _checked(self._client.post(self._route, content=body, headers=self._headers()))
+            return _checked(self._client.post(f"{self.url}/embed", content=body, headers=self._headers()))
 
     async def send_async(self, body: bytes) -> bytes:
         import httpx2
@@ -86,7 +78,7 @@ class Http(Shared["httpx2.Client"]):
         # A client of its own: connections belong to an event loop, and a program may run several one after another.
         async with httpx2.AsyncClient(**self._options) as client:
             with _failures():
-                return _checked(await client.post(self._route, content=body, headers=self._headers()))
+                return _checked(await client.post(f"{self.url}/embed", content=body, headers=self._headers()))
 
     def get(self, path: str) -> bytes:
         """Return what a GET answers. Raises as `send` does."""
@@ -97,10 +89,6 @@ class Http(Shared["httpx2.Client"]):
         """Return what another route answers. Raises as `send` does."""
         with _failures():
             return _checked(self._client.post(f"{self.url}{path}", content=body, headers=self._headers()))
-
-    @property
-    def _route(self) -> str:
-        return f"{self.url}/embed"
 
     def _headers(self) -> Mapping[str, str]:
         return {"content-type": "application/json", **self.key.headers(self.url)}

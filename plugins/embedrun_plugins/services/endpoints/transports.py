@@ -19,6 +19,10 @@ MAY_PASS = frozenset({408, 424, 425, 429, 500, 502, 503, 504})
 """Statuses after which the same request may succeed another time."""
 TOO_LARGE = 413
 OVERLOADED = 429
+TRIES = 6
+"""How often a request is sent, the first time included, before its failure counts."""
+FIRST_PAUSE = 0.5
+"""The longest pause before the second try, in seconds; it doubles with each."""
 _SAID = 300
 """Characters of a server's own words that an error repeats."""
 
@@ -40,15 +44,25 @@ class Transport(Protocol):
         """Let go of connections."""
 
 
-class Refused(Exception):  # noqa: N818  # whoever asked says what it means
+class RequestError(Exception):
+    """A request that failed, before it is said to the user."""
+
+    kind: str
+    """A word for it: the status of the answer, "time-out", "no connection" …"""
+    may_pass: bool
+    """Whether the same request may succeed another time."""
+
+
+class Refused(RequestError):  # noqa: N818  # whoever asked says what it means
     """An endpoint's answer that is no success."""
 
     def __init__(self, status: int, body: str) -> None:
         self.status, self.said = status, _words(body)
+        self.kind, self.may_pass = str(status), status in MAY_PASS
         super().__init__(f"{status}: {self.said}")
 
 
-class Unanswered(Exception):  # noqa: N818  # whoever asked says what it means
+class Unanswered(RequestError):  # noqa: N818  # whoever asked says what it means
     """No answer at all: nothing listens, or the connection broke."""
 
     def __init__(self, reason: str, *, kind: str = "no answer", may_pass: bool = True) -> None:
@@ -56,25 +70,47 @@ class Unanswered(Exception):  # noqa: N818  # whoever asked says what it means
         super().__init__(reason)
 
 
-def explained(where: str, problem: Refused | Unanswered) -> EmbedrunError:
-    """Say what a failed request means, and what can be done about it."""
-    if isinstance(problem, Unanswered):
+def retries() -> dict[str, Any]:
+    """Return how requests are sent again, as the arguments of tenacity's Retrying and AsyncRetrying.
+
+    The pauses are random, so that threads and clients do not come back all at once.
+    """
+    from tenacity import retry_if_exception, stop_after_attempt, wait_random_exponential
+
+    return {
+        "retry": retry_if_exception(lambda error: isinstance(error, RequestError) and error.may_pass),
+        "stop": stop_after_attempt(TRIES),
+        "wait": wait_random_exponential(FIRST_PAUSE),
+        "reraise": True,
+    }
+
+
+def explained(
+    where: str,
+    problem: RequestError,
+    *,
+    key: str = "the key, or wants one",
+    prompt: str = "of this name",
+    advice: str = "send fewer requests at a time",
+) -> EmbedrunError:
+    """Say what a failed request means, and what can be done about it, in the words of whoever sent it."""
+    if not isinstance(problem, Refused):
         hint = "" if problem.kind == "time-out" else "; is it running, and is the address right?"
         return StageError(f"{where}: does not answer: {problem}{hint}")
-    text = _MEANINGS.get(problem.status)
-    if text and problem.status not in MAY_PASS:
-        return UserError(f"{where}: {text.format(said=problem.said)}")
-    return StageError(f"{where}: {(text or f'answered {problem.status}: {{said}}').format(said=problem.said)}")
+    text = _MEANINGS.get(problem.status, "answered {status}: {said}")
+    text = text.format(status=problem.status, said=problem.said, tries=TRIES, key=key, prompt=prompt, advice=advice)
+    certain = problem.status in _MEANINGS and not problem.may_pass
+    return UserError(f"{where}: {text}") if certain else StageError(f"{where}: {text}")
 
 
 _MEANINGS = {
     **dict.fromkeys((301, 302, 303, 307, 308), "redirects, which is not followed, since the key would go along"),
-    **dict.fromkeys((401, 403), "does not accept the key, or wants one ({said}); see api_key_env"),
-    404: "is no such endpoint ({said}); an address is given without /embed",
+    **dict.fromkeys((401, 403), "does not accept {key} ({said}); see api_key_env"),
+    404: "is no such endpoint ({said}); give its address without /embed",
     413: "refuses a text as too long to be sent ({said}); split it first",
-    422: "refuses the request: {said}; has its model a prompt of this name?",
+    422: "refuses the request: {said}; has its model a prompt {prompt}?",
     424: "cannot run its model: {said}; see the server's log",
-    429: "is overloaded ({said}); send fewer requests at a time",
+    429: "is overloaded, in spite of {tries} tries with growing pauses ({said}); {advice}",
     503: "is not healthy, or still loads its model: {said}",
 }
 
@@ -82,12 +118,12 @@ _MEANINGS = {
 def _words(body: str) -> str:
     """Return what a server says is wrong: TEI's {error}, another's {message}, or the text itself."""
     try:
-        found: Any = json.loads(body)
+        answer: Any = json.loads(body)
     except ValueError:
-        found = body
-    if isinstance(found, dict):
-        found = found.get("error") or found.get("message") or found.get("detail") or found
-    return " ".join(str(found).split())[:_SAID].rstrip(".") or "no reason given"
+        answer = body
+    if isinstance(answer, dict):
+        answer = answer.get("error") or answer.get("message") or answer.get("detail") or answer
+    return " ".join(str(answer).split())[:_SAID].rstrip(".") or "no reason given"
 
 
 @dataclass(frozen=True)
@@ -106,7 +142,7 @@ class Shared(ABC, Generic[Made]):
             self._end(made)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {given.name: getattr(self, given.name) for given in fields(self)}
+        return {name.name: getattr(self, name.name) for name in fields(self)}
 
     @property
     def _client(self) -> Made:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from embedrun.errors import StageError, UserError
+from embedrun_plugins.services.addresses import reachable
 from embedrun_plugins.services.docker import gpus
+from embedrun_plugins.services.endpoints.http_transport import Http
+from embedrun_plugins.services.endpoints.transports import RequestError
 
 LABEL = "embedrun"
 KIND = "tei"
@@ -22,7 +23,6 @@ STOP_SECONDS = 30
 _LINES = 15
 _PAUSE = 0.2
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-_ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # addresses to reach, not to listen on
 
 
 @dataclass(frozen=True)
@@ -62,16 +62,10 @@ def _ended(state: Mapping[str, Any]) -> str:
 
 def healthy(url: str) -> bool:
     """Say whether a server's /health answers with 200."""
-    address = urlsplit(url)
-    host = _ANY.get(address.hostname or "", address.hostname or "")
-    connection = http.client.HTTPConnection(host, address.port, timeout=5)
-    try:
-        connection.request("GET", "/health")
-        return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
-        return False  # the engine's proxy takes connections before the server listens
-    finally:
-        connection.close()
+    with closing(Http(reachable(url), seconds=5.0)) as server, contextlib.suppress(RequestError):
+        server.get("/health")
+        return True
+    return False  # the engine's proxy takes connections before the server listens
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from embedrun.errors import UserError
 from embedrun_plugins.models.serving.listener import listen
 from embedrun_plugins.services import docker
-from embedrun_plugins.services.http import is_local
+from embedrun_plugins.services.addresses import is_local
 from embedrun_plugins.services.tei.container import KIND, LABEL, found, published
 
 _NVIDIA = ("nvidia-container-runtime-hook", "nvidia-container-runtime", "nvidia-ctk")

@@ -85,7 +85,8 @@ class Local(AnsweringDeployer):
         return on_free_port(self, rehearsal)
 
     def transport(self, endpoint: Endpoint) -> Transport:
-        from embedrun_plugins.services.endpoints.http_transport import Http, Key, reachable
+        from embedrun_plugins.services.addresses import reachable
+        from embedrun_plugins.services.endpoints.http_transport import Http, Key
 
         return Http(reachable(endpoint.url or ""), Key(variable=self.api_key_env))
 

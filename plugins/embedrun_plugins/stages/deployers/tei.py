@@ -132,7 +132,8 @@ class Tei(AnsweringDeployer):
         return rehearsed(self, rehearsal)
 
     def transport(self, endpoint: Endpoint) -> Transport:
-        from embedrun_plugins.services.endpoints.http_transport import Http, Key, reachable
+        from embedrun_plugins.services.addresses import reachable
+        from embedrun_plugins.services.endpoints.http_transport import Http, Key
 
         return Http(reachable(endpoint.url or ""), Key(variable=self.api_key_env))
 

@@ -17,7 +17,7 @@ from embedrun.model_settings import Prompts
 from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Embedder
 from embedrun_plugins.services import aws
-from embedrun_plugins.services.http import Address
+from embedrun_plugins.services.addresses import Address
 from embedrun_plugins.stages.embedders.bedrock_models import FAMILIES, KNOWN, FamilyName, answered, asked, family_of
 from embedrun_plugins.stages.embedders.embedding_service import Answer, TooLong
 

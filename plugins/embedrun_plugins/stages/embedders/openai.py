@@ -16,8 +16,8 @@ from embedrun.model_settings import Prompts
 from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Embedder
 from embedrun_plugins.services import openai
+from embedrun_plugins.services.addresses import Address, sends_in_the_open
 from embedrun_plugins.services.credentials import VariableName
-from embedrun_plugins.services.http import Address, sends_in_the_open
 from embedrun_plugins.stages.embedders.embedding_service import Answer, TooLong
 
 _TOO_LONG = re.compile(

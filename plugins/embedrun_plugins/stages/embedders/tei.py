@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+import weakref
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,8 +17,11 @@ from embedrun.errors import EmbedrunError, StageError, UserError
 from embedrun.model_settings import Prompts
 from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Embedder
+from embedrun_plugins.services.addresses import Address, sends_in_the_open
 from embedrun_plugins.services.credentials import VariableName
-from embedrun_plugins.services.http import TRIES, Address, Refused, Server, sends_in_the_open
+from embedrun_plugins.services.endpoints.client import Reading
+from embedrun_plugins.services.endpoints.http_transport import Http, Key
+from embedrun_plugins.services.endpoints.transports import TOO_LARGE, Refused, RequestError, explained, retries
 from embedrun_plugins.stages.embedders.embedding_service import Answer, TooLong
 
 MOST_TEXTS = 32
@@ -83,17 +89,20 @@ class Tei(Embedder):
 
         if warning := sends_in_the_open(self.url, self.api_key_env):
             ctx.warn(warning)
-        service = _Service(Server(self.role, self.url, self.api_key_env), self.prompt_names)
+        server = Http(self.url, Key(variable=self.api_key_env))
+        service = _TeiService(self.role, server, self.prompt_names)
+        weakref.finalize(service, server.close)
         service.look(self.model, self.batch_size)
-        for name, told in (("model", "model_id"), ("tokens read at most", "max_input_length")):
-            if service.info.get(told):
-                ctx.note(name, service.info[told])
+        for name, key in (("model", "model_id"), ("tokens read at most", "max_input_length")):
+            if service.info.get(key):
+                ctx.note(name, service.info[key])
         return Asking(service, ctx, name=self.role, prompts=self.prompts, concurrency=self.concurrency)
 
 
 @dataclass
-class _Service:
-    server: Server
+class _TeiService:
+    name: str
+    server: Http
     prompt_names: PromptNames
     most_texts: int = MOST_TEXTS
     most_letters: None = None
@@ -102,64 +111,62 @@ class _Service:
 
     def look(self, model: str | None, batch_size: int) -> None:
         """Ask what is served. Raises UserError where it is not what is wanted, or cannot embed."""
-        try:
-            found = self.server.get("/info")
-        except Refused as refused:
-            raise self._explained(refused) from refused
-        kind = found.get("model_type") if isinstance(found, dict) else None
-        if not isinstance(found, dict) or "model_id" not in found:
-            raise UserError(f"{self.server.name}: {self.server.url} is no TEI server: its /info names no model")
+        self.open()
+        info = self._answer(partial(self.server.get, "/info"))
+        if not isinstance(info, dict) or "model_id" not in info:
+            raise UserError(f"{self._where}: is no TEI server: its /info names no model")
+        kind = info.get("model_type")
         if isinstance(kind, dict) and "embedding" not in kind:
-            what = ", ".join(kind)
-            raise UserError(f"{self.server.name}: {self.server.url} serves '{found['model_id']}', a {what} model")
-        if model is not None and found["model_id"] != model:
-            raise UserError(f"{self.server.name}: {self.server.url} serves '{found['model_id']}', not '{model}'")
-        self.info = found
-        self.most_texts = min(batch_size, int(found.get("max_client_batch_size") or MOST_TEXTS))
+            raise UserError(f"{self._where}: serves '{info['model_id']}', a {', '.join(kind)} model")
+        if model is not None and info["model_id"] != model:
+            raise UserError(f"{self._where}: serves '{info['model_id']}', not '{model}'")
+        self.info = info
+        self.most_texts = min(batch_size, int(info.get("max_client_batch_size") or MOST_TEXTS))
 
     def identity(self, role: Role) -> dict[str, Any]:
         served = {name: self.info.get(name) for name in _IDENTIFYING}
         # A folder's path or an older server names no commit: another model may be there under the same name.
-        place = {} if served["model_sha"] else {"url": self.server.url}
-        return {"service": "tei", **served, **place, "prompt_name": getattr(self.prompt_names, role)}
+        address = {} if served["model_sha"] else {"url": self.server.url}
+        return {"service": "tei", **served, **address, "prompt_name": getattr(self.prompt_names, role)}
 
     def open(self) -> None:
-        self.server.key()
+        self.server.key.headers(self.name)
 
     def ask(self, texts: Sequence[str], role: Role) -> Answer:
-        name = getattr(self.prompt_names, role)
-        body = {"inputs": list(texts), "truncate": True, "normalize": True, **({"prompt_name": name} if name else {})}
+        names = self.prompt_names
+        body = Reading(query=names.query, document=names.document).body(texts, role)
+        vectors = self._answer(partial(self.server.send, body))
+        if not isinstance(vectors, list) or not all(isinstance(vector, list) for vector in vectors):
+            raise StageError(f"{self._where}: answers no vectors: {str(vectors)[:80]}")
+        return Answer(vectors)
+
+    @property
+    def _where(self) -> str:
+        return f"{self.name}: {self.server.url}"
+
+    def _answer(self, send: Callable[[], bytes]) -> Any:
+        from tenacity import Retrying
+
         try:
-            found = self.server.post("/embed", body)
-        except Refused as refused:
-            raise self._explained(refused) from refused
-        if not isinstance(found, list) or not all(isinstance(vector, list) for vector in found):
-            raise StageError(f"{self.server.name}: {self.server.url}/embed answers no vectors: {str(found)[:80]}")
-        return Answer(found)
+            return json.loads(Retrying(**retries())(send))
+        except RequestError as problem:
+            raise self._explained(problem) from problem
+        except ValueError as error:
+            raise StageError(f"{self._where}: answers no JSON: is it such a server?") from error
 
-    def _explained(self, refused: Refused) -> EmbedrunError | TooLong:
-        where, said = f"{self.server.name}: {self.server.url}", refused.said
-        if refused.status == _TOO_LARGE:
-            return TooLong(said)
-        key = f"the key in {self.server.key_env}" if self.server.key_env else "requests without a key"
-        if text := _WRONG.get(refused.status):
-            return UserError(f"{where} {text.format(said=said, key=key)}")
-        text = _FAILED.get(refused.status, f"answers {refused.status}: {{said}}")
-        return StageError(f"{where} {text.format(said=said)}")
-
-
-_TOO_LARGE = 413
-_WRONG = {
-    **dict.fromkeys((401, 403), "does not accept {key} ({said}); see 'api_key_env'"),
-    404: "is no TEI server ({said}); give its address without /embed",
-    422: "refuses the request: {said}; has its model a prompt of the name in 'prompt_names'?",
-}
-"""What can only succeed once something is changed, by the status of the answer."""
-_FAILED = {
-    424: "cannot run its model: {said}; see the server's log",
-    429: (
-        f"is overloaded, in spite of {TRIES} tries with growing pauses ({{said}}); lower 'concurrency'; what was "
-        "answered is kept"
-    ),
-    503: "is not healthy, or still loads its model: {said}",
-}
+    def _explained(self, problem: RequestError) -> EmbedrunError | TooLong:
+        if isinstance(problem, Refused) and problem.status == TOO_LARGE:
+            return TooLong(problem.said)
+        if problem.kind == "no connection":
+            return UserError(
+                f"{self.name}: nothing answers at {self.server.url} ({problem}); is it running, and is the address "
+                "right?"
+            )
+        variable = self.server.key.variable
+        return explained(
+            self._where,
+            problem,
+            key=f"the key in {variable}" if variable else "requests without a key",
+            prompt="of the name in 'prompt_names'",
+            advice="lower 'concurrency'; what was answered is kept",
+        )

@@ -10,7 +10,7 @@ from pydantic import Field
 from embedrun.context import Unkeyed
 from embedrun.rehearsal import Rehearsal
 from embedrun_plugins.services import aws
-from embedrun_plugins.services.http import Address, is_local
+from embedrun_plugins.services.addresses import Address, is_local
 from embedrun_plugins.stages.generators.bedrock_batch import FEWEST, PRICE_SHARE, Batch, Batches
 from embedrun_plugins.stages.generators.bedrock_converse import Converse
 from embedrun_plugins.stages.generators.budget import Price, bedrock_price

@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from embedrun.artifacts import RetrievalSet
 from embedrun.context import Context, Unkeyed
 from embedrun.rehearsal import Rehearsal
+from embedrun_plugins.services.addresses import Address, is_local, sends_in_the_open
 from embedrun_plugins.services.credentials import VariableName
-from embedrun_plugins.services.http import Address, is_local, sends_in_the_open
 from embedrun_plugins.services.openai import OPENAI, client, key_variable, too_much
 from embedrun_plugins.stages.generators.language_model import LanguageModel
 from embedrun_plugins.stages.generators.openai_chat import Chat

@@ -14,7 +14,7 @@ import pytest
 from embedrun.artifacts import Model
 from embedrun.errors import StageError, UserError
 from embedrun_plugins.models.serving.embedder import Limits
-from embedrun_plugins.services.endpoints import client as asking
+from embedrun_plugins.services.endpoints import transports
 from embedrun_plugins.services.endpoints.client import Client, Reading
 from embedrun_plugins.services.endpoints.http_transport import Http, Key
 from loopback import Recorder, recording, serving
@@ -22,7 +22,7 @@ from loopback import Recorder, recording, serving
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(transports, "FIRST_PAUSE", 0.001)
 
 
 @pytest.fixture
@@ -70,8 +70,8 @@ def test_what_may_pass_is_tried_again(embed, recorder: Recorder, status: int) ->
 
 
 def test_an_overload_that_does_not_pass_is_said(embed, recorder: Recorder) -> None:
-    recorder.statuses += [429] * asking.TRIES
-    with pytest.raises(StageError, match=r"is overloaded \(said so\); send fewer requests at a time"):
+    recorder.statuses += [429] * transports.TRIES
+    with pytest.raises(StageError, match=r"is overloaded, in spite of 6 tries .* \(said so\); send fewer"):
         embed(["abc"])
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from embedrun.errors import StageError, UserError
 from embedrun.langchain import EmbedrunEmbeddings
-from embedrun_plugins.services.endpoints import client
+from embedrun_plugins.services.endpoints import transports
 
 BREAKS, HANGS = 0, -1
 DENIED = {"message": "User is not authorized to perform: sagemaker:InvokeEndpoint"}
@@ -56,7 +56,7 @@ def runtime(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Runtime
 
     for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(client, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(transports, "FIRST_PAUSE", 0.001)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         settings = {
             "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": f"http://127.0.0.1:{server.server_port}",
@@ -122,7 +122,7 @@ def test_a_connection_that_breaks_is_tried_again(runtime: Runtime) -> None:
 
 
 def test_a_timeout_of_ones_own_holds(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "TRIES", 1)
+    monkeypatch.setattr(transports, "TRIES", 1)
     runtime.statuses.append(HANGS)
     with pytest.raises(StageError, match="does not answer: no answer in time"):
         embed("abc", timeout=0.3)

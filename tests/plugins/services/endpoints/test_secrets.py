@@ -11,7 +11,7 @@ import pytest
 from embedrun.errors import EmbedrunError
 from embedrun.langchain import EmbedrunEmbeddings
 from embedrun.llama_index import EmbedrunEmbedding
-from embedrun_plugins.services.endpoints import client
+from embedrun_plugins.services.endpoints import transports
 from embedrun_plugins.services.endpoints.http_transport import Http, Key
 from embedrun_plugins.services.endpoints.sagemaker_transport import SageMaker
 from loopback import Recorder, recording
@@ -34,7 +34,7 @@ MEANT = "planted-own-key"
 def _planted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, value in PLANTED.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(client, "_FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(transports, "FIRST_PAUSE", 0.001)
     (tmp_path / "hf").mkdir()
     (tmp_path / "hf" / "token").write_text(SAVED)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))

@@ -12,7 +12,7 @@ import pytest
 
 import loopback_aws
 import model_containers
-from embedrun_plugins.services.endpoints import client
+from embedrun_plugins.services.endpoints import transports
 from embedrun_plugins.stages.deployers import sagemaker_deployment
 from loopback_aws import LoopbackAws
 from model_containers import InProcess
@@ -193,7 +193,7 @@ def slow(image: str, environment: Mapping[str, str], folder: Path) -> Running:
 
 
 def test_a_serverless_endpoint_is_asked_no_more_at_once_than_it_takes(shop, aws, monkeypatch):
-    monkeypatch.setattr(client, "TRIES", 1)
+    monkeypatch.setattr(transports, "TRIES", 1)
     aws.simulator.launch = slow
     done = deploy(shop, "deployer.serverless.max_concurrency=2")
     assert done.code == 0, done.err
@@ -201,7 +201,7 @@ def test_a_serverless_endpoint_is_asked_no_more_at_once_than_it_takes(shop, aws,
 
 
 def test_an_endpoint_that_is_throttled_while_it_wakes_is_waited_for(shop, aws, monkeypatch):
-    monkeypatch.setattr(client, "TRIES", 1)
+    monkeypatch.setattr(transports, "TRIES", 1)
     throttled = iter(range(12))
     aws.front.failing = lambda _, name: (
         "throttled" if name == "Runtime.invocations" and next(throttled, None) is not None else None

@@ -12,7 +12,8 @@ import pytest
 from embedrun.artifacts import Encoder
 from embedrun.context import Context
 from embedrun.stages import Embedder
-from embedrun_plugins.services import aws, http
+from embedrun_plugins.services import aws
+from embedrun_plugins.services.endpoints import transports
 from fake_embedders import Embedders, routes
 from fake_services import Services, serving
 
@@ -25,7 +26,7 @@ def embedders() -> Embedders:
 @pytest.fixture
 def services(embedders, monkeypatch) -> Iterator[Services]:
     """The fake services, with credentials that only they take, and no waiting between tries."""
-    monkeypatch.setattr(http, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(transports, "FIRST_PAUSE", 0.001)
     # botocore waits for the rate that its adaptive mode allows.
     monkeypatch.setattr(aws, "TRIES", 3)
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.001)

@@ -7,7 +7,7 @@ import pytest
 
 from embedrun.errors import StageError, UserError
 from embedrun.model_settings import Prompts
-from embedrun_plugins.services.http import is_local
+from embedrun_plugins.services.addresses import is_local
 from embedrun_plugins.stages.embedders.tei import PromptNames, Tei
 from fake_embedders import bag_of_words
 
@@ -46,7 +46,7 @@ def test_no_saved_token_is_sent_and_the_server_s_own_key_is(services, rival, mon
     rival().documents("one")
     assert not [headers for _, _, headers in services.asked if "Authorization" in headers or "authorization" in headers]
     rival(api_key_env="TEI_KEY").documents("two")
-    assert services.asked[-1][2]["Authorization"] == "Bearer theirs"
+    assert services.asked[-1][2]["authorization"] == "Bearer theirs"
     monkeypatch.delenv("TEI_KEY")
     with pytest.raises(UserError, match="tei: the environment variable TEI_KEY is not set"):
         rival(api_key_env="TEI_KEY")
@@ -104,7 +104,7 @@ def test_failures_that_may_pass_are_tried_again(rival, embedders):
         ("424", StageError, "cannot run its model: CUDA_ERROR_OUT_OF_MEMORY"),
         ("expired", UserError, "does not accept requests without a key"),
         ("garbage", StageError, "answers no vectors"),
-        ("broken", StageError, "broke off"),
+        ("broken", StageError, "does not answer: the connection broke"),
     ],
 )
 def test_what_goes_wrong_is_explained(rival, embedders, failure, kind, told):

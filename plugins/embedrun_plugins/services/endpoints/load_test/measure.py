@@ -14,7 +14,7 @@ import numpy as np
 
 from embedrun_plugins.services.endpoints.client import Reading
 from embedrun_plugins.services.endpoints.load_test.requests import Load
-from embedrun_plugins.services.endpoints.transports import Refused, Transport, Unanswered
+from embedrun_plugins.services.endpoints.transports import RequestError, Transport, Unanswered
 
 _PAUSE = 0.05
 """Seconds that a client waits after an error: one that is refused at once would do nothing but be refused."""
@@ -130,11 +130,11 @@ class Bench:
     def _client(self, tally: _Tally, order: count[int], begin: float, end: float) -> None:
         while (started := time.perf_counter()) < end and tally.fault is None:
             place = next(order) % len(self.bodies)
-            problem: Refused | Unanswered | None = None
+            problem: RequestError | None = None
             try:
                 answer = self.transport.send(self.bodies[place])
                 problem = None if answer.startswith(b"[") else Unanswered("no list of vectors", kind="no vectors")
-            except (Refused, Unanswered) as caught:
+            except RequestError as caught:
                 problem = caught
             except BaseException as fault:  # noqa: BLE001  # told by the thread that started this one
                 tally.fault = fault
@@ -145,15 +145,12 @@ class Bench:
             if problem:
                 time.sleep(_PAUSE)
 
-    def _note(
-        self, tally: _Tally, place: int, started: float, ended: float, problem: Refused | Unanswered | None
-    ) -> None:
+    def _note(self, tally: _Tally, place: int, started: float, ended: float, problem: RequestError | None) -> None:
         with tally.lock:
             tally.ended = max(tally.ended, ended)
             if problem is None:
                 tally.latencies.append(ended - started)
                 tally.places.append(place)
                 return
-            kind = str(problem.status) if isinstance(problem, Refused) else problem.kind
-            tally.errors[kind] += 1
+            tally.errors[problem.kind] += 1
             tally.said = tally.said or str(problem)

@@ -14,7 +14,7 @@ from embedrun.record import RunRecord
 from embedrun_plugins.models.tokenizer import document_room, tokenizer_of
 from embedrun_plugins.results.comparison import judged_set
 from embedrun_plugins.services.endpoints.http_transport import Http
-from embedrun_plugins.services.endpoints.transports import Refused, Unanswered
+from embedrun_plugins.services.endpoints.transports import RequestError
 
 _AT_A_TIME = 32
 MOST = 512
@@ -85,6 +85,6 @@ def counted_by_server(load: Load, server: Http) -> Load:
         limit = json.loads(server.get("/info")).get("max_input_length")
         parts = [load.texts[first : first + _AT_A_TIME] for first in range(0, len(load.texts), _AT_A_TIME)]
         found = [json.loads(server.post("/tokenize", json.dumps({"inputs": list(part)}).encode())) for part in parts]
-    except (Refused, Unanswered, ValueError, AttributeError):
+    except (RequestError, ValueError, AttributeError):
         return load
     return load.counted((len(tokens) for part in found for tokens in part), limit)
