@@ -166,6 +166,7 @@ class Engine:
 
         def event(name: str, values: Mapping[str, Any]) -> None:
             self.record.log(name, **values)
+            self._observe("embedrun_event", name=name, values=values)
 
         return Context(
             out=build.out,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -89,6 +89,11 @@ def embedrun_run_started(run: RunRecord) -> None:
 @hookspec
 def embedrun_stage_finished(run: RunRecord, stage: Finished) -> None:
     """Observe a stage's end, be it run, reused or failed."""
+
+
+@hookspec
+def embedrun_event(run: RunRecord, name: str, values: Mapping[str, Any]) -> None:
+    """Observe what a stage reports while it runs, such as a training's loss; it is in the run's log already."""
 
 
 @hookspec

@@ -319,6 +319,26 @@ def test_an_observer_that_fails_does_not_fail_the_run(recipe):
     assert "embedrun_stage_finished failed: ValueError: oh" in done.err
 
 
+def test_an_observer_hears_what_a_stage_reports_as_it_comes(recipe):
+    trainer = (
+        "class Reporting(FakeTrainer):\n    type: Literal['reporting'] = 'reporting'\n\n"
+        "    def run(self, ctx, *inputs):\n        ctx.event('log', loss=0.5)\n        return super().run(ctx, *inputs)\n"
+    )
+    hooks = (
+        "@hookimpl\ndef embedrun_stages():\n    return [Reporting]\n\n\n@hookimpl\n"
+        "def embedrun_event(run, name, values):\n    print(run.data['name'], name, values, file=sys.stderr)\n"
+    )
+    head = "import sys\nfrom typing import Literal\nfrom embedrun import hookimpl\nfrom fakes import FakeTrainer\n\n\n"
+    recipe.write("watch.py", f"{head}{trainer}\n\n{hooks}")
+    recipe.write(
+        "r.yaml",
+        RECIPE.replace("[fakes.py]", "[fakes.py, watch.py]")
+        .replace("{type: fake}", "{type: reporting}")
+        .replace("source: {type: reporting}", "source: {type: fake}"),
+    )
+    assert "r log {'loss': 0.5}" in recipe.run("r.yaml").err
+
+
 def test_a_file_name_that_is_no_name_for_a_folder_is_no_hindrance(recipe):
     recipe.write("my récipe.yaml", RECIPE)
     assert recipe.run("my récipe.yaml").code == 0

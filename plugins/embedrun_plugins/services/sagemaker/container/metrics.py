@@ -6,16 +6,12 @@ While it trains: `train:loss=0.41 train:learning_rate=2e-05 train:step=10`, and 
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from embedrun import RunRecord, hookimpl
 
 _NUMBER = r"([-+0-9.eE]+)"
-_SECONDS = 0.5
 _TRAINING = ("loss", "learning_rate", "grad_norm", "epoch")
 _RANKED = ("ndcg@10", "mrr@10", "recall@10")
 
@@ -37,59 +33,32 @@ METRICS: tuple[dict[str, str], ...] = tuple(
 """Definitions of what most recipes print; a job takes 40 at most, and `definition` makes others."""
 
 
-class Printing:
+class MetricsPrinter:
     """A plugin that prints what a run reports, as it comes."""
 
-    def __init__(self) -> None:
-        self._ended = threading.Event()
-        self._following: threading.Thread | None = None
-
     @hookimpl
-    def embedrun_run_started(self, run: RunRecord) -> None:
-        self._following = threading.Thread(target=self._follow, args=(run.folder / "log.jsonl",), daemon=True)
-        self._following.start()
+    def embedrun_event(self, name: str, values: Mapping[str, Any]) -> None:
+        if line := event_line(name, values):
+            _print([line])
 
     @hookimpl
     def embedrun_run_finished(self, run: RunRecord) -> None:
-        self._ended.set()
-        if self._following:
-            self._following.join()
         _print(scores(run.scores))
 
-    def _follow(self, log: Path) -> None:
-        seen = log.stat().st_size if log.exists() else 0
-        ending = False
-        while not ending:
-            ending = self._ended.wait(_SECONDS)
-            whole = _whole_lines(log, seen)
-            seen += len(whole)
-            for text in whole.decode("utf-8").splitlines():
-                _print([line] if (line := reported(json.loads(text))) else [])
 
-
-def _whole_lines(file: Path, start: int) -> bytes:
-    """Return what was added to a file since, up to the last line that is whole."""
-    if not file.exists():
-        return b""
-    with file.open("rb") as stream:
-        stream.seek(start)
-        added = stream.read()
-    return added[: added.rfind(b"\n") + 1]
-
-
-def reported(event: Mapping[str, Any]) -> str:
-    """Return the line for an event of a run's log; nothing where it holds no metric."""
-    kind = {"log": "train", "evaluation": "dev"}.get(str(event.get("event")))
-    if kind is None:
+def event_line(event: str, values: Mapping[str, Any]) -> str:
+    """Return the line for what a stage reports; nothing where it holds no metric."""
+    prefix = {"log": "train", "evaluation": "dev"}.get(event)
+    if prefix is None:
         return ""
-    values = {name: value for name, value in event.items() if name not in ("time", "event", "epoch", "step")}
-    last = {name: event[name] for name in ("epoch", "step") if name in event}
-    return " ".join(_pairs(kind, {**values, **last}))
+    metrics = {name: value for name, value in values.items() if name not in ("epoch", "step")}
+    progress = {name: values[name] for name in ("epoch", "step") if name in values}
+    return " ".join(_pairs(prefix, metrics | progress))
 
 
-def scores(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterator[str]:
+def scores(run_scores: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Iterator[str]:
     """Yield a line for each model that an evaluator scored."""
-    for evaluator, models in found.items():
+    for evaluator, models in run_scores.items():
         for role, metrics in models.items():
             yield " ".join(_pairs(f"{evaluator}:{role}", metrics))
 

@@ -24,7 +24,7 @@ from embedrun.execution import Loaded, carry_out
 from embedrun_plugins.services.distributed.parent import end_with_parent
 from embedrun_plugins.services.sagemaker.container.channels import Chosen, bring_in, choose, sent_models
 from embedrun_plugins.services.sagemaker.container.contract import Container, Order, bug
-from embedrun_plugins.services.sagemaker.container.metrics import Printing
+from embedrun_plugins.services.sagemaker.container.metrics import MetricsPrinter
 from embedrun_plugins.services.sagemaker.container.results import leave_model, leave_results, settle
 
 OUTCOME = "outcome.json"
@@ -50,7 +50,7 @@ class Engine:
         chosen = choose(order, self.scratch)
         bring_in(sent, self.container.store)
         loaded = load(chosen.file, order)
-        loaded.registry.hooks.register(Printing())
+        loaded.registry.hooks.register(MetricsPrinter())
         stopped = self._carry_out(loaded, chosen, order)
         record = RunRecord.read(self.container.run)
         if not stopped:

@@ -12,7 +12,7 @@ from embedrun.store import Store
 from embedrun_plugins.services.sagemaker.container.channels import bring_in, choose, relocated
 from embedrun_plugins.services.sagemaker.container.contract import Container, Order
 from embedrun_plugins.services.sagemaker.container.main import train
-from embedrun_plugins.services.sagemaker.container.metrics import METRICS, definition, reported
+from embedrun_plugins.services.sagemaker.container.metrics import METRICS, definition, event_line
 from embedrun_plugins.services.sagemaker.container.run_recipe import load
 
 
@@ -194,11 +194,11 @@ def test_metrics_are_found_by_their_definitions():
     import re
 
     assert len(METRICS) <= 40
-    line = reported({"time": 1, "event": "log", "step": 10, "loss": 0.5, "learning_rate": 2e-05, "epoch": 0.4})
+    line = event_line("log", {"step": 10, "loss": 0.5, "learning_rate": 2e-05, "epoch": 0.4})
     assert line == "train:loss=0.5 train:learning_rate=2e-05 train:epoch=0.4 train:step=10"
     assert re.findall(definition("train:learning_rate")["Regex"], line) == ["2e-05"]
-    judged = reported({"event": "evaluation", "step": 10, "eval_dim_64_ndcg@10": 0.25, "eval_ndcg@10": 0.5})
+    judged = event_line("evaluation", {"step": 10, "eval_dim_64_ndcg@10": 0.25, "eval_ndcg@10": 0.5})
     assert judged == "dev:dim_64_ndcg@10=0.25 dev:ndcg@10=0.5 dev:step=10"
     assert re.findall(definition("dev:ndcg@10")["Regex"], judged) == ["0.5"]
-    assert reported({"event": "stage", "seconds": 3.0}) == ""
+    assert event_line("stopped", {"seconds": 3.0}) == ""
     assert all(len(metric["Regex"]) <= 500 for metric in METRICS)
