@@ -25,7 +25,8 @@ from embedrun_plugins.services.sagemaker import upload
 from embedrun_plugins.services.sagemaker.endpoint import Container, Variant
 from embedrun_plugins.services.sagemaker.endpoint_options import AutoScaling
 from embedrun_plugins.stages.deployers import sagemaker_deployment
-from embedrun_plugins.stages.deployers.sagemaker_deployer import Hosted, capacity
+from embedrun_plugins.stages.deployers.sagemaker_deployer import SageMakerDeployer
+from embedrun_plugins.stages.deployers.sagemaker_options import capacity
 from model_containers import InProcess
 
 PART = 5 * 2**20
@@ -33,7 +34,7 @@ SIZE = PART + 1000
 """Bytes of the archive, which goes up in two parts."""
 
 
-class Plain(Hosted):
+class Plain(SageMakerDeployer):
     """Deploys bytes that are no model."""
 
     type: Literal["plain"] = "plain"

@@ -322,7 +322,8 @@ def test_an_observer_that_fails_does_not_fail_the_run(recipe):
 def test_an_observer_hears_what_a_stage_reports_as_it_comes(recipe):
     trainer = (
         "class Reporting(FakeTrainer):\n    type: Literal['reporting'] = 'reporting'\n\n"
-        "    def run(self, ctx, *inputs):\n        ctx.event('log', loss=0.5)\n        return super().run(ctx, *inputs)\n"
+        "    def run(self, ctx, *inputs):\n        ctx.event('log', loss=0.5)\n"
+        "        return super().run(ctx, *inputs)\n"
     )
     hooks = (
         "@hookimpl\ndef embedrun_stages():\n    return [Reporting]\n\n\n@hookimpl\n"

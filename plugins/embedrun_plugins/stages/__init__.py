@@ -75,20 +75,20 @@ _CLASSES = {
         "embedders.bedrock": {"bedrock": "Bedrock"},
         "embedders.openai": {"openai": "OpenAI"},
         "embedders.sentence_transformers": {"sentence_transformers": "SentenceTransformers"},
-        "embedders.tei": {"tei": "Tei"},
+        "embedders.tei": {"tei": "TeiDeployer"},
     },
     "deployer": {
         "deployers.directory": {"directory": "Directory"},
-        "deployers.hub": {"hub": "Hub"},
-        "deployers.local": {"local": "Local"},
-        "deployers.sagemaker": {"sagemaker": "SageMaker"},
+        "deployers.hub": {"hub": "HubDeployer"},
+        "deployers.local": {"local": "LocalServer"},
+        "deployers.sagemaker": {"sagemaker": "SageMakerHuggingFace"},
         "deployers.sagemaker_tei": {"sagemaker_tei": "SageMakerTei"},
-        "deployers.tei": {"tei": "Tei"},
+        "deployers.tei": {"tei": "TeiDeployer"},
     },
     "runtime": {
-        "runtimes.docker": {"docker": "Docker"},
-        "runtimes.local": {"local": "Local"},
-        "runtimes.sagemaker": {"sagemaker": "SageMaker"},
+        "runtimes.docker": {"docker": "DockerRuntime"},
+        "runtimes.local": {"local": "LocalRuntime"},
+        "runtimes.sagemaker": {"sagemaker": "SageMakerRuntime"},
     },
 }
 """Kind, module, type, class."""

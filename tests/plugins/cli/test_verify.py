@@ -18,10 +18,10 @@ FAULTY = '''
 from typing import Literal
 
 from embedrun import hookimpl
-from embedrun_plugins.stages.deployers.local import Local
+from embedrun_plugins.stages.deployers.local import LocalServer
 
 
-class Faulty(Local):
+class Faulty(LocalServer):
     """Starts the server with other settings than the model's."""
 
     type: Literal["faulty"] = "faulty"
@@ -82,9 +82,9 @@ def test_what_answers_is_proven_again_and_what_does_not_is_said(served) -> None:
 def test_a_server_that_is_gone_fails(served) -> None:
     written = json.loads(endpoint_file(served).read_text())
     from embedrun.artifacts import Endpoint
-    from embedrun_plugins.stages.deployers.local import Local
+    from embedrun_plugins.stages.deployers.local import LocalServer
 
-    Local().delete(Endpoint.model_validate(written["endpoint"]))
+    LocalServer().delete(Endpoint.model_validate(written["endpoint"]))
     outcome = served.run("verify", "served")
     assert outcome.code == 1
     assert "does not answer: Connection refused; is it running, and is the address right?" in outcome.out

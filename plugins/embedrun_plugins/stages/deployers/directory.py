@@ -59,7 +59,6 @@ class Directory(Deployer):
             yield f"path: {fault}"
 
     def rehearsal(self, rehearsal: Rehearsal) -> Directory:
-
         return elsewhere(self, rehearsal)
 
     def delete(self, endpoint: Endpoint) -> None:

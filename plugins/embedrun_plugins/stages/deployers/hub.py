@@ -18,13 +18,6 @@ from embedrun.record import RunRecord
 from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Deployer
 from embedrun_plugins.services.credentials import VariableName
-
-if TYPE_CHECKING:
-    from embedrun_plugins.stages.deployers.hub_repository import Repository
-
-
-from typing import TYPE_CHECKING
-
 from embedrun_plugins.stages.rehearsal.stand_ins import standing_in
 
 if TYPE_CHECKING:
@@ -36,7 +29,7 @@ LOGS = "embedrun"
 _LOGGED = ("recipe.yaml", "log.jsonl")
 
 
-class Hub(Deployer):
+class HubDeployer(Deployer):
     """Pushes the model to the Hugging Face hub in one commit, in the form that older libraries and TEI load, too.
 
     Beside the model there are a card with the scores, the recipe and the training's logs.
@@ -90,8 +83,7 @@ class Hub(Deployer):
         details = {"repo_id": self.repo_id, "commit": pushed.commit, "created": pushed.created}
         return Endpoint(deployer=self.type, url=pushed.url, details=details)
 
-    def rehearsal(self, rehearsal: Rehearsal) -> Hub:
-
+    def rehearsal(self, rehearsal: Rehearsal) -> HubDeployer:
         return unpushed(self, rehearsal)
 
     def delete(self, endpoint: Endpoint) -> None:
@@ -143,7 +135,7 @@ def _saved_token() -> str | None:
     return file.read_text("utf-8").strip() or None if file.is_file() else None
 
 
-class _Unpushed(Hub):
+class _Unpushed(HubDeployer):
     """Writes all that would be pushed, and pushes nothing."""
 
     def _repository(self) -> Repository:
@@ -152,7 +144,7 @@ class _Unpushed(Hub):
         return Nowhere(self.repo_id, "")
 
 
-def unpushed(stage: Hub, rehearsal: Rehearsal) -> Hub:
+def unpushed(stage: HubDeployer, rehearsal: Rehearsal) -> HubDeployer:
     rehearsal.note(
         f"nothing is pushed to {stage.repo_id}, and whether the token may write there is not asked", unsure=True
     )

@@ -20,20 +20,16 @@ from embedrun.rehearsal import Rehearsal
 from embedrun_plugins.services.credentials import VariableName
 from embedrun_plugins.services.endpoints.transports import Transport
 from embedrun_plugins.stages.deployers.endpoint_deployer import AnsweringDeployer
+from embedrun_plugins.stages.rehearsal.stand_ins import changed
 
 if TYPE_CHECKING:
     from embedrun_plugins.stages.deployers.background_process import Process
-
-
-from typing import TYPE_CHECKING
-
-from embedrun_plugins.stages.rehearsal.stand_ins import changed
 
 PASSED_ON = frozenset(["PATH", "HOME", "LANG", "TMPDIR", "TZ", "VIRTUAL_ENV", "HF_HOME", "HF_HUB_OFFLINE"])
 PASSED_ON_PREFIXES = ("PYTHON", "LC_", "LD_", "DYLD_", "CUDA", "NVIDIA", "OMP_", "MKL_", "TORCH")
 
 
-class Local(AnsweringDeployer):
+class LocalServer(AnsweringDeployer):
     """Starts a server on this machine, in the background, and checks that it answers with the model's own vectors."""
 
     type: Literal["local"] = "local"
@@ -80,8 +76,7 @@ class Local(AnsweringDeployer):
             if not serving_on(self.port):  # an earlier run's server makes room
                 yield str(error)
 
-    def rehearsal(self, rehearsal: Rehearsal) -> Local:
-
+    def rehearsal(self, rehearsal: Rehearsal) -> LocalServer:
         return on_free_port(self, rehearsal)
 
     def transport(self, endpoint: Endpoint) -> Transport:
@@ -153,7 +148,7 @@ def _tail(log: Path, lines: int = 12) -> str:
     return "\n".join(log.read_text("utf-8", "replace").splitlines()[-lines:])
 
 
-def on_free_port(stage: Local, rehearsal: Rehearsal) -> Local:
+def on_free_port(stage: LocalServer, rehearsal: Rehearsal) -> LocalServer:
     rehearsal.note("on a free port of this machine's own, and ended again")
     latency = stage.latency and stage.latency.briefly()
     return changed(stage, host="127.0.0.1", port=0, device="cpu", latency=latency)

@@ -13,14 +13,15 @@ from embedrun.context import Context, Resolver
 from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Deployer
 from embedrun_plugins.services.sagemaker.endpoint_options import Asynchronous, Serverless
-from embedrun_plugins.stages.deployers.sagemaker_deployer import Hosted, capacity, rehearsed
+from embedrun_plugins.stages.deployers.sagemaker_deployer import SageMakerDeployer, rehearsed
+from embedrun_plugins.stages.deployers.sagemaker_options import capacity
 
 if TYPE_CHECKING:
     from embedrun_plugins.services.ledger.prices import Price
     from embedrun_plugins.services.sagemaker.endpoint import Container, Variant
 
 
-class SageMaker(Hosted):
+class SageMakerHuggingFace(SageMakerDeployer):
     """Deploys to SageMaker in AWS's Hugging Face container, and proves that this answers with the model's own vectors.
 
     The model travels with a script that needs torch and transformers alone, so that old containers serve it too.
@@ -53,7 +54,7 @@ class SageMaker(Hosted):
         return Price(0.0, asked=True) if self.serverless else super().price()
 
     def rehearsal(self, rehearsal: Rehearsal) -> Deployer:
-        return rehearsed(self, rehearsal, _SageMaker)
+        return rehearsed(self, rehearsal, _Packed)
 
     def container(self, ctx: Context, model: Model, region: str) -> Container:
         from embedrun_plugins.services.sagemaker import image_uris
@@ -105,7 +106,7 @@ def packed(ctx: Context, model: Model, least: float | None) -> Path:
     return file
 
 
-class _SageMaker(SageMaker):
+class _Packed(SageMakerHuggingFace):
     """Packs the model, unpacks it again and asks the script in it; makes nothing at AWS."""
 
     def run(self, ctx: Context, model: Model) -> Endpoint:
@@ -119,7 +120,7 @@ class _SageMaker(SageMaker):
         ctx.note("worst_cosine", round(tried(folder, model, self.parity), 6))
         return Endpoint(deployer=self.type, path=str(archive))
 
-    def resolve(self, resolver: Resolver) -> _SageMaker:  # noqa: ARG002  # nothing to ask
+    def resolve(self, resolver: Resolver) -> _Packed:  # noqa: ARG002  # nothing to ask
         return self
 
     def delete(self, endpoint: Endpoint) -> None:

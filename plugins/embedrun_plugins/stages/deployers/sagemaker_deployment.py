@@ -21,7 +21,7 @@ from embedrun_plugins.services.sagemaker.existing_endpoint import Existing
 from embedrun_plugins.services.sagemaker.upload import Storage
 
 if TYPE_CHECKING:
-    from embedrun_plugins.stages.deployers.sagemaker_deployer import Hosted
+    from embedrun_plugins.stages.deployers.sagemaker_options import EndpointOptions
 
 WARM_UPS = 8
 """Requests at once: a server's workers each load the model when they are first asked."""
@@ -31,7 +31,7 @@ _WAKING = (429, 503)
 _PAUSE = 1.0
 
 
-def deploy(stage: Hosted, ctx: Context, model: Model) -> Endpoint:
+def deploy(stage: EndpointOptions, ctx: Context, model: Model) -> Endpoint:
     """Deploy, prove, and only then let go of what was served before.
 
     Raises UserError or StageError; what was made until then is removed, or named and kept in the ledger.
@@ -72,7 +72,7 @@ def _run(ctx: Context) -> str:
 
 
 def _hosting(
-    stage: Hosted, ctx: Context, clients: Clients, place: Place, name: str, role: str, ledger: Ledger
+    stage: EndpointOptions, ctx: Context, clients: Clients, place: Place, name: str, role: str, ledger: Ledger
 ) -> Hosting:
     run, folder = _run(ctx), run_folder(ctx)
     entry = ledger.open(
@@ -100,7 +100,7 @@ def _hosting(
     )
 
 
-def _endpoint(stage: Hosted, hosting: Hosting, container: Container) -> Endpoint:
+def _endpoint(stage: EndpointOptions, hosting: Hosting, container: Container) -> Endpoint:
     place = hosting.place
     runtime = hosting.clients("sagemaker-runtime").meta.endpoint_url
     details = {
@@ -137,7 +137,7 @@ def _wake(client: Client) -> None:
             return
 
 
-def _tell(ctx: Context, stage: Hosted, hosting: Hosting, container: Container, ledger: Ledger) -> None:
+def _tell(ctx: Context, stage: EndpointOptions, hosting: Hosting, container: Container, ledger: Ledger) -> None:
     ctx.note("endpoint", hosting.endpoint)
     ctx.note("image", container.image)
     for name, price in stage.price().recorded().items():

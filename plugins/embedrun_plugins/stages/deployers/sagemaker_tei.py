@@ -15,7 +15,8 @@ from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Deployer
 from embedrun_plugins.services.credentials import VariableName, secret
 from embedrun_plugins.services.tei.environment import Limits
-from embedrun_plugins.stages.deployers.sagemaker_deployer import Hosted, capacity, rehearsed
+from embedrun_plugins.stages.deployers.sagemaker_deployer import SageMakerDeployer, rehearsed
+from embedrun_plugins.stages.deployers.sagemaker_options import capacity
 
 if TYPE_CHECKING:
     from embedrun_plugins.services.sagemaker.endpoint import Container, Variant
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _MOUNTED = "/opt/ml/model"
 
 
-class SageMakerTei(Hosted):
+class SageMakerTei(SageMakerDeployer):
     """Deploys to SageMaker in AWS's TEI container, and proves that this answers with the model's own vectors.
 
     TEI is Text Embeddings Inference. Pooling, prompts, length and batches are told to it from the model; what it cannot
@@ -71,7 +72,7 @@ class SageMakerTei(Hosted):
         return has_gpu(self.instance_type)
 
     def rehearsal(self, rehearsal: Rehearsal) -> Deployer:
-        return rehearsed(self, rehearsal, _SageMakerTei)
+        return rehearsed(self, rehearsal, _PackedForTei)
 
     def container(self, ctx: Context, model: Model, region: str) -> Container:
         from embedrun_plugins.services.sagemaker import image_uris
@@ -116,7 +117,7 @@ def packed(ctx: Context, model: Model, stage: SageMakerTei) -> tuple[Path | None
     return file, told
 
 
-class _SageMakerTei(SageMakerTei):
+class _PackedForTei(SageMakerTei):
     """Packs what TEI would load and checks it; makes nothing at AWS."""
 
     def run(self, ctx: Context, model: Model) -> Endpoint:
@@ -124,7 +125,7 @@ class _SageMakerTei(SageMakerTei):
         ctx.note("environment", told)
         return Endpoint(deployer=self.type, path=str(archive) if archive else None)
 
-    def resolve(self, resolver: Resolver) -> _SageMakerTei:  # noqa: ARG002
+    def resolve(self, resolver: Resolver) -> _PackedForTei:  # noqa: ARG002
         return self
 
     def delete(self, endpoint: Endpoint) -> None:

@@ -19,15 +19,12 @@ from embedrun_plugins.services.credentials import VariableName, secret
 from embedrun_plugins.services.endpoints.transports import Transport
 from embedrun_plugins.services.tei import compatibility, environment, versions
 from embedrun_plugins.services.tei.environment import Limits
-from embedrun_plugins.services.tei.options import Network
+from embedrun_plugins.services.tei.options import Network, remove_export
 from embedrun_plugins.stages.deployers.endpoint_deployer import AnsweringDeployer
+from embedrun_plugins.stages.rehearsal.stand_ins import changed, standing_in
 
 if TYPE_CHECKING:
     from embedrun_plugins.services.docker import Description
-
-
-from embedrun_plugins.services.tei.options import remove_export
-from embedrun_plugins.stages.rehearsal.stand_ins import changed, standing_in
 
 _SIZE = r"^\d+(\.\d+)?\s*[kmgtKMGT]?[bB]?$"
 _MODEL = "/model"
@@ -40,7 +37,7 @@ def _address(host: str) -> str:
         raise ValueError(f"must be an IP address, such as 127.0.0.1 or 0.0.0.0, not {host!r}") from None
 
 
-class Tei(AnsweringDeployer):
+class TeiDeployer(AnsweringDeployer):
     """Starts TEI's own container on this machine's engine, and checks that it answers with the model's own vectors.
 
     The image is the one for this machine's GPU, or for its CPU. The container lives until `embedrun delete`, also
@@ -109,7 +106,7 @@ class Tei(AnsweringDeployer):
         if self.api_key_env and not os.environ.get(self.api_key_env):
             yield f"api_key_env: the environment variable {self.api_key_env} is not set, or empty"
 
-    def resolve(self, resolver: Resolver) -> Tei:
+    def resolve(self, resolver: Resolver) -> TeiDeployer:
         """Miss the engine, the image, the GPU and the port now, not when everything is trained."""
         from embedrun_plugins.services.docker.engine import client
         from embedrun_plugins.services.tei import preflight as engine
@@ -128,7 +125,6 @@ class Tei(AnsweringDeployer):
         )
 
     def rehearsal(self, rehearsal: Rehearsal) -> Deployer:
-
         return rehearsed(self, rehearsal)
 
     def transport(self, endpoint: Endpoint) -> Transport:
@@ -141,7 +137,6 @@ class Tei(AnsweringDeployer):
         """Stop and remove the container, and what was exported for it."""
         from embedrun_plugins.services.docker.engine import client
         from embedrun_plugins.services.tei import container
-        from embedrun_plugins.services.tei.options import remove_export
 
         container.remove(client(), str(endpoint.details["container"]))
         remove_export(Path(endpoint.details["model"]))
@@ -204,7 +199,7 @@ class Tei(AnsweringDeployer):
             ctx.warn(f"{self.host} can be reached from other machines, and no API key is asked for (api_key_env)")
 
 
-class _Exported(Tei):
+class _Exported(TeiDeployer):
     """Writes what TEI would load, checks it and says how TEI would be told to serve it; starts nothing."""
 
     def run(self, ctx: Context, model: Model) -> Endpoint:
@@ -219,7 +214,7 @@ class _Exported(Tei):
         remove_export(Path(endpoint.path or ""))
 
 
-def rehearsed(stage: Tei, rehearsal: Rehearsal) -> Tei:
+def rehearsed(stage: TeiDeployer, rehearsal: Rehearsal) -> TeiDeployer:
     """Return what is run instead: nothing is pulled, and no port or container of a real run is touched."""
     why, unsure = _obstacle(stage)
     if why is None:
@@ -230,7 +225,7 @@ def rehearsed(stage: Tei, rehearsal: Rehearsal) -> Tei:
     return standing_in(_Exported, stage)
 
 
-def _obstacle(stage: Tei) -> tuple[str | None, bool]:
+def _obstacle(stage: TeiDeployer) -> tuple[str | None, bool]:
     """Say why the container cannot be started in a rehearsal, and whether the run itself may stop for it."""
     from embedrun_plugins.services import docker
     from embedrun_plugins.services.docker.engine import client

@@ -39,7 +39,7 @@ def _mounted(value: Any) -> Any:
     return {"path": value} if isinstance(value, (str, Path)) else value
 
 
-class Docker(Runtime):
+class DockerRuntime(Runtime):
     """A container on this machine's engine, with GPUs where there are any.
 
     It sees the recipe's data, the store and the run's folder at their own paths and nothing else, runs as you, and

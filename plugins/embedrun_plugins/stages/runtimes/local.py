@@ -8,7 +8,7 @@ from embedrun import Runtime
 from embedrun.job import Job
 
 
-class Local(Runtime):
+class LocalRuntime(Runtime):
     """This process, on this machine."""
 
     type: Literal["local"] = "local"

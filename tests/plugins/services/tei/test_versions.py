@@ -6,7 +6,7 @@ import pytest
 
 from embedrun.errors import UserError
 from embedrun_plugins.services.tei import versions
-from embedrun_plugins.stages.deployers.tei import Tei
+from embedrun_plugins.stages.deployers.tei import TeiDeployer
 
 NAME = "ghcr.io/huggingface/text-embeddings-inference"
 
@@ -77,6 +77,6 @@ def test_nvidias_tool_is_started_once(tmp_path, monkeypatch) -> None:
     tool.write_text(f"#!/bin/sh\necho started >> {tmp_path}/starts\necho 8.9\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    stage = Tei()
+    stage = TeiDeployer()
     assert (stage.on_gpu(), stage.on_gpu(), versions.capability()) == (True, True, "8.9")
     assert (tmp_path / "starts").read_text() == "started\n"

@@ -21,7 +21,7 @@ from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context
 from embedrun.errors import StageError, UserError
 from embedrun.model_settings import ModelSettings, Prompts
-from embedrun_plugins.stages.deployers.hub import Hub
+from embedrun_plugins.stages.deployers.hub import HubDeployer
 from embedrun_plugins.stages.deployers.hub_card import Card
 
 TOKEN = "hf_" + "s3cr3t" * 6
@@ -230,7 +230,7 @@ def ctx(tmp_path: Path) -> Context:
 
 def test_a_push_holds_model_card_and_logs_and_leaves_the_token_with_the_hub(hub, model, ctx, tmp_path):
     (model.path / "training_history.json").write_text('{"log": []}')
-    deployer = Hub(repo_id=REPO, license="apache-2.0", language="en", revision="v1")
+    deployer = HubDeployer(repo_id=REPO, license="apache-2.0", language="en", revision="v1")
     endpoint = deployer.run(ctx, model)
 
     assert endpoint.url == f"{hub.url}/{REPO}"
@@ -260,7 +260,7 @@ def test_a_push_holds_model_card_and_logs_and_leaves_the_token_with_the_hub(hub,
 
 
 def test_the_card_shows_scores_prompts_and_recipe_and_its_metadata_can_be_read(hub, model, ctx):
-    Hub(repo_id=REPO, license="apache-2.0").run(ctx, model)
+    HubDeployer(repo_id=REPO, license="apache-2.0").run(ctx, model)
     text = hub.files["README.md"].decode()
     card = ModelCard(text)
     assert card.data.base_model is None  # the stand-in run trained nothing
@@ -285,10 +285,10 @@ def test_a_card_can_be_written_of_a_model_that_was_not_scored_at_several_sizes(t
 def test_a_repository_that_was_there_is_kept_and_a_public_one_is_not_pushed_to_by_accident(hub, model, ctx):
     hub.repositories[REPO] = False
     with pytest.raises(UserError, match=r"is there already, and public; set deployer\.private to false"):
-        Hub(repo_id=REPO).run(ctx, model)
+        HubDeployer(repo_id=REPO).run(ctx, model)
     assert hub.files == {}
 
-    deployer = Hub(repo_id=REPO, private=False, card=False, commit_message="Second try")
+    deployer = HubDeployer(repo_id=REPO, private=False, card=False, commit_message="Second try")
     endpoint = deployer.run(ctx, model)
     assert hub.messages == ["Second try"]
     assert "README.md" not in hub.files
@@ -299,7 +299,7 @@ def test_a_repository_that_was_there_is_kept_and_a_public_one_is_not_pushed_to_b
 def test_a_push_that_fails_leaves_no_repository(hub, model, ctx):
     hub.broken = True
     with pytest.raises(StageError, match="the commit is refused"):
-        Hub(repo_id=REPO).run(ctx, model)
+        HubDeployer(repo_id=REPO).run(ctx, model)
     assert hub.repositories == {}
     assert list(ctx.out.iterdir()) == []
 
@@ -307,7 +307,7 @@ def test_a_push_that_fails_leaves_no_repository(hub, model, ctx):
 def test_a_refused_token_is_told_without_showing_it(hub, model, ctx):
     hub.token = "another"
     with pytest.raises(UserError, match="the hub refuses the token") as told:
-        Hub(repo_id=REPO).run(ctx, model)
+        HubDeployer(repo_id=REPO).run(ctx, model)
     assert TOKEN not in str(told.value)
 
 
@@ -317,14 +317,14 @@ def test_a_repository_that_was_pushed_to_since_is_left_alone(hub, branch):
     made = Endpoint(deployer="hub", details={"repo_id": REPO, "commit": COMMIT, "created": True})
     hub.heads[branch] = "b" * 40
     with pytest.raises(UserError, match="was pushed to after this run, so it is left alone"):
-        Hub(repo_id=REPO).delete(made)
+        HubDeployer(repo_id=REPO).delete(made)
     assert hub.repositories == {REPO: True}
     hub.repositories.clear()
-    Hub(repo_id=REPO).delete(made)
+    HubDeployer(repo_id=REPO).delete(made)
 
 
 def test_deleting_asks_nothing_of_the_hub_where_the_run_made_nothing(hub):
-    Hub(repo_id=REPO).delete(Endpoint(deployer="hub", details={"repo_id": REPO, "created": False}))
+    HubDeployer(repo_id=REPO).delete(Endpoint(deployer="hub", details={"repo_id": REPO, "created": False}))
     assert hub.calls == []
 
 
@@ -332,23 +332,23 @@ def test_a_missing_token_is_missed_before_training(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.delenv("HF_TOKEN_PATH", raising=False)
-    (fault,) = Hub(repo_id=REPO).faults()
+    (fault,) = HubDeployer(repo_id=REPO).faults()
     assert "HF_TOKEN is not set" in fault
     with pytest.raises(UserError, match="HF_TOKEN is not set"):
-        Hub(repo_id=REPO).delete(Endpoint(deployer="hub", details={"created": True}))
+        HubDeployer(repo_id=REPO).delete(Endpoint(deployer="hub", details={"created": True}))
 
     (tmp_path / "token").write_text(f"{TOKEN}\n")
-    assert list(Hub(repo_id=REPO).faults()) == []
-    (fault,) = Hub(repo_id=REPO, token_env="WORK_TOKEN").faults()
+    assert list(HubDeployer(repo_id=REPO).faults()) == []
+    (fault,) = HubDeployer(repo_id=REPO, token_env="WORK_TOKEN").faults()
     assert "WORK_TOKEN" in fault
 
 
 def test_a_token_in_the_recipe_is_refused_without_showing_it():
     with pytest.raises(ValidationError, match="not the token itself"):
-        Hub(repo_id=REPO, token_env=TOKEN)
+        HubDeployer(repo_id=REPO, token_env=TOKEN)
 
 
 def test_the_fake_hub_keeps_large_files_by_their_digest(hub, model, ctx):
-    Hub(repo_id=REPO).run(ctx, model)
+    HubDeployer(repo_id=REPO).run(ctx, model)
     assert all(hashlib.sha256(content).hexdigest() == oid for oid, content in hub.stored.items())
     assert hub.stored

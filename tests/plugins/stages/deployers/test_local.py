@@ -21,7 +21,7 @@ from embedrun.context import Context
 from embedrun.errors import StageError, UserError
 from embedrun.model_settings import ModelSettings, Prompts
 from embedrun_plugins.stages.deployers.background_process import Process, serving_on
-from embedrun_plugins.stages.deployers.local import Local
+from embedrun_plugins.stages.deployers.local import LocalServer
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_a_server_answers_with_the_contract_until_it_is_deleted(
     monkeypatch.setenv("HF_TOKEN", "not for a server")
     monkeypatch.setenv("KEY_OF_THE_SERVER", "secret")
     model = Model(minilm, ModelSettings(prompts=Prompts(query="query: "), max_length=32))
-    deployer = Local(port=0, api_key_env="KEY_OF_THE_SERVER")
+    deployer = LocalServer(port=0, api_key_env="KEY_OF_THE_SERVER")
     endpoint = Endpoint.model_validate_json(deployer.run(ctx, model).model_dump_json())
     try:
         process = psutil.Process(endpoint.details["pid"])
@@ -64,13 +64,13 @@ def _embed(url: str | None) -> np.ndarray:
 def test_a_server_that_cannot_start_is_explained_by_its_log(ctx: Context, tmp_path: Path) -> None:
     (tmp_path / "broken").mkdir()
     with pytest.raises(StageError, match=r"ended before it answered; its log ends:\n.*no model here"):
-        Local(port=0).run(ctx, Model(tmp_path / "broken"))
+        LocalServer(port=0).run(ctx, Model(tmp_path / "broken"))
 
 
 def test_a_server_that_is_too_slow_is_ended(ctx: Context, minilm: Path) -> None:
     before = psutil.Process().children()
     with pytest.raises(StageError, match=r"did not answer within 0\.1 s"):
-        Local(port=0, timeout=0.1).run(ctx, Model(minilm))
+        LocalServer(port=0, timeout=0.1).run(ctx, Model(minilm))
     begun = [child for child in psutil.Process().children() if child not in before]
     assert not [child for child in begun if "serving" in " ".join(child.cmdline())]
 
@@ -85,7 +85,7 @@ def test_an_ended_server_leaves_no_zombie(tmp_path: Path) -> None:
 
 def test_a_taken_port_is_named(ctx: Context, minilm: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UserError, match="choose another port, or 0"):
-        Local(port=taken.getsockname()[1]).run(ctx, Model(minilm))
+        LocalServer(port=taken.getsockname()[1]).run(ctx, Model(minilm))
     assert not (ctx.out / "server.log").exists()
 
 
@@ -96,7 +96,7 @@ def test_deleting_what_was_killed_in_between_is_quiet() -> None:
         )
         process.send_signal(signal.SIGKILL)
         process.wait()
-    Local().delete(endpoint)
+    LocalServer().delete(endpoint)
 
 
 def of_run(ctx: Context, name: str) -> Context:
@@ -116,11 +116,11 @@ def keep(ctx: Context, endpoint: Endpoint) -> None:
 
 def test_a_run_takes_over_the_port_of_its_recipes_earlier_run(ctx: Context, minilm: Path) -> None:
     first, second = of_run(ctx, "1"), of_run(ctx, "2")
-    old = Local(port=0).run(first, Model(minilm))
+    old = LocalServer(port=0).run(first, Model(minilm))
     new = None
     try:
         keep(first, old)
-        deployer = Local(port=urlsplit(old.url or "").port or 0)
+        deployer = LocalServer(port=urlsplit(old.url or "").port or 0)
         other = dataclasses.replace(ctx, out=ctx.out.parent / "elsewhere/demo/3/deployments/local/out")
         with pytest.raises(UserError, match="choose another port"):
             deployer.run(other, Model(minilm))
@@ -134,7 +134,7 @@ def test_a_run_takes_over_the_port_of_its_recipes_earlier_run(ctx: Context, mini
     finally:
         for endpoint in (old, new):
             if endpoint:
-                Local().delete(endpoint)
+                LocalServer().delete(endpoint)
 
 
 def _info(url: str | None) -> dict[str, object]:
@@ -147,18 +147,18 @@ def _info(url: str | None) -> dict[str, object]:
 
 def test_what_is_missing_is_a_fault_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
-    (fault,) = Local(port=0, api_key_env="NO_SUCH_KEY").faults()
+    (fault,) = LocalServer(port=0, api_key_env="NO_SUCH_KEY").faults()
     assert "NO_SUCH_KEY is not set" in fault
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        (fault,) = Local(port=taken.getsockname()[1]).faults()
+        (fault,) = LocalServer(port=taken.getsockname()[1]).faults()
     assert "Address already in use; choose another port" in fault
-    assert list(Local(port=0).faults()) == []
+    assert list(LocalServer(port=0).faults()) == []
 
 
 @pytest.mark.parametrize("key", ["sk-secret", "sk_live_0123456789abcdef", "hf_0123456789abcdefghij", ""])
 def test_a_key_in_place_of_a_variables_name_is_refused(key: str) -> None:
     with pytest.raises(ValidationError, match="must be the name of an environment variable"):
-        Local(api_key_env=key)
+        LocalServer(api_key_env=key)
 
 
 def test_a_server_open_to_other_machines_without_a_key_is_warned_of(ctx: Context, tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_server_open_to_other_machines_without_a_key_is_warned_of(ctx: Context
     warnings: list[str] = []
     asked = dataclasses.replace(ctx, on_warning=warnings.append)
     with pytest.raises(StageError):
-        Local(host="0.0.0.0", port=0).run(asked, Model(tmp_path / "broken"))
+        LocalServer(host="0.0.0.0", port=0).run(asked, Model(tmp_path / "broken"))
     assert "no API key is asked for" in warnings[0]
 
 

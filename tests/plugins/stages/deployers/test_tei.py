@@ -30,7 +30,7 @@ from embedrun.model_settings import ModelSettings, Prompts
 from embedrun_plugins.models.export import export
 from embedrun_plugins.services.tei.container import healthy
 from embedrun_plugins.services.tei.records import labels, retire, written_down
-from embedrun_plugins.stages.deployers.tei import Tei
+from embedrun_plugins.stages.deployers.tei import TeiDeployer
 
 Small = Callable[..., Path]
 KEY = "planted-server-key-4711"
@@ -81,7 +81,7 @@ def test_the_export_is_what_makes_tei_start(small: Small, tmp_path: Path, starti
     assert "Failed to parse `sentence_bert_config.json`" in said
     assert "missing field `max_seq_length`" in said
     export(Model(path), tmp_path / "exported", "tei")
-    told = Tei(gpu="none").environment(tmp_path / "exported")
+    told = TeiDeployer(gpu="none").environment(tmp_path / "exported")
     code, said = starting(tmp_path / "exported", **told, TMPDIR=str(tmp_path))
     assert (code, "WARN" in said) == (0, False), said
 
@@ -127,7 +127,7 @@ def recipe(project: Any, model: str) -> None:
 def test_a_model_that_tei_has_not_is_refused_before_it_is_trained(
     project: Any, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Tei, "resolve", lambda stage, _: stage)  # no engine is needed to know it
+    monkeypatch.setattr(TeiDeployer, "resolve", lambda stage, _: stage)  # no engine is needed to know it
     project.write("model/config.json", json.dumps({"model_type": "t5", "n_positions": 512}))
     recipe(project, "./model")
     outcome = project.run(command, "r.yaml")
@@ -172,19 +172,19 @@ def test_an_engine_on_another_machine_is_refused(monkeypatch: pytest.MonkeyPatch
 
 def test_a_missing_key_is_a_fault_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
-    (fault,) = Tei(api_key_env="NO_SUCH_KEY").faults()
+    (fault,) = TeiDeployer(api_key_env="NO_SUCH_KEY").faults()
     assert "NO_SUCH_KEY is not set" in fault
 
 
 def test_what_is_being_deployed_is_found_by_delete_after_a_crash(ctx: Context) -> None:
     file = ctx.out.parent / "endpoint.json"
     endpoint = Endpoint(deployer="tei", url="http://127.0.0.1:8080", details={"container": "4711", "model": "/m"})
-    with written_down(ctx, Tei(), endpoint):
+    with written_down(ctx, TeiDeployer(), endpoint):
         written = json.loads(file.read_text())
         assert Endpoint.model_validate(written["endpoint"]) == endpoint
-        assert Tei.model_validate(written["deployer"]) == Tei()
+        assert TeiDeployer.model_validate(written["deployer"]) == TeiDeployer()
     assert file.exists()
-    with pytest.raises(KeyboardInterrupt), written_down(ctx, Tei(), endpoint):
+    with pytest.raises(KeyboardInterrupt), written_down(ctx, TeiDeployer(), endpoint):
         raise KeyboardInterrupt
     assert not file.exists()
 
@@ -217,7 +217,7 @@ def test_what_is_replaced_goes_with_its_export_and_what_cannot_go_is_said_and_ke
         model.mkdir()
         (model / "modules.json").write_text("[]")
         endpoint = Endpoint(deployer="tei", details={"container": f"c{number}", "model": str(model)})
-        with written_down(ctx, Tei(), endpoint):
+        with written_down(ctx, TeiDeployer(), endpoint):
             earlier = SimpleNamespace(id=f"c{number}", name=f"n{number}", labels=labels(ctx))
         assert retire(Engine("c2"), earlier, said.append) == f"demo/{number}"
     left = sorted(str(path.relative_to(tmp_path / "runs/demo")) for path in tmp_path.rglob("*.json"))
@@ -228,7 +228,7 @@ def test_what_is_replaced_goes_with_its_export_and_what_cannot_go_is_said_and_ke
 
 def test_a_host_that_the_engine_cannot_publish_on_is_refused() -> None:
     with pytest.raises(ValidationError, match="must be an IP address, such as"):
-        Tei(host="localhost")
+        TeiDeployer(host="localhost")
 
 
 def test_a_rehearsal_exports_and_checks_where_there_is_no_engine(
@@ -236,7 +236,7 @@ def test_a_rehearsal_exports_and_checks_where_there_is_no_engine(
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no.sock")
     rehearsal = Rehearsal(tmp_path)
-    stage = Tei(port=8080).rehearsal(rehearsal)
+    stage = TeiDeployer(port=8080).rehearsal(rehearsal)
     assert stage.resolve(Resolver()) is stage
     notes: dict[str, Any] = {}
     endpoint = stage.run(dataclasses.replace(ctx, on_note=notes.__setitem__), Model(small(Pooling(32, "cls"))))
@@ -252,7 +252,7 @@ def test_a_rehearsal_exports_and_checks_where_there_is_no_engine(
 def test_a_rehearsal_finds_a_model_that_tei_cannot_serve(small: Small, ctx: Context, tmp_path: Path) -> None:
     path = small(Pooling(32, "mean"), Dense(32, 8, activation_function=torch.nn.ReLU()))
     with pytest.raises(UserError, match="Identity or Tanh"):
-        Tei(gpu="none").rehearsal(Rehearsal(tmp_path)).run(ctx, Model(path))
+        TeiDeployer(gpu="none").rehearsal(Rehearsal(tmp_path)).run(ctx, Model(path))
 
 
 # From here on with a real engine.
@@ -301,7 +301,7 @@ def test_the_container_answers_with_the_models_vectors_until_it_is_deleted(
     settings = ModelSettings(prompts=Prompts(query="query: "), max_length=12, dimensions=16)
     model = Model(small(Pooling(32, "cls"), Normalize()), settings)
     notes: dict[str, Any] = {}
-    deployer = Tei(image=standin, port=0, api_key_env="KEY_OF_THE_SERVER", memory="2g", cpus=1)
+    deployer = TeiDeployer(image=standin, port=0, api_key_env="KEY_OF_THE_SERVER", memory="2g", cpus=1)
     made = deployer.run(dataclasses.replace(ctx, on_note=notes.__setitem__), model)
     endpoint = Endpoint.model_validate_json(made.model_dump_json())
     container = engine.containers.get(endpoint.details["container"])
@@ -332,15 +332,15 @@ def test_a_later_run_replaces_the_container_of_an_earlier_one(
     engine: Any, standin: str, small: Small, ctx: Context, tmp_path: Path
 ) -> None:
     model = Model(small(Pooling(32, "mean")))
-    first = Tei(image=standin, port=0).run(ctx, model)
+    first = TeiDeployer(image=standin, port=0).run(ctx, model)
     port = urlsplit(first.url or "").port or 0
-    deployer = Tei(image=standin, port=port)
+    deployer = TeiDeployer(image=standin, port=port)
     try:
         deployer.resolve(Resolver(offline=True))  # the port is ours to take
         with pytest.raises(UserError, match="the port is taken; choose another port"):
             deployer.run(of_run(tmp_path, "1", "other"), model)
         with pytest.raises(StageError, match=r"did not answer within 0\.01 s"):
-            Tei(image=standin, port=port, timeout=0.01).run(of_run(tmp_path, "2"), model)
+            TeiDeployer(image=standin, port=port, timeout=0.01).run(of_run(tmp_path, "2"), model)
         wait_for(first.url)  # a run that fails leaves the earlier one as it was
         notes: dict[str, Any] = {}
         second = deployer.run(dataclasses.replace(of_run(tmp_path, "3"), on_note=notes.__setitem__), model)
@@ -366,8 +366,8 @@ def test_without_the_export_the_container_fails_as_tei_does_and_its_log_is_shown
 ) -> None:
     monkeypatch.setenv("KEY_OF_THE_SERVER", KEY)
     path = small(Pooling(32, "mean"))
-    monkeypatch.setattr(Tei, "export", lambda _stage, folder, model: shutil.copytree(model.path, folder))
-    deployer = Tei(image=standin, port=0, api_key_env="KEY_OF_THE_SERVER")
+    monkeypatch.setattr(TeiDeployer, "export", lambda _stage, folder, model: shutil.copytree(model.path, folder))
+    deployer = TeiDeployer(image=standin, port=0, api_key_env="KEY_OF_THE_SERVER")
     with pytest.raises(StageError, match=r"ended with exit code 1 before it answered; its log ends:") as raised:
         deployer.run(ctx, Model(path))
     assert "missing field `max_seq_length`" in str(raised.value)
@@ -380,14 +380,14 @@ def test_without_the_export_the_container_fails_as_tei_does_and_its_log_is_shown
 def test_what_the_engine_lacks_is_missed_before_training(engine: Any, standin: str) -> None:
     missing = "localhost:1/none/text-embeddings-inference:cpu-1.9"
     with pytest.raises(UserError, match=rf"image {missing}: is not here, and cannot be had from its registry"):
-        Tei(image=missing, port=0).resolve(Resolver())
+        TeiDeployer(image=missing, port=0).resolve(Resolver())
     with pytest.raises(UserError, match="is not here, and offline it cannot be pulled"):
-        Tei(image=missing, port=0).resolve(Resolver(offline=True))
+        TeiDeployer(image=missing, port=0).resolve(Resolver(offline=True))
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UserError, match="Address already in use"):
-        Tei(image=standin, port=taken.getsockname()[1]).resolve(Resolver())
+        TeiDeployer(image=standin, port=taken.getsockname()[1]).resolve(Resolver())
     if "nvidia" not in engine.info()["Runtimes"]:
         with pytest.raises(UserError, match="install the NVIDIA Container Toolkit"):
-            Tei(image=standin, port=0, gpu=0).resolve(Resolver())
+            TeiDeployer(image=standin, port=0, gpu=0).resolve(Resolver())
 
 
 @pytest.mark.docker
@@ -396,7 +396,7 @@ def test_a_gpu_that_the_engine_cannot_give_is_explained(engine: Any, standin: st
     if "nvidia" in engine.info()["Runtimes"]:
         pytest.skip("this engine has GPUs")
     with pytest.raises(UserError, match=r"deployer\.gpu: the engine knows no NVIDIA GPUs: install"):
-        Tei(image=standin, port=0, gpu=0).run(ctx, Model(small(Pooling(32, "mean"))))
+        TeiDeployer(image=standin, port=0, gpu=0).run(ctx, Model(small(Pooling(32, "mean"))))
 
 
 @pytest.mark.docker

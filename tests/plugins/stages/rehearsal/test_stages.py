@@ -7,7 +7,7 @@ import pytest
 from embedrun import Context, Rehearsal, RetrievalSet
 from embedrun.testing import small_set, tiny_model
 from embedrun_plugins.stages.deployers.directory import Directory
-from embedrun_plugins.stages.deployers.hub import Hub
+from embedrun_plugins.stages.deployers.hub import HubDeployer
 from embedrun_plugins.stages.filters.length import Length
 from embedrun_plugins.stages.mergers.linear import Linear
 from embedrun_plugins.stages.mergers.search import Search
@@ -93,7 +93,7 @@ def test_an_export_goes_into_the_scratch_folder(ctx, tmp_path, monkeypatch):
 
 def test_nothing_is_pushed_to_the_hub_but_all_is_made_for_it(ctx, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_none")
-    stage = Hub(repo_id="me/mine", license="apache-2.0").rehearsal(Rehearsal(tmp_path))
+    stage = HubDeployer(repo_id="me/mine", license="apache-2.0").rehearsal(Rehearsal(tmp_path))
     endpoint = stage.run(ctx, tiny_model(tmp_path / "tiny"))
     stage.delete(endpoint)
     assert not endpoint.details["created"]

@@ -18,7 +18,7 @@ from embedrun_plugins.services.ledger.resources import IMAGE, REPOSITORY
 
 if TYPE_CHECKING:
     from embedrun_plugins.services.docker import Description
-    from embedrun_plugins.stages.runtimes.sagemaker import SageMaker
+    from embedrun_plugins.stages.runtimes.sagemaker_job.options import JobOptions
 
 _NONE = ("ImageNotFoundException", "RepositoryNotFoundException")
 _EXISTS = ("RepositoryAlreadyExistsException",)
@@ -26,7 +26,7 @@ _ARCHITECTURE = "amd64"
 Progress = Callable[[str, float, float | None], None]
 
 
-def image(stage: SageMaker, job: Job, clients: Clients, place: Place, ledger: Ledger) -> str:
+def image(stage: JobOptions, job: Job, clients: Clients, place: Place, ledger: Ledger) -> str:
     """Return the image to run by its digest, pushed if ECR has it not, or the one that is named; note which it is.
 
     Raises UserError where there is none and none can be built here, StageError where it cannot be pushed.
@@ -38,7 +38,7 @@ def image(stage: SageMaker, job: Job, clients: Clients, place: Place, ledger: Le
     return uri
 
 
-def _own(stage: SageMaker, job: Job, clients: Clients, place: Place, ledger: Ledger) -> str:
+def _own(stage: JobOptions, job: Job, clients: Clients, place: Place, ledger: Ledger) -> str:
     from embedrun_plugins.services import docker
     from embedrun_plugins.services.docker.requirements import NEVER
 

@@ -19,7 +19,7 @@ from embedrun_plugins.stages.runtimes.sagemaker_job.download import Return
 from embedrun_plugins.stages.runtimes.sagemaker_job.logs import Logs
 
 if TYPE_CHECKING:
-    from embedrun_plugins.stages.runtimes.sagemaker import SageMaker
+    from embedrun_plugins.stages.runtimes.sagemaker_job.options import JobOptions
 
 _LIMITS = {"MaxRuntimeExceeded": "max_hours", "MaxWaitTimeExceeded": "max_wait_hours"}
 _SENT = ("recipe/", "inputs/", "store/", "checkpoints/")
@@ -29,7 +29,7 @@ _SENT = ("recipe/", "inputs/", "store/", "checkpoints/")
 class Ending:
     """How one job ended."""
 
-    stage: SageMaker
+    stage: JobOptions
     job: Job
     clients: Clients
     entry: Entry

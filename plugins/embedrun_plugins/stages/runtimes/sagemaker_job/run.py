@@ -25,13 +25,13 @@ from embedrun_plugins.stages.runtimes.sagemaker_job.training_job import Training
 from embedrun_plugins.stages.runtimes.sagemaker_job.upload import Sending
 
 if TYPE_CHECKING:
-    from embedrun_plugins.stages.runtimes.sagemaker import SageMaker
+    from embedrun_plugins.stages.runtimes.sagemaker_job.options import JobOptions
 
 _MORE_SECONDS = 6 * 3600
 """How much longer than it may train a job is waited for: until there are machines, and for its files to move."""
 
 
-def carry_out(stage: SageMaker, job: Job) -> int:
+def carry_out(stage: JobOptions, job: Job) -> int:
     """Run in a training job, a new one or the one that does this work already; return the exit code.
 
     Raises UserError where it cannot be begun, StageError where it ends without a result.
@@ -47,7 +47,7 @@ def carry_out(stage: SageMaker, job: Job) -> int:
 
 @dataclass
 class _Carrying:
-    stage: SageMaker
+    stage: JobOptions
     job: Job
     work: Work
     clients: Clients

@@ -16,7 +16,7 @@ from embedrun_plugins.stages.runtimes.sagemaker_job.instance_types import has_ow
 from embedrun_plugins.stages.runtimes.sagemaker_job.logs import Logs
 
 if TYPE_CHECKING:
-    from embedrun_plugins.stages.runtimes.sagemaker import SageMaker
+    from embedrun_plugins.stages.runtimes.sagemaker_job.options import JobOptions
 
 _HOUR = 3600
 _EXISTS = ("ResourceInUse:already exist",)
@@ -89,7 +89,7 @@ def _may_pass(error: EmbedrunError) -> bool:
 
 
 def request(
-    stage: SageMaker,
+    stage: JobOptions,
     *,
     base: str,
     image: str,
@@ -133,7 +133,7 @@ def _channel(name: str, uri: str) -> dict[str, Any]:
     return {"ChannelName": name, "DataSource": {"S3DataSource": place}, "InputMode": "File"}
 
 
-def _limits(stage: SageMaker) -> dict[str, int]:
+def _limits(stage: JobOptions) -> dict[str, int]:
     seconds = {"MaxRuntimeInSeconds": int(stage.max_hours * _HOUR)}
     if stage.spot:
         seconds["MaxWaitTimeInSeconds"] = int(stage.longest_hours() * _HOUR)
