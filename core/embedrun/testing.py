@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from embedrun import stages
-from embedrun.artifacts import Document, Judgement, Model, Query, RetrievalSet
+from embedrun.artifacts import Document, Encoder, Judgement, Model, Query, RetrievalSet
 from embedrun.context import Context
 from embedrun.docstrings import descriptions
 from embedrun.hashing import file_digest, folder_files
 from embedrun.registry import HEAVY
-from embedrun.stages import Deployer, Evaluator, Filter, Generator, Loss, Merger, Miner, Runtime, Source, Stage, Trainer
+from embedrun.stages import Deployer, Embedder, Evaluator, Filter, Generator, Loss, Merger, Miner, Stage, Trainer
 
 _WORDS = "anchor lamp river stone cloud copper garden violin harbour pepper window saddle lantern meadow timber glacier"
 
@@ -67,8 +67,9 @@ def check_stage(stage: Stage, folder: Path, *, data: RetrievalSet | None = None,
     """Run a stage twice on small data and assert what the engine relies on; return what it made.
 
     Asserts that importing it loads nothing heavy, that its keys are documented, that its configuration survives JSON,
-    that it writes below `ctx.out` alone and the same bytes both times. `folder` is an empty scratch folder; `data` and
-    `model` default to `small_set` and `tiny_model`.
+    that it writes below `ctx.out` alone and the same bytes both times; of an embedder, that it encodes, and gives the
+    same vectors both times; of a loss, that it is a torch module with the same parameters both times. `folder` is an
+    empty scratch folder; `data` and `model` default to `small_set` and `tiny_model`. A runtime cannot be checked.
     """
     _check_import(type(stage))
     _check_configuration(stage)
@@ -77,16 +78,47 @@ def check_stage(stage: Stage, folder: Path, *, data: RetrievalSet | None = None,
         model = tiny_model(folder / "model")
     before = _digests(folder)
     made = [_run(stage, folder / f"run-{attempt}", data, model) for attempt in (1, 2)]
-    if isinstance(stage, (Loss, Runtime, stages.Embedder)):
-        return made[0]
-    first, second = (_digests(folder / f"run-{attempt}" / "out") for attempt in (1, 2))
-    assert first or isinstance(stage, Deployer), f"{stage.type}: wrote nothing below ctx.out"
-    if not isinstance(stage, Deployer):
-        different = sorted(name for name in first | second if first.get(name) != second.get(name))
-        assert not different, f"{stage.type}: two runs with the same seed differ in {', '.join(different)}"
-        assert made[0].path == folder / "run-1" / "out", f"{stage.type}: must return the artifact at ctx.out"
+    if isinstance(stage, Embedder):
+        _check_encoders(stage, *made)
+    elif isinstance(stage, Loss):
+        _check_losses(stage, *made)
+    elif not isinstance(stage, Deployer):
+        _check_files(stage, folder, made[0])
     assert before.items() <= _digests(folder).items(), f"{stage.type}: changed what it was given"
     return made[0]
+
+
+def _check_files(stage: Stage, folder: Path, artifact: Any) -> None:
+    first, second = (_digests(folder / f"run-{attempt}" / "out") for attempt in (1, 2))
+    assert first, f"{stage.type}: wrote nothing below ctx.out"
+    different = sorted(name for name in first | second if first.get(name) != second.get(name))
+    assert not different, f"{stage.type}: two runs with the same seed differ in {', '.join(different)}"
+    assert artifact.path == folder / "run-1" / "out", f"{stage.type}: must return the artifact at ctx.out"
+
+
+def _check_encoders(stage: Embedder, *encoders: Encoder) -> None:
+    import numpy as np
+
+    texts = ["where is the lamp?", "The lamp is kept in room 1.", "The river is kept in room 2."]
+    dimensions = set()
+    for name in ("encode_query", "encode_document"):
+        encode = [getattr(encoder, name) for encoder in encoders]
+        first, second = (np.asarray(method(texts, batch_size=2, show_progress_bar=False)) for method in encode)
+        assert first.shape[:-1] == (len(texts),), f"{stage.type}: {name} must return (texts, dimensions)"
+        assert np.isfinite(first).all(), f"{stage.type}: {name} returns numbers that are not finite"
+        assert len(np.unique(first, axis=0)) == len(texts), f"{stage.type}: {name} cannot tell texts apart"
+        assert np.allclose(first, second, atol=1e-3), f"{stage.type}: {name} gives other vectors the second time"
+        dimensions.add(first.shape[-1])
+    assert len(dimensions) == 1, f"{stage.type}: queries and documents have different dimensions"
+
+
+def _check_losses(stage: Loss, first: Any, second: Any) -> None:
+    import torch
+
+    assert isinstance(first, torch.nn.Module), f"{stage.type}: build must return a torch module"
+    parameters, again = first.state_dict(), second.state_dict()
+    different = [name for name in parameters if name not in again or not torch.equal(parameters[name], again[name])]
+    assert not different, f"{stage.type}: built twice, it differs in {', '.join(different)}"
 
 
 def _check_import(stage: type[Stage]) -> None:
@@ -120,9 +152,12 @@ def _run(stage: Stage, folder: Path, data: RetrievalSet, model: Model | None) ->
         if isinstance(stage, kind):
             run: Any = stage.run  # type: ignore[attr-defined]  # every kind of _GIVEN has it
             return run(ctx, *(given[name] for name in names))
-    if isinstance(stage, stages.Embedder):
+    if isinstance(stage, Embedder):
         return stage.connect(ctx)
     if isinstance(stage, Loss) and model:
+        import torch
+
+        torch.manual_seed(0)
         return stage.build(model.load("cpu"))
     if isinstance(stage, Deployer) and model:
         endpoint = stage.run(ctx, model)
@@ -132,7 +167,7 @@ def _run(stage: Stage, folder: Path, data: RetrievalSet, model: Model | None) ->
 
 
 _GIVEN: dict[type[Stage], tuple[str, ...]] = {
-    Source: (),
+    stages.Source: (),
     Generator: ("data",),
     Filter: ("data",),
     Miner: ("data", "model"),

@@ -144,5 +144,6 @@ def test_models_are_told_by_their_ids(model):
     assert not list(Bedrock(model="arn:aws:bedrock:x:1:provisioned-model/abc", family="titan_v2").faults())
 
 
-def test_it_keeps_the_contract(tmp_path):
-    assert check_stage(Bedrock(), tmp_path) is not None
+def test_it_keeps_the_contract(services, tmp_path):
+    assert check_stage(Bedrock(), tmp_path).similarity_fn_name == "cosine"
+    assert services.count("/invoke") == 6  # three texts, in two roles alike, twice

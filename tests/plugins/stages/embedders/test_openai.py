@@ -137,5 +137,7 @@ def test_a_key_that_crosses_the_network_in_the_open_is_warned_of(connect, monkey
     assert "not encrypted, and the key in SERVERS_KEY goes there" in found.warnings[0]
 
 
-def test_it_keeps_the_contract(tmp_path):
-    assert check_stage(OpenAI(model="m"), tmp_path) is not None
+def test_it_keeps_the_contract(services, embedders, tmp_path):
+    stage = OpenAI(model=embedders.model, base_url=f"{services.url}/v1/")
+    assert check_stage(stage, tmp_path).similarity_fn_name == "cosine"
+    assert services.count("/v1/embeddings") == 2

@@ -39,4 +39,5 @@ def test_a_folder_is_hashed_and_a_missing_one_refused(folder, tmp_path):
 
 
 def test_it_keeps_the_contract(folder, tmp_path):
-    assert check_stage(SentenceTransformers(model=str(folder)), tmp_path) is not None
+    encoder = check_stage(SentenceTransformers(model=str(folder)), tmp_path)
+    assert encoder.encode_query(["the river"], batch_size=1, show_progress_bar=False).shape == (1, 32)
