@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import jsonschema
 import pytest
@@ -11,6 +12,11 @@ from ruamel.yaml import YAML
 from embedrun import shipped_recipes
 
 SHIPPED = sorted(shipped_recipes.recipes())
+
+COMMANDS = """
+run plan check show compare reproduce serve verify bench resources delete gc recipes init image plugins schema
+sagemaker-train
+"""
 
 
 def test_schema_accepts_every_shipped_recipe_and_refuses_an_unknown_key(project):
@@ -58,5 +64,5 @@ def test_init_writes_a_recipe_that_checks(project):
 
 def test_help_names_every_command(project):
     shown = project.run("--help").out
-    for name in ("run", "plan", "check", "schema", "plugins", "recipes", "show", "compare", "serve", "gc", "init"):
-        assert f"    {name}" in shown
+    names = re.findall(r"^    ([\w-]+)(?: {2,}\S|$)", shown, re.MULTILINE)
+    assert sorted(names) == sorted(COMMANDS.split())

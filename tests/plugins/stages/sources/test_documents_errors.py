@@ -62,9 +62,10 @@ def test_pages_without_text_among_others_are_told_by_number(harvest, folder, rea
     assert given.notes["pages_without_text"] == 8
 
 
-def word_file() -> bytes:
-    stream = io.BytesIO()
-    docx.Document().save(stream)
+def word_file(text: str = "") -> bytes:
+    document, stream = docx.Document(), io.BytesIO()
+    document.add_paragraph(text)
+    document.save(stream)
     return stream.getvalue()
 
 
@@ -102,9 +103,13 @@ def test_another_file_without_readable_text_is_named(harvest, folder, name, cont
 def test_no_damage_to_a_file_ends_in_a_traceback(harvest, folder, reader, name):
     page = f"<html><body><h1>Head</h1><table><tr><td>{words(0, 20)}<p>one</table><pre> a\n b</pre></body>".encode()
     note = f"---\ntitle: x\n---\n# Head\n```\n{words(0, 20)}\n```\nSet\n---\n- item".encode()
-    sound = {"a.pdf": pdf([words(0, 30)], outline=[(1, "A")]), "a.docx": word_file(), "a.html": page, "a.md": note}[
-        name
-    ]
+    sound = {
+        "a.pdf": pdf([words(0, 30)], outline=[(1, "A")]),
+        "a.docx": word_file(words(0, 30)),
+        "a.html": page,
+        "a.md": note,
+    }[name]
+    assert harvest(str(folder({name: sound})), pdf_reader=reader).data.documents, "undamaged it can be read"
     chance = random.Random(f"{reader} {name}")
     for _ in range(40):
         damaged = bytearray(sound)
