@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # What a local run, the tests and the linters need; every version is pinned in constraints.txt.
 EXTRAS := offline,serve,lora,tracking,documents,mining,flag,bedrock,openai,docker,sagemaker,langchain,llama-index
-TOOLS := check-jsonschema hatchling httpx ir-measures jsonschema moto[server] pytest codespell mypy ruff
+TOOLS := check-jsonschema hatchling httpx ir-measures jsonschema moto[server] pytest pytest-timeout pytest-xdist codespell mypy ruff
 
 # Where the demo runs, and what its image starts from: make demo ON=docker BASE_IMAGE=debian:bookworm
 ON ?=

@@ -20,17 +20,31 @@ from embedrun.cli import main
 from embedrun_plugins.services import docker
 from embedrun_plugins.services.docker.contents import Contents
 
+# Before torch is imported: small models are slower with more threads, which wait for each other on busy cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 DATA = Path(__file__).parents[2] / "shared" / "data"
 FAKES = Path(__file__).parent / "fakes.py"
 
 
+BUILD = 1800
+"""Seconds for a test in containers, the first of which builds an image with torch."""
+
+
 def pytest_collection_modifyitems(config, items) -> None:
     """Leave out what takes a container engine unless it is asked for: the first run builds an image with torch."""
-    if "docker" in config.option.markexpr:
-        return
     for item in items:
         if item.get_closest_marker("docker"):
-            item.add_marker(pytest.mark.skip(reason="needs a container engine; `make test-docker` runs it"))
+            item.add_marker(pytest.mark.timeout(BUILD))
+            if "docker" not in config.option.markexpr:
+                item.add_marker(pytest.mark.skip(reason="needs a container engine; `make test-docker` runs it"))
+
+
+def pytest_runtest_setup(item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("needs a CUDA device, and torch finds none here")
 
 
 @dataclass(frozen=True)
@@ -77,12 +91,6 @@ def project(tmp_path, monkeypatch, capsys) -> Project:
         return Outcome(code, shown.out, shown.err)
 
     return Project(tmp_path, run)
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> None:
-    """Keep tests quick beside other work: torch's threads wait for each other on busy cores."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -13,23 +13,8 @@ from transformers import AutoConfig, AutoModel, BertTokenizer, DataCollatorWithF
 
 from embedrun_plugins.models.padding_free import forward, length_groups, ragged_attention
 from embedrun_plugins.stages.trainers.pretokenized import Tokens
+from words import WORDS
 
-WORDS = [
-    "lamp",
-    "river",
-    "stone",
-    "cloud",
-    "copper",
-    "garden",
-    "violin",
-    "harbour",
-    "pepper",
-    "window",
-    "saddle",
-    "lantern",
-    "meadow",
-    "timber",
-]
 SIZES = {
     "vocab_size": 60,
     "hidden_size": 32,

@@ -22,23 +22,7 @@ from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
 from embedrun_plugins.stages.losses.scored_pairs import Softmax
 from embedrun_plugins.stages.losses.triplets import BatchAllTriplet, Triplet
 from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
-
-WORDS = [
-    "lamp",
-    "river",
-    "stone",
-    "cloud",
-    "copper",
-    "garden",
-    "violin",
-    "harbour",
-    "pepper",
-    "window",
-    "saddle",
-    "lantern",
-    "meadow",
-    "timber",
-]
+from words import WORDS
 
 
 @pytest.fixture(scope="module")

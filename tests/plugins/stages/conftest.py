@@ -1,4 +1,4 @@
-"""A set that can feed every loss, and a tiny model."""
+"""Sets that can feed every loss, and a tiny model, for the tests of losses and trainers."""
 
 from __future__ import annotations
 
@@ -8,17 +8,6 @@ import pytest
 
 from embedrun.artifacts import Document, Judgement, Model, Query, RetrievalSet
 from embedrun.testing import small_set, tiny_model
-
-
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    """Models this small are slower with more."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
