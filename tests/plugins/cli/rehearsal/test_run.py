@@ -29,7 +29,7 @@ class Door(Deployer):
         if self.name == "second":
             raise StageError("second: its server does not stop")
 
-    def rehearsal(self, folder: Path) -> Deployer:
+    def rehearsal(self, rehearsal: object) -> Deployer:
         return self.model_copy()
 
     def _note(self, what: str) -> None:
