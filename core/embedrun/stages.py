@@ -284,7 +284,7 @@ class Evaluator(Stage):
     def compare(self, ctx: Context, scores: Mapping[str, Scores]) -> Comparison:
         """Compare the scores of the models by role: "base" first, then "tuned", "merged", then those of `compare_with`.
 
-        `embedrun_plugins.stages.evaluators.bootstrap.comparison` does so by a paired bootstrap over queries.
+        `embedrun.bootstrap.comparison` does so by a paired bootstrap over queries.
         """
 
     def models_named(self) -> Iterable[str]:

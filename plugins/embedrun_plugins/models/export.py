@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from embedrun.artifacts import Model
 from embedrun.errors import UserError
@@ -19,7 +19,6 @@ from embedrun.errors import UserError
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-Target = Literal["portable", "tei"]
 Json = dict[str, Any]
 
 _LEGACY = "sentence_transformers.models"
@@ -38,20 +37,21 @@ _THIS_MACHINE = ("_name_or_path", "name_or_path", "is_local", "local_files_only"
 _KEPT = ("README.md", "LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE")
 
 
-def export(model: Model, folder: Path, target: Target = "portable") -> None:
+def export(model: Model, folder: Path) -> None:
     """Write the model to a folder, its contract applied and saved with it.
 
     The folder loads in this version of sentence-transformers, in 3.4 with transformers 4, and in TEI. Dimensions that
     the contract cuts off are cut by a last linear layer, since nothing but this version would cut them otherwise.
-    The same model always gives the same bytes. "portable" keeps modules that only sentence-transformers knows;
-    "tei" refuses them.
+    The same model always gives the same bytes. Modules that only sentence-transformers knows are kept; what TEI makes
+    of them, `services.tei.export` judges.
 
-    Raises UserError where the target cannot serve the model, and DataError where it cannot be loaded.
+    Raises UserError where the model's adapters are not merged, and DataError where it cannot be loaded.
     """
     loaded = model.load(device="cpu")
-    faults = list(_faults(loaded)) + (list(_tei_faults(loaded)) if target == "tei" else [])
-    if faults:
-        raise UserError(f"{model.path}: cannot be exported for {target}: {'; '.join(faults)}")
+    if getattr(loaded.transformers_model, "_hf_peft_config_loaded", False):
+        raise UserError(
+            f"{model.path}: cannot be exported: its adapters are not merged into its weights; merge them first"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     loaded.save(str(folder), create_model_card=False)
     _write_legacy(folder, loaded)
@@ -67,53 +67,6 @@ def _open_up(folder: Path) -> None:
     for file in folder.rglob("*"):
         if file.is_file():
             file.chmod(mode & 0o777)
-
-
-def _faults(loaded: SentenceTransformer) -> Iterator[str]:
-    if getattr(loaded.transformers_model, "_hf_peft_config_loaded", False):
-        yield "its adapters are not merged into its weights; merge them first"
-
-
-def _tei_faults(loaded: SentenceTransformer) -> Iterator[str]:
-    """Say what TEI 1.8 and 1.9 cannot load, or would silently leave out."""
-    names = [type(module).__name__ for module in loaded]
-    shape = [name for name in names if name != "Dense"]
-    if shape not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]) or names[:2] != shape[:2]:
-        yield f"TEI runs Transformer, Pooling, Dense, Normalize in this order, and this model is {', '.join(names)}"
-        return
-    if "Normalize" in names and names[-1] != "Normalize":
-        yield "TEI normalises last, and this model goes on after its Normalize module"
-    yield from _tei_input_faults(loaded)
-    yield from _tei_pooling_faults(loaded)
-    for module in loaded:
-        if type(module).__name__ == "Dense":
-            yield from _tei_dense_faults(module)
-
-
-def _tei_input_faults(loaded: SentenceTransformer) -> Iterator[str]:
-    if not getattr(loaded.tokenizer, "is_fast", False):
-        yield "TEI needs a fast tokenizer (tokenizer.json), and this model's has none"
-    if loaded.max_seq_length is None:
-        yield "TEI needs a maximum length, and this model has none; set max_length"
-    if loaded.modalities != ["text"]:
-        yield f"TEI reads plain text, and this model reads {', '.join(map(str, loaded.modalities))}"
-
-
-def _tei_pooling_faults(loaded: SentenceTransformer) -> Iterator[str]:
-    pooling: Any = loaded[1]
-    if pooling.pooling_mode not in {"cls", "mean", "lasttoken"}:
-        yield f"TEI pools by cls, mean or lasttoken, and this model by {pooling.pooling_mode}"
-    if not pooling.include_prompt and any(loaded.prompts.values()):
-        yield "TEI pools the prompt's tokens too, and this model leaves them out"
-
-
-def _tei_dense_faults(dense: Any) -> Iterator[str]:
-    config = dense.get_config_dict()
-    activation = config["activation_function"].rsplit(".", 1)[-1]
-    if activation not in {"Identity", "Tanh"}:
-        yield f"TEI's Dense has the activation Identity or Tanh, and this model's {activation}"
-    if config.get("use_residual") or any(config[key] != default for key, default in _DENSE_DEFAULTS.items()):
-        yield "TEI's Dense has no residual connection and reads the pooled vector, and this model's differs"
 
 
 def _write_legacy(folder: Path, loaded: SentenceTransformer) -> None:

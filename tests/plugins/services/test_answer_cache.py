@@ -20,6 +20,16 @@ for attempt in range(40):
 """
 
 
+def test_plugins_find_it_by_a_name_that_stays():
+    import embedrun.answers
+    import embedrun.bootstrap
+    import embedrun_plugins.answers
+    from embedrun_plugins.stages.evaluators.bootstrap import comparison
+
+    assert embedrun.answers.Answers is embedrun_plugins.answers.Answers is Answers
+    assert embedrun.bootstrap.comparison is comparison
+
+
 def test_several_processes_may_begin_a_file_at_once(tmp_path):
     start = time.time() + 3
     runs = [

@@ -48,9 +48,9 @@ def _architecture_faults(shape: Shape, version: str | None, *, gpu: bool | None,
     name = shape.architecture
     if name is None:
         return
-    known = ARCHITECTURES.get(version or "")
-    if known and name not in known:
-        yield f"TEI {version} has no '{name}' models, only {', '.join(sorted(known))}"
+    loadable = ARCHITECTURES.get(version or "")
+    if loadable and name not in loadable:
+        yield f"TEI {version} has no '{name}' models, only {', '.join(sorted(loadable))}"
         return
     if name in GPU_ONLY and (gpu is False or dtype == "float32"):
         yield f"TEI runs '{name}' models on a GPU in float16 only"
@@ -77,7 +77,7 @@ def _module_faults(shape: Shape) -> Iterator[str]:
 
 def _pooling_faults(shape: Shape) -> Iterator[str]:
     if len(shape.pooling) != 1 or shape.pooling[0] not in _POOLED:
-        yield f"TEI pools by {' or '.join(_POOLED)}, and this model by {' and '.join(shape.pooling)}"
+        yield f"TEI pools by cls, mean or lasttoken, and this model by {' and '.join(shape.pooling)}"
     elif shape.architecture == "deberta-v2" and shape.pooling == ("lasttoken",):
         yield "TEI does not pool 'deberta-v2' models by lasttoken"
     leaves_out = shape.configs["pooling"].get("include_prompt") is False and not shape.settings.pooling
@@ -90,17 +90,17 @@ def _dense_faults(shape: Shape, path: str) -> Iterator[str]:
     activation = str(config.get("activation_function") or "Identity").rsplit(".", 1)[-1]
     if activation not in _ACTIVATIONS:
         yield f"TEI's Dense has the activation {' or '.join(_ACTIVATIONS)}, and this model's {activation} ({path})"
-    read = config.get("module_input_name", "sentence_embedding")
-    if config.get("use_residual") or read != "sentence_embedding":
+    vectors = {config.get(f"module_{end}put_name", "sentence_embedding") for end in ("in", "out")}
+    if config.get("use_residual") or vectors != {"sentence_embedding"}:
         yield f"TEI's Dense has no residual connection and reads the pooled vector, and this model's differs ({path})"
 
 
 def _tokenizer_faults(shape: Shape) -> Iterator[str]:
-    named = str(shape.configs["tokenizer"].get("tokenizer_class") or "")
+    class_name = str(shape.configs["tokenizer"].get("tokenizer_class") or "")
     if (shape.folder / "tokenizer.json").exists():
         return
-    if named in _SLOW_ONLY:
-        yield f"TEI needs a fast tokenizer (tokenizer.json), and there is none for {named}"
+    if class_name in _SLOW_ONLY:
+        yield f"TEI needs a fast tokenizer (tokenizer.json), and there is none for {class_name}"
     complete = any(shape.folder.glob("*.safetensors"))  # of what the hub's cache holds, some may be missing yet
     if complete and not any((shape.folder / name).exists() for name in (*_TOKENIZER_FILES, _SENTENCE_PIECE)):
         yield "TEI needs a fast tokenizer (tokenizer.json), and this model has no tokenizer"
@@ -117,10 +117,7 @@ def _length_faults(shape: Shape) -> Iterator[str]:
 def start_faults(folder: Path) -> Iterator[str]:
     """Say what TEI would stop at, or leave out without a word, when it starts with an exported folder."""
     shape = Shape.read(folder)
-    if not (folder / "tokenizer.json").exists():
-        yield "tokenizer.json is missing"
-    if not isinstance(shape.configs["length"].get("max_seq_length"), int):
-        yield "sentence_bert_config.json has no max_seq_length"
+    yield from _input_faults(shape)
     for key in ("pooling_mode_cls_token", "pooling_mode_mean_tokens"):
         if not isinstance(shape.configs["pooling"].get(key), bool):
             yield f"the pooling's config.json has no {key}"
@@ -132,3 +129,13 @@ def start_faults(folder: Path) -> Iterator[str]:
             yield f"modules.json names {name}, which TEI does not know"
     if any(text is None for text in (shape.configs["prompts"].get("prompts") or {}).values()):
         yield "config_sentence_transformers.json has a prompt that is null"
+
+
+def _input_faults(shape: Shape) -> Iterator[str]:
+    if not (shape.folder / "tokenizer.json").exists():
+        yield "tokenizer.json is missing"
+    if not isinstance(shape.configs["length"].get("max_seq_length"), int):
+        yield "sentence_bert_config.json has no max_seq_length"
+    inputs = shape.configs["length"].get("modality_config") or {}
+    if inputs.keys() - {"text"}:
+        yield f"TEI reads plain text, and this model reads {', '.join(inputs)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from embedrun.artifacts import Model
@@ -10,15 +11,18 @@ from embedrun_plugins.services.tei import compatibility
 from embedrun_plugins.services.tei.compatibility import Dtype
 
 
-def exported(model: Model, folder: Path, version: str | None, *, gpu: bool, dtype: Dtype | None) -> Path:
-    """Export a model for a version of TEI; return the folder.
+def export(
+    model: Model, folder: Path, version: str | None = None, *, gpu: bool | None = None, dtype: Dtype | None = None
+) -> Path:
+    """Export a model for a version of TEI, None for whichever loads its architecture; return the folder.
 
-    Raises UserError for a model that TEI could not serve.
+    Raises UserError for a model that TEI could not serve, and leaves no folder then.
     """
-    from embedrun_plugins.models.export import export
+    from embedrun_plugins.models import export as models
 
-    export(model, folder, "tei")
-    found = compatibility.faults(folder, None, version, gpu=gpu, dtype=dtype)
-    if faults := [*found, *compatibility.start_faults(folder)]:
-        raise UserError(f"the model cannot be served: {'; '.join(faults)}")
+    models.export(model, folder)
+    faults = (*compatibility.faults(folder, None, version, gpu=gpu, dtype=dtype), *compatibility.start_faults(folder))
+    if faults:
+        shutil.rmtree(folder)
+        raise UserError(f"{model.path}: cannot be exported for TEI: {'; '.join(faults)}")
     return folder

@@ -36,6 +36,7 @@ class Directory(Deployer):
 
     def run(self, ctx: Context, model: Model) -> Endpoint:
         from embedrun_plugins.models.export import export
+        from embedrun_plugins.services.tei.export import export as export_for_tei
 
         folder = Path.cwd() / self.path
         _refuse_others(folder)
@@ -44,7 +45,7 @@ class Directory(Deployer):
         old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
         try:
             _prepare(scratch)
-            export(model, scratch, self.target)
+            (export_for_tei if self.target == "tei" else export)(model, scratch)
             (scratch / MARKER).write_text(json.dumps(marker) + "\n", "utf-8")
             if folder.exists():
                 folder.rename(old)

@@ -103,11 +103,11 @@ def packed(ctx: Context, model: Model, stage: SageMakerTei) -> tuple[Path | None
     from embedrun_plugins.services.sagemaker import archive
     from embedrun_plugins.services.sagemaker.endpoint import ARCHIVE
     from embedrun_plugins.services.tei import environment
-    from embedrun_plugins.services.tei.export import exported
+    from embedrun_plugins.services.tei.export import export
 
     folder, file = ctx.out / "model", ctx.out / ARCHIVE
     try:
-        exported(model, folder, stage.tei_version(), gpu=stage.on_gpu(), dtype=stage.dtype)
+        export(model, folder, stage.tei_version(), gpu=stage.on_gpu(), dtype=stage.dtype)
         told = environment.of(folder, None, stage.limits, gpu=stage.on_gpu(), dtype=stage.dtype)
         if stage.repo_id:
             return None, told

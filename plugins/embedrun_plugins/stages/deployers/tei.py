@@ -143,9 +143,9 @@ class TeiDeployer(AnsweringDeployer):
 
     def export(self, folder: Path, model: Model) -> Path:
         """Write the model as TEI reads it. Raises UserError for one that TEI could not serve."""
-        from embedrun_plugins.services.tei.export import exported
+        from embedrun_plugins.services.tei.export import export
 
-        return exported(model, folder, self.version_of(), gpu=self.on_gpu(), dtype=self.dtype).absolute()
+        return export(model, folder, self.version_of(), gpu=self.on_gpu(), dtype=self.dtype).absolute()
 
     def environment(self, folder: Path) -> dict[str, str]:
         """Return what TEI is told of an exported model; no key is among it."""

@@ -64,7 +64,7 @@ def test_a_file_in_the_way_is_left_alone(ctx: Context, model: Model) -> None:
 
 
 def test_a_model_that_the_target_cannot_serve_leaves_nothing_behind(ctx: Context, small: Callable[..., Path]) -> None:
-    with pytest.raises(UserError, match="cannot be exported for tei"):
+    with pytest.raises(UserError, match="cannot be exported for TEI"):
         Directory(path=Path("model"), target="tei").run(ctx, Model(small(Pooling(32, "max"))))
     assert list(Path.cwd().iterdir()) == []
 

@@ -14,6 +14,7 @@ from embedrun.artifacts import Model
 from embedrun.errors import UserError
 from embedrun.model_settings import ModelSettings, Prompts
 from embedrun_plugins.models.export import export
+from embedrun_plugins.services.tei.export import export as export_for_tei
 
 TEXTS = ["How do I reset it?", "naïve café 🎉", "x", "a long passage about revenue " * 30]
 Small = Callable[..., Path]
@@ -33,7 +34,7 @@ def encoded(folder: Path) -> np.ndarray:
 
 def test_an_export_holds_the_keys_that_older_versions_and_tei_read(small: Small, tmp_path: Path) -> None:
     model = Model(small(Pooling(32, "cls"), Dense(32, 16), Normalize()))
-    export(model, tmp_path / "out", "tei")
+    export_for_tei(model, tmp_path / "out")
     modules = read(tmp_path / "out" / "modules.json")
     assert [m["type"] for m in modules] == [
         f"sentence_transformers.models.{name}" for name in ("Transformer", "Pooling", "Dense", "Normalize")
@@ -76,7 +77,7 @@ def test_the_contract_is_saved_with_the_model(small: Small, tmp_path: Path) -> N
         prompts=Prompts(query="query: ", document="passage: "), max_length=12, pooling="lasttoken", normalize=True
     )
     model = Model(small(Pooling(32, "mean")), settings)
-    export(model, tmp_path / "out", "tei")
+    export_for_tei(model, tmp_path / "out")
     prompts = read(tmp_path / "out" / "config_sentence_transformers.json")["prompts"]
     assert prompts == {"query": "query: ", "document": "passage: "}
     assert read(tmp_path / "out" / "sentence_bert_config.json")["max_seq_length"] == 12
@@ -87,7 +88,7 @@ def test_the_contract_is_saved_with_the_model(small: Small, tmp_path: Path) -> N
 
 def test_dimensions_are_cut_by_the_model_itself_before_it_normalises(small: Small, tmp_path: Path) -> None:
     model = Model(small(Pooling(32, "mean"), Normalize()), ModelSettings(dimensions=8))
-    export(model, tmp_path / "out", "tei")
+    export_for_tei(model, tmp_path / "out")
     assert "truncate_dim" not in read(tmp_path / "out" / "config_sentence_transformers.json")
     found = encoded(tmp_path / "out")
     full = SentenceTransformer(str(model.path), device="cpu").encode(TEXTS)[:, :8]
@@ -132,7 +133,7 @@ def test_what_tei_cannot_serve_is_refused_for_tei_and_kept_otherwise(
 ) -> None:
     model = Model(small(*modules))
     with pytest.raises(UserError, match=reason):
-        export(model, tmp_path / "tei", "tei")
+        export_for_tei(model, tmp_path / "tei")
     assert not (tmp_path / "tei").exists()
     export(model, tmp_path / "portable")
     np.testing.assert_allclose(encoded(tmp_path / "portable"), model.load("cpu").encode(TEXTS), atol=1e-6)

@@ -121,7 +121,7 @@ def test_without_the_export_tei_does_not_start_and_its_own_words_are_shown(
 ):
     """What sentence-transformers itself saves is no model to TEI."""
 
-    def as_saved(model: Model, folder: Path, target: str = "portable") -> None:
+    def as_saved(model: Model, folder: Path) -> None:
         model.load("cpu").save(str(folder), create_model_card=False)
 
     monkeypatch.setattr(export, "export", as_saved)

@@ -61,7 +61,7 @@ def test_from_the_hub_nothing_is_uploaded_and_its_token_is_only_told_to_sagemake
     from embedrun_plugins.models.export import export
 
     exported = [chairs.folder / "pushed"]
-    export(Model(tiny, ModelSettings(prompts=Prompts(query="query: ", document="passage: "))), exported[0], "tei")
+    export(Model(tiny, ModelSettings(prompts=Prompts(query="query: ", document="passage: "))), exported[0])
     aws.simulator.launch = fetched
     monkeypatch.setattr(archive, "pack", lambda *_: pytest.fail("nothing is to be packed"))
     monkeypatch.setenv("READING_TOKEN", "hf_readingreadingreading")

@@ -80,7 +80,7 @@ def test_the_export_is_what_makes_tei_start(small: Small, tmp_path: Path, starti
     assert code == 1
     assert "Failed to parse `sentence_bert_config.json`" in said
     assert "missing field `max_seq_length`" in said
-    export(Model(path), tmp_path / "exported", "tei")
+    export(Model(path), tmp_path / "exported")
     told = TeiDeployer(gpu="none").environment(tmp_path / "exported")
     code, said = starting(tmp_path / "exported", **told, TMPDIR=str(tmp_path))
     assert (code, "WARN" in said) == (0, False), said
@@ -90,7 +90,7 @@ def test_modernbert_starts_only_with_the_rope_keys_that_the_export_writes(
     small: Small, tmp_path: Path, starting: Starting
 ) -> None:
     path = small(Pooling(32, "cls"), kind="modernbert", global_attn_every_n_layers=2)
-    export(Model(path), tmp_path / "exported", "tei")
+    export(Model(path), tmp_path / "exported")
     assert starting(tmp_path / "exported", TMPDIR=str(tmp_path))[0] == 0
     (tmp_path / "exported" / "config.json").write_bytes((path / "config.json").read_bytes())
     code, said = starting(tmp_path / "exported")
@@ -99,7 +99,7 @@ def test_modernbert_starts_only_with_the_rope_keys_that_the_export_writes(
 
 
 def test_a_value_that_tei_does_not_take_ends_it_at_once(small: Small, tmp_path: Path, starting: Starting) -> None:
-    export(Model(small(Pooling(32, "mean"))), tmp_path / "exported", "tei")
+    export(Model(small(Pooling(32, "mean"))), tmp_path / "exported")
     assert starting(tmp_path / "exported", POOLING="lasttoken")[0] == 2
     assert starting(tmp_path / "exported", DTYPE="bfloat16")[0] == 2
     (tmp_path / "exported" / "tokenizer.json").unlink()

@@ -13,7 +13,7 @@ from embedrun.model_settings import ModelChoice
 from embedrun.registry import Registry
 from embedrun.testing import tiny_model
 from embedrun_plugins.cli.rehearsal.rehearsed_recipe import rehearsal_of
-from embedrun_plugins.models import export
+from embedrun_plugins.services.tei import export
 from embedrun_plugins.stages.losses.gist import GistEmbed
 from embedrun_plugins.stages.losses.matryoshka import Matryoshka
 from embedrun_plugins.stages.rehearsal import base_models, random_models, stand_in_models
@@ -48,7 +48,7 @@ def test_a_large_model_becomes_one_of_its_shape_with_its_own_other_files(tmp_pat
     assert made.get_embedding_dimension() == 32
     assert made.transformers_model.config.num_hidden_layers == 2
     with pytest.raises(UserError, match="TEI pools by cls, mean or lasttoken"):
-        export.export(Model(tmp_path / "scratch/model"), tmp_path / "out", "tei")
+        export.export(Model(tmp_path / "scratch/model"), tmp_path / "out")
 
 
 def test_a_model_that_stays_large_with_two_layers_becomes_a_random_one_of_its_size(tmp_path, basis, monkeypatch):

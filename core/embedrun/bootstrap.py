@@ -1,0 +1,10 @@
+"""`comparison(ctx, scores)`, for `Evaluator.compare`: how models differ, by a paired bootstrap over queries."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(entry_points(group="embedrun.names")["bootstrap"].load(), name)
