@@ -13,8 +13,6 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
-from embedrun_plugins.stages.sources.readers import beginnings
-
 _SIZE = 5
 """Points of a PDF's letters, so that long lines fit."""
 
@@ -38,12 +36,39 @@ def tokenizer_only(folder: Path, *, reads: int = 34, prompt: str = "") -> Path:
 
 def pdf(pages: Sequence[str], *, title: str = "", outline: Sequence[tuple[int, str]] = ()) -> bytes:
     """Return a PDF with each line of a page's text on its own line; an empty text makes an empty page."""
-    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(beginnings.pdf(pages, _SIZE))))
+    writer = PdfWriter(clone_from=PdfReader(io.BytesIO(_plain_pdf(pages, _SIZE))))
     if title:
         writer.add_metadata({"/Title": title})
     for page, heading in outline:
         writer.add_outline_item(title=heading, page_number=page - 1)
     return written(writer)
+
+
+def _plain_pdf(pages: Sequence[str], size: int) -> bytes:
+    """Return a PDF with each line of a page's text on a line of its own; letters beyond cp1252 become '?'.
+
+    `size` is that of the letters, in points.
+    """
+    parts = ["<< /Type /Catalog /Pages 2 0 R >>", ""]
+    parts += ["<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>"]
+    kids = []
+    for text in pages:
+        kids.append(f"{len(parts) + 1} 0 R")
+        lines = [line.replace("\\", r"\\").replace("(", r"\(").replace(")", r"\)") for line in text.split("\n")]
+        shown = f"BT /F1 {size} Tf 50 740 Td 14 TL\n" + "\n".join(f"({line}) Tj T*" for line in lines) + "\nET"
+        parts.append(
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents {len(parts) + 2} 0 R "
+            "/Resources << /Font << /F1 3 0 R >> >> >>"
+        )
+        parts.append(f"<< /Length {len(shown)} >>\nstream\n{shown}\nendstream")
+    parts[1] = f"<< /Type /Pages /Kids [{' '.join(kids)}] /Count {len(kids)} >>"
+    data, places = b"%PDF-1.4\n", []
+    for number, part in enumerate(parts, 1):
+        places.append(len(data))
+        data += f"{number} 0 obj\n{part}\nendobj\n".encode("cp1252", "replace")
+    table = "".join(f"{place:010} 00000 n \n" for place in places)
+    end = f"trailer << /Size {len(parts) + 1} /Root 1 0 R >>\nstartxref\n{len(data)}\n%%EOF\n"
+    return data + f"xref\n0 {len(parts) + 1}\n0000000000 65535 f \n{table}{end}".encode()
 
 
 def written(writer: PdfWriter) -> bytes:

@@ -109,10 +109,11 @@ def _instead(stage: Stage, rehearsal: Rehearsal) -> Stage | None:
     rehearsal.note(_LEFT_OUT, unsure=True)
     match stage:
         case Source():
-            from embedrun_plugins.stages.sources.beir import Beir, few_beir
+            from embedrun_plugins.stages.sources.columns import Columns
+            from embedrun_plugins.stages.sources.pairs import few_rows
 
-            splits = {split: split for split in SPLITS if split in (stage.splits_given() or SPLITS)}
-            return few_beir(Beir(path=rehearsal.folder / "none", splits=splits), rehearsal)
+            splits = [split for split in SPLITS if split in (stage.splits_given() or SPLITS)]
+            return few_rows(rehearsal, [(split, "its data", None) for split in splits], Columns(), None)
         case Generator():
             from embedrun_plugins.stages.generators.crop import Crop
 

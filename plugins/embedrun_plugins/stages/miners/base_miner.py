@@ -12,27 +12,28 @@ from pydantic import BeforeValidator, Field
 
 from embedrun.artifacts import Model, RetrievalSet
 from embedrun.context import Context, Resolver, Unkeyed
+from embedrun.errors import DataError
 from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Column, Miner
-from embedrun_plugins.stages.miners.audit import Audit
+from embedrun_plugins.stages.miners.audit import Audit, audit
 from embedrun_plugins.stages.miners.scorers import Gate
+from embedrun_plugins.stages.rehearsal.lenient import lenient_miner
+from embedrun_plugins.stages.rehearsal.stand_in_models import model_for
+from embedrun_plugins.stages.rehearsal.stand_ins import changed
 
 if TYPE_CHECKING:
     from embedrun_plugins.stages.miners.candidate_pool import Pool
     from embedrun_plugins.stages.miners.ranking import Candidates
 
-
-from typing import TYPE_CHECKING
-
-from embedrun_plugins.stages.rehearsal.lenient import lenient_miner
-from embedrun_plugins.stages.rehearsal.stand_in_models import model_for
-from embedrun_plugins.stages.rehearsal.stand_ins import changed
+_REHEARSED = 2
+"""Negatives of a query in a rehearsal."""
+_LIMITS = ("min_score", "max_score", "absolute_margin", "relative_margin")
 
 
 def _from_text(value: Any) -> Any:
     """Read a range as FlagEmbedding's script takes it, "3-200"."""
-    found = re.fullmatch(r"\s*(\d+)\s*-\s*(\d+)\s*", value) if isinstance(value, str) else None
-    return (int(found[1]), int(found[2])) if found else value
+    match = re.fullmatch(r"\s*(\d+)\s*-\s*(\d+)\s*", value) if isinstance(value, str) else None
+    return (int(match[1]), int(match[2])) if match else value
 
 
 def _guard_of(value: Any) -> Any:
@@ -84,24 +85,64 @@ class Mining(Miner, ABC):
         """Yield the passages of the ranks asked for, block by block of the pool's queries."""
 
     def run(self, ctx: Context, data: RetrievalSet, model: Model) -> RetrievalSet:
-        from embedrun_plugins.stages.miners.mining_run import mine
+        """Mine negatives for the train split and write the set with them below `ctx.out`.
 
-        return mine(self, ctx, data, model)
+        Raises DataError where there is nothing to mine for, or no query has a negative; RequirementError where the
+        audit finds too many false ones.
+        """
+        from embedrun_plugins.stages.miners import mining_run
+        from embedrun_plugins.stages.miners.candidate_pool import Pool
+        from embedrun_plugins.stages.miners.guard import Guard
+        from embedrun_plugins.stages.miners.selection import Chooser
+
+        given = data.negatives() if self.keep_given else []
+        pool = Pool.of(data, use_held_out=self.use_held_out, given=given)
+        chooser = Chooser(
+            pool,
+            per_query=self.per_query,
+            shuffled=self.sampling == "random",
+            seed=ctx.seed,
+            near_equal=self.near_equal,
+            guard=Guard(pool, self.guard, self.guard.load(ctx, "negatives.guard")) if self.guard else None,
+        )
+        mined = [chosen for block in self.candidates(ctx, pool, model) for chosen in chooser.choose(block)]
+        mining_run.note(ctx, chooser, mined)
+        negatives = [negative for chosen in mined for negative in chosen]
+        if not negatives:
+            raise DataError(mining_run.nothing(chooser, *self.range))
+        if self.audit:
+            audit(ctx, self.audit, pool, negatives, self.audit.load(ctx, model))
+        return mining_run.write(ctx, data, chooser.guard, given, negatives)
 
     def rehearsal(self, rehearsal: Rehearsal) -> Miner:
-        return few_negatives(self, rehearsal)
+        """Mine a few negatives, with limits that are loosened where they leave none."""
+        models = {name: config for name in ("guard", "audit") if (config := getattr(self, name))}
+        for name, config in models.items():
+            if config.model:
+                model = model_for(f"{name}.model", config.model, config.revision, rehearsal, scores=True)
+                models[name] = config.model_copy(update={"model": model, "revision": None})
+        if self.audit:
+            models["audit"] = models["audit"].model_copy(update={"max_share": None})
+        per_query = min(self.per_query, _REHEARSED)
+        if per_query < self.per_query:
+            rehearsal.note(f"per_query: {per_query} in place of {self.per_query}")
+        few = changed(self, per_query=per_query, **models)
+        free = {name: None for name in (*_LIMITS, "guard") if name in type(self).model_fields}
+        if self.guard and self.guard.teach:
+            free.pop("guard")
+        return lenient_miner(few, changed(few, range=(0, self.range[1]), **free))
 
     def inputs(self) -> Iterable[Path]:
-        return [path for judge in (self.guard, self.audit) if judge for path in judge.files()]
+        return [path for config in (self.guard, self.audit) if config for path in config.files()]
 
     def resolve(self, resolver: Resolver) -> Self:
-        judges = {name: judge for name in ("guard", "audit") if (judge := getattr(self, name))}
-        return self.model_copy(update={name: judge.resolved(resolver) for name, judge in judges.items()})
+        models = {name: config for name in ("guard", "audit") if (config := getattr(self, name))}
+        return self.model_copy(update={name: config.resolved(resolver) for name, config in models.items()})
 
     def fetch(self, resolver: Resolver) -> None:
-        for judge in (self.guard, self.audit):
-            if judge:
-                judge.fetch(resolver)
+        for config in (self.guard, self.audit):
+            if config:
+                config.fetch(resolver)
 
     def columns_given(self) -> frozenset[Column]:
         return frozenset({"negative", "teacher_score"} if self.guard and self.guard.teach else {"negative"})
@@ -113,8 +154,8 @@ class Mining(Miner, ABC):
         elif self.per_query > high - low:
             yield f"per_query: {self.per_query} negatives cannot come from the {high - low} ranks of range"
         for name in ("guard", "audit"):
-            if judge := getattr(self, name):
-                yield from (f"{name}: {fault}" for fault in judge.faults())
+            if config := getattr(self, name):
+                yield from (f"{name}: {fault}" for fault in config.faults())
         if self.guard and self.audit and self.guard.model == self.audit.model:
             yield (
                 "audit.model: the guard has kept out what this model takes for an answer, so it would find none; "
@@ -131,26 +172,3 @@ class Mining(Miner, ABC):
             "passages searched at most": len(data.searched("train")),
             "negatives at most": queries * self.per_query,
         }
-
-
-_PER_QUERY = 2
-_LIMITS = ("min_score", "max_score", "absolute_margin", "relative_margin")
-
-
-def few_negatives(stage: Mining, rehearsal: Rehearsal) -> Miner:
-    """Return a miner of a few negatives, whose limits are loosened where they leave none."""
-    judges = {name: judge for name in ("guard", "audit") if (judge := getattr(stage, name))}
-    for name, judge in judges.items():
-        if judge.model:
-            model = model_for(f"{name}.model", judge.model, judge.revision, rehearsal, scores=True)
-            judges[name] = judge.model_copy(update={"model": model, "revision": None})
-    if stage.audit:
-        judges["audit"] = judges["audit"].model_copy(update={"max_share": None})
-    per_query = min(stage.per_query, _PER_QUERY)
-    if per_query < stage.per_query:
-        rehearsal.note(f"per_query: {per_query} in place of {stage.per_query}")
-    own = changed(stage, per_query=per_query, **judges)
-    free = {name: None for name in (*_LIMITS, "guard") if name in type(stage).model_fields}
-    if stage.guard and stage.guard.teach:
-        free.pop("guard")
-    return lenient_miner(own, changed(own, range=(0, stage.range[1]), **free))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedrun.artifacts import CUT_FROM, Document, Query, RetrievalSet
+from embedrun.artifacts import CUT_FROM, Document, Judgement, Query, RetrievalSet
 from embedrun.errors import DataError
 from embedrun_plugins.stages.texts.keys import near_key
 
@@ -38,8 +38,8 @@ class Pool:
     """Passages left out since they are relevant for a question held out."""
 
     @classmethod
-    def of(cls, data: RetrievalSet, *, use_held_out: bool, given: Mapping[str, set[str]]) -> Pool:
-        """Take a set's train split; `given` names documents that are a query's negatives already.
+    def of(cls, data: RetrievalSet, *, use_held_out: bool, given: Iterable[Judgement]) -> Pool:
+        """Take a set's train split; `given` are negatives that it has already.
 
         Raises DataError where nothing is asked or searched, or a judgement names what does not exist.
         """
@@ -123,12 +123,15 @@ def _answers_anywhere(data: RetrievalSet, queries: Sequence[Query]) -> list[tupl
 
 
 def _excluded(
-    data: RetrievalSet, queries: Sequence[Query], answers: Sequence[tuple[Document, ...]], given: Mapping[str, set[str]]
+    data: RetrievalSet, queries: Sequence[Query], answers: Sequence[tuple[Document, ...]], given: Iterable[Judgement]
 ) -> list[frozenset[int]]:
+    negatives: dict[str, set[str]] = {}
+    for judgement in given:
+        negatives.setdefault(judgement.query_id, set()).add(judgement.document_id)
     keys: dict[str, int] = {}
     excluded = []
     for asked, answering in zip(queries, answers, strict=True):
-        documents = {document.id: document for document in (*answering, *_documents(data, given.get(asked.id, ())))}
+        documents = {document.id: document for document in (*answering, *_documents(data, negatives.get(asked.id, ())))}
         for document in (document for id_, document in documents.items() if id_ not in keys):
             keys[document.id] = near_key(document.full_text)
         excluded.append(frozenset({near_key(asked.text), *(keys[id_] for id_ in documents)}))

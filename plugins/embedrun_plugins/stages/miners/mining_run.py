@@ -2,49 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from embedrun.artifacts import Judgement, Model, RetrievalSet
+from embedrun.artifacts import Judgement, RetrievalSet
 from embedrun.context import Context
-from embedrun.errors import DataError
-from embedrun_plugins.stages.miners.audit import audit
-from embedrun_plugins.stages.miners.candidate_pool import Pool
 from embedrun_plugins.stages.miners.guard import Guard
 from embedrun_plugins.stages.miners.selection import Chooser
 
-if TYPE_CHECKING:
-    from embedrun_plugins.stages.miners.base_miner import Mining
 
-
-def mine(stage: Mining, ctx: Context, data: RetrievalSet, model: Model) -> RetrievalSet:
-    """Mine negatives for the train split and write the set with them below `ctx.out`.
-
-    Raises DataError where there is nothing to mine for, or no query has a negative; RequirementError where the audit
-    finds too many false ones.
-    """
-    given = data.negatives() if stage.keep_given else []
-    pool = Pool.of(data, use_held_out=stage.use_held_out, given=_by_query(given))
-    chooser = Chooser(
-        pool,
-        per_query=stage.per_query,
-        shuffled=stage.sampling == "random",
-        seed=ctx.seed,
-        near_equal=stage.near_equal,
-        guard=Guard(pool, stage.guard, stage.guard.load(ctx, "negatives.guard")) if stage.guard else None,
-    )
-    mined = [found for block in stage.candidates(ctx, pool, model) for found in chooser.choose(block)]
-    _note(ctx, stage, pool, chooser, mined)
-    negatives = [negative for found in mined for negative in found]
-    if not negatives:
-        raise DataError(_nothing(stage, pool, chooser))
-    if stage.audit:
-        audit(ctx, stage.audit, pool, negatives, stage.audit.load(ctx, model))
-    return _written(ctx, data, chooser.guard, given, negatives)
-
-
-def _written(
+def write(
     ctx: Context, data: RetrievalSet, guard: Guard | None, given: list[Judgement], negatives: list[Judgement]
 ) -> RetrievalSet:
+    """Write the set with the mined negatives after those `given`; with a guard that teaches, all with its scores."""
     qrels = {split: data.qrels(split) for split in data.splits}
     if guard and guard.gate.teach:
         qrels["train"], negatives, added = guard.taught(data, given, negatives)
@@ -65,14 +32,9 @@ def _warn_of_scales(ctx: Context, judgements: list[Judgement]) -> None:
         )
 
 
-def _by_query(judgements: list[Judgement]) -> dict[str, set[str]]:
-    found: dict[str, set[str]] = {}
-    for judgement in judgements:
-        found.setdefault(judgement.query_id, set()).add(judgement.document_id)
-    return found
-
-
-def _note(ctx: Context, stage: Mining, pool: Pool, chooser: Chooser, mined: list[list[Judgement]]) -> None:
+def note(ctx: Context, chooser: Chooser, mined: list[list[Judgement]]) -> None:
+    """Note how many negatives there are of each query, and what kept others out."""
+    pool = chooser.pool
     ctx.note("negatives", sum(map(len, mined)))
     ctx.note("queries", len(pool.queries))
     ctx.note("passages_searched", len(pool.documents))
@@ -84,19 +46,20 @@ def _note(ctx: Context, stage: Mining, pool: Pool, chooser: Chooser, mined: list
     if chooser.guard:
         ctx.note("candidates_judged_by_guard", chooser.guard.scored)
         ctx.note("candidates_refused_by_guard", chooser.guard.refused)
-    without = [query.text for query, found in zip(pool.queries, mined, strict=True) if not found]
-    fewer = sum(0 < len(found) < stage.per_query for found in mined)
+    without = [query.text for query, negatives in zip(pool.queries, mined, strict=True) if not negatives]
+    fewer = sum(0 < len(negatives) < chooser.per_query for negatives in mined)
     ctx.note("queries_with_fewer_negatives", fewer)
     ctx.note("queries_without_negatives", len(without))
     if 0 < len(without) < len(mined):
         ctx.warn(f"{len(without)} of {len(mined)} queries have no negative, such as {without[0][:80]!r}")
 
 
-def _nothing(stage: Mining, pool: Pool, chooser: Chooser) -> str:
-    low, high = stage.range
-    told = f"no query has a negative: the ranks from {low + 1} to {high} of {len(pool.documents)} passages hold none"
-    if low >= len(pool.documents):
-        return f"{told}, since there are too few; lower the first number of negatives.range"
+def nothing(chooser: Chooser, low: int, high: int) -> str:
+    """Say why no query has a negative among the ranks from `low` to `high`."""
+    passages = len(chooser.pool.documents)
+    ranks = f"no query has a negative: the ranks from {low + 1} to {high} of {passages} passages hold none"
+    if low >= passages:
+        return f"{ranks}, since there are too few; lower the first number of negatives.range"
     causes = [
         f"{count} were {name.removeprefix('candidates_').replace('_', ' ')}"
         for name, count in sorted(chooser.counts.items())
@@ -105,4 +68,4 @@ def _nothing(stage: Mining, pool: Pool, chooser: Chooser) -> str:
     if chooser.guard and chooser.guard.refused:
         causes.append(f"{chooser.guard.refused} were refused by the guard")
     reasons = f" ({', '.join(causes)})" if causes else ""
-    return f"{told} that may be taken{reasons}; widen negatives.range, or loosen its margins, limits or guard"
+    return f"{ranks} that may be taken{reasons}; widen negatives.range, or loosen its margins, limits or guard"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -15,11 +15,11 @@ from embedrun.errors import DataError, suggest
 from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Column, Source
 from embedrun_plugins.stages.rehearsal.stand_ins import changed
-from embedrun_plugins.stages.rehearsal.texts import texts
 from embedrun_plugins.stages.sources.beir_files import BeirReader, qrels_lines
-from embedrun_plugins.stages.sources.holdout import HoldoutField
-from embedrun_plugins.stages.sources.pairs import ANY_COLUMN, holdout_clashes
-from embedrun_plugins.stages.sources.rehearsal_rows import OTHERS, QUERIES, Judged, Rows, few, write_rows
+from embedrun_plugins.stages.sources.columns import Columns
+from embedrun_plugins.stages.sources.holdout import HoldoutField, held_out_splits
+from embedrun_plugins.stages.sources.pairs import ANY_COLUMN, few_rows
+from embedrun_plugins.stages.sources.rehearsal_rows import OTHERS, few_queries, held_out_of, write_rows
 from embedrun_plugins.stages.sources.set_writer import publish
 from embedrun_plugins.stages.sources.tables import open_table
 
@@ -30,7 +30,9 @@ _NAMES: Mapping[Split, tuple[str, ...]] = {
 }
 
 _LOOKED_AT = 50_000
-"""Documents of a corpus, from its beginning."""
+"""Documents of a corpus, from its beginning, that a rehearsal looks at."""
+_Qrels = list[tuple[str, str, float]]
+"""Query, document and score of each judgement."""
 
 
 class Beir(Source):
@@ -97,9 +99,7 @@ class Beir(Source):
         if self.path.is_file():
             yield f"path: {self.path} is a file; name the folder that holds corpus.jsonl"
         if self.holdout:
-            yield from self.holdout.faults()
-            if qrels := self.qrels():
-                yield from holdout_clashes(self.holdout.splits(), frozenset(qrels))
+            yield from self.holdout.faults(frozenset(self.qrels()) or frozenset({"train"}))
 
     def columns_given(self) -> frozenset[Column]:
         """Look at the training judgements: they grade if their scores differ."""
@@ -121,11 +121,17 @@ class Beir(Source):
     def splits_given(self) -> frozenset[Split] | None:
         if not self.path.is_dir():
             return None
-        return frozenset(self.qrels()) | (self.holdout.splits() if self.holdout else frozenset())
+        return frozenset(self.qrels()) | held_out_splits(self.holdout)
 
-    def rehearsal(self, rehearsal: Rehearsal) -> Beir:
-
-        return few_beir(self, rehearsal)
+    def rehearsal(self, rehearsal: Rehearsal) -> Source:
+        if not self.path.is_dir():
+            splits = self.splits or ({"train"} if self.holdout else SPLITS)
+            missing = [(split, f"{self.path} is not here", None) for split in SPLITS if split in splits]
+            return few_rows(rehearsal, missing, Columns(), self.holdout)
+        count = few_queries(self.holdout)
+        _cut_beir(self, rehearsal.folder, count)
+        rehearsal.note(f"{count} queries of each split of {self.path.name}, with their documents")
+        return changed(self, path=rehearsal.folder, holdout=held_out_of(count, self.holdout))
 
     def run(self, ctx: Context) -> RetrievalSet:
         if not self.path.is_dir():
@@ -157,23 +163,10 @@ class Beir(Source):
             )
 
 
-def few_beir(stage: Beir, rehearsal: Rehearsal) -> Beir:
-    """Return the source on a few queries of each split with their documents, made up where the folder is not here."""
-    count = 2 * QUERIES if stage.holdout else QUERIES
-    if stage.path.is_dir():
-        _cut_beir(stage, rehearsal.folder, count)
-        rehearsal.note(f"{count} queries of each split of {stage.path.name}, with their documents")
-    else:
-        names = stage.splits or ({"train": "train"} if stage.holdout else {split: split for split in SPLITS})
-        _make_beir({split: names[split] for split in SPLITS if split in names}, rehearsal.folder, count)
-        rehearsal.note(f"{stage.path} is not here: made-up passages and questions stand in", unsure=True)
-    return changed(stage, path=rehearsal.folder, holdout=few(stage.holdout, count))
-
-
 def _cut_beir(stage: Beir, folder: Path, count: int) -> None:
     table = open_table(stage.texts("corpus"), "jsonl")
     corpus = {str(row.values.get("_id")): row.values for row in islice(table.read(()), _LOOKED_AT)}
-    chosen: dict[Split, Judged] = {split: _some(file, corpus, count) for split, file in stage.qrels().items()}
+    chosen: dict[Split, _Qrels] = {split: _some(file, corpus, count) for split, file in stage.qrels().items()}
     asked = {query for judged in chosen.values() for query, _, _ in judged}
     needed = {document for judged in chosen.values() for _, document, _ in judged}
     rejected = [line[1:] for line in qrels_lines(file)] if (file := stage.negatives()) else []
@@ -189,10 +182,10 @@ def _cut_beir(stage: Beir, folder: Path, count: int) -> None:
         _write_judged(folder / "negatives" / "train.tsv", rejected)
 
 
-def _some(file: Path, corpus: Rows, count: int) -> Judged:
+def _some(file: Path, corpus: Mapping[str, Any], count: int) -> _Qrels:
     """Choose the judgements of the first queries that share no document, so that some can be held out."""
     taken: dict[str, str] = {}
-    found: dict[str, Judged] = {}
+    found: dict[str, _Qrels] = {}
     for _, query, document, score in qrels_lines(file):
         if document in corpus and taken.setdefault(document, query) == query:
             if query not in found and len(found) == count:
@@ -203,20 +196,7 @@ def _some(file: Path, corpus: Rows, count: int) -> Judged:
     return [judged for own in found.values() for judged in own]
 
 
-def _make_beir(names: Mapping[Split, str], folder: Path, count: int) -> None:
-    made = texts(count * len(names) + OTHERS)
-    write_rows(folder / "corpus.jsonl", ({"_id": f"d{n}", "title": "", "text": t.passage} for n, t in enumerate(made)))
-    asked = made[: count * len(names)]
-    write_rows(folder / "queries.jsonl", ({"_id": f"q{n}", "text": text.question} for n, text in enumerate(asked)))
-    for place, (split, name) in enumerate(names.items()):
-        own = range(place * count, (place + 1) * count)
-        _write_judged(folder / "qrels" / f"{name}.tsv", [(f"q{n}", f"d{n}", 1.0) for n in own])
-        if split == "train":
-            others = [(f"q{n}", f"d{len(made) - 1 - n % OTHERS}", 0.5) for n in own]
-            _write_judged(folder / "negatives" / "train.tsv", others)
-
-
-def _write_judged(file: Path, judged: Judged) -> None:
+def _write_judged(file: Path, judged: _Qrels) -> None:
     file.parent.mkdir(exist_ok=True)
     lines = (f"{query}\t{document}\t{score!r}\n" for query, document, score in judged)
     file.write_text("query-id\tcorpus-id\tscore\n" + "".join(lines), "utf-8")

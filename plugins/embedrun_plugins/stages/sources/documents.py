@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -15,13 +15,11 @@ from embedrun.errors import DataError
 from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Column, Source
 from embedrun_plugins.stages.rehearsal.stand_ins import changed
-from embedrun_plugins.stages.sources.file_patterns import Listing, Place, listed
-from embedrun_plugins.stages.sources.holdout import HoldoutField
-from embedrun_plugins.stages.sources.pairs import holdout_clashes
-from embedrun_plugins.stages.sources.readers import MODULES, Manner, PdfReader, kind_of
-from embedrun_plugins.stages.sources.readers.beginnings import PASSAGES, copy, make_up
+from embedrun_plugins.stages.sources.file_patterns import Listing, Location, listed
+from embedrun_plugins.stages.sources.holdout import HoldoutField, held_out_splits
+from embedrun_plugins.stages.sources.readers import MODULES, Manner, PdfReader, beginnings, kind_of
 from embedrun_plugins.stages.sources.readers.text_encoding import is_known
-from embedrun_plugins.stages.sources.rehearsal_rows import few
+from embedrun_plugins.stages.sources.rehearsal_rows import held_out_of
 
 
 class Documents(Source):
@@ -35,7 +33,7 @@ class Documents(Source):
     """
 
     type: Literal["documents"] = "documents"
-    path: Annotated[Place | tuple[Place, ...] | dict[Split, Place | tuple[Place, ...]], Unkeyed] = Field()
+    path: Annotated[Location | tuple[Location, ...] | dict[Split, Location | tuple[Location, ...]], Unkeyed] = Field()
     """A file, a folder, a pattern (filings/*.pdf, handbook/**/*.md), a list of these, or these by split:
     {train: reports/2020, test: [reports/2021, extra.docx]}."""
     splits: Annotated[dict[Split, tuple[str, ...]] | None, Unkeyed] = Field(None, min_length=1)
@@ -70,13 +68,13 @@ class Documents(Source):
 
     @field_validator("path", mode="before")
     @classmethod
-    def _must_name_places(cls, path: Any) -> Any:
+    def _must_name_files(cls, path: Any) -> Any:
         by_split = path if isinstance(path, Mapping) else {"train": path}
         if unknown := [key for key in by_split if key not in SPLITS]:
             raise ValueError(f"there is no split '{unknown[0]}'; allowed: {', '.join(SPLITS)}")
         for value in by_split.values():
-            places = value if isinstance(value, (list, tuple)) else [value]
-            if not places or not all(isinstance(place, (str, Path)) and str(place) for place in places):
+            paths = value if isinstance(value, (list, tuple)) else [value]
+            if not paths or not all(isinstance(path, (str, Path)) and str(path) for path in paths):
                 raise ValueError("must be a file, a folder or a pattern, a list of these, or these by split")
         if not by_split:
             raise ValueError("names no files; give a file, a folder or a pattern")
@@ -104,20 +102,20 @@ class Documents(Source):
 
     @cached_property
     def _listing(self) -> Listing:
-        """What is found; once a run has begun, only what was found then."""
-        found = listed(list(self._places()), self.splits)
-        if self.files is not None and not found.missing:
-            there = {file.name: file for file in found.files}
-            gone = sorted(set(self.files) - set(there))
-            found.faults += [f"files: {name} is no longer among the files of 'path'" for name in gone]
-            found.files = [file for name, file in there.items() if name in self.files]
-        return found
+        """The files that `path` means now; once a run has begun, only those that it meant then."""
+        listing = listed(list(self._paths()), self.splits)
+        if self.files is not None and not listing.missing:
+            present = {file.name: file for file in listing.files}
+            gone = sorted(set(self.files) - set(present))
+            listing.faults += [f"files: {name} is no longer among the files of 'path'" for name in gone]
+            listing.files = [file for name, file in present.items() if name in self.files]
+        return listing
 
-    def _places(self) -> Iterator[tuple[Split | None, Path]]:
+    def _paths(self) -> Iterator[tuple[Split | None, Path]]:
         by_split: Mapping[Any, Any] = self.path if isinstance(self.path, dict) else {None: self.path}
         for split in sorted(by_split, key=lambda name: SPLITS.index(name) if name else 0):
-            places = by_split[split]
-            yield from ((split, place) for place in (places if isinstance(places, tuple) else (places,)))
+            paths = by_split[split]
+            yield from ((split, path) for path in (paths if isinstance(paths, tuple) else (paths,)))
 
     def inputs(self) -> Iterable[Path]:
         return [*(file.path for file in self._listing.files), *self._listing.missing]
@@ -140,8 +138,7 @@ class Documents(Source):
         if self.size is not None and self.overlap >= self.size:
             yield f"overlap: {self.overlap} tokens must be fewer than 'size', which is {self.size}"
         if self.holdout:
-            yield from self.holdout.faults()
-            yield from holdout_clashes(self.holdout.splits(), self._file_splits())
+            yield from self.holdout.faults(self._file_splits())
         yield from self._listing.faults
 
     def _file_splits(self) -> frozenset[Split]:
@@ -149,7 +146,7 @@ class Documents(Source):
         return frozenset(named) or frozenset({"train"})
 
     def splits_given(self) -> frozenset[Split]:
-        return self._file_splits() | (self.holdout.splits() if self.holdout else frozenset())
+        return self._file_splits() | held_out_splits(self.holdout)
 
     def columns_given(self) -> frozenset[Column]:
         return frozenset()
@@ -160,11 +157,26 @@ class Documents(Source):
         return {"files": len(files), "megabytes": round(size / 1e6, 1)}
 
     def rehearsal(self, rehearsal: Rehearsal) -> Documents:
-        splits = [split for split in SPLITS if split in self._file_splits()]
-        return few_documents(self, self._listing, splits, rehearsal)
+        for path in self._listing.missing:
+            rehearsal.note(f"{path} is not here: made-up passages stand in", unsure=True)
+        by_split = bool(self.splits) or isinstance(self.path, dict)
+        folders = {split: rehearsal.folder / split for split in SPLITS if split in self._file_splits()}
+        for split, folder in folders.items():
+            folder.mkdir()
+            files = [file for file in self._listing.files if not by_split or file.split == split]
+            if files:
+                count = beginnings.copy(files, folder, split, self.size, self.pdf_reader)
+                rehearsal.note(f"the beginning of {count} of {len(files)} files ({split})")
+            else:
+                beginnings.make_up(folder, split, self.size)
+        holdout = held_out_of(beginnings.PASSAGES["train"], self.holdout)
+        return changed(self, path=folders if by_split else folders["train"], splits=None, files=None, holdout=holdout)
 
     def run(self, ctx: Context) -> RetrievalSet:
-        from embedrun_plugins.stages.sources.documents_run import Harvest
+        from embedrun_plugins.models.tokenizer import document_room, tokenizer_of
+        from embedrun_plugins.stages.sources.corpus import Corpus
+        from embedrun_plugins.stages.sources.documents_run import DocumentReader
+        from embedrun_plugins.stages.sources.splitter import Splitter
 
         if ctx.model is None:
             raise DataError("the documents source counts tokens by the model's tokenizer, but was given no model")
@@ -172,27 +184,15 @@ class Documents(Source):
         wrong = [*listing.faults, *(f"{path}: no such file" for path in listing.missing)]
         if wrong:
             raise DataError("\n".join(wrong))
-        return Harvest(self, ctx, ctx.model).gathered(listing)
-
-    def manner(self) -> Manner:
-        """Return how files are read."""
-        return Manner(self.pdf_reader, self.encoding, self.boilerplate)
-
-
-def few_documents(stage: Documents, listing: Listing, splits: Sequence[Split], rehearsal: Rehearsal) -> Documents:
-    """Return the source on the beginnings of a few files of each split, made up where there are none."""
-    for place in listing.missing:
-        rehearsal.note(f"{place} is not here: made-up passages stand in", unsure=True)
-    divided = bool(stage.splits) or isinstance(stage.path, dict)
-    places: dict[Split, Path] = {}
-    for split in splits:
-        own = [file for file in listing.files if not divided or file.split == split]
-        places[split] = rehearsal.folder / split
-        places[split].mkdir()
-        if own:
-            rehearsal.note(f"the beginning of {copy(stage, own, split, places[split])} of {len(own)} files ({split})")
-        else:
-            make_up(places[split], split, stage.size, stage.pdf_reader)
-    path = places if divided else places["train"]
-    holdout = few(stage.holdout, PASSAGES["train"])
-    return changed(stage, path=path, splits=None, files=None, holdout=holdout)
+        tokenizer = tokenizer_of(ctx.model)
+        reader = DocumentReader(
+            ctx,
+            tokenizer,
+            Splitter(tokenizer, self.size, self.overlap),
+            Manner(self.pdf_reader, self.encoding, self.boilerplate),
+            Corpus(self.titles),
+            room=document_room(ctx.model, tokenizer),
+            shortest=self.min_characters,
+            skip_bad=self.on_error == "skip",
+        )
+        return reader.read(listing, self.holdout)

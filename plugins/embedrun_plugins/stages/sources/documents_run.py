@@ -1,22 +1,25 @@
-"""Reading all documents of a recipe into one corpus, and telling what was found in them."""
+"""Reads all documents of a recipe into one corpus, and reports what was mended and left out."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from embedrun.artifacts import Model, RetrievalSet
+from embedrun.artifacts import RetrievalSet
 from embedrun.context import Context
 from embedrun.errors import DataError
-from embedrun_plugins.models.tokenizer import document_room, lengths, tokenizer_of
+from embedrun_plugins.models.tokenizer import lengths
 from embedrun_plugins.stages.sources.corpus import Corpus
 from embedrun_plugins.stages.sources.file_patterns import File, Listing
+from embedrun_plugins.stages.sources.holdout import Holdout
+from embedrun_plugins.stages.sources.readers import Manner, Reading
 from embedrun_plugins.stages.sources.readers.open_document import read
 from embedrun_plugins.stages.sources.splitter import Splitter, manuscript
 
 if TYPE_CHECKING:
-    from embedrun_plugins.stages.sources.documents import Documents
+    from tokenizers import Tokenizer
 
 _SHOWN = 10
 """Files that a message names."""
@@ -28,24 +31,32 @@ _MENDED = (
 )
 
 
-class Harvest:
-    """What is gathered from the files one after the other."""
+@dataclass
+class DocumentReader:
+    """Reads files one after the other into a corpus, and counts what was mended or left out."""
 
-    def __init__(self, source: Documents, ctx: Context, model: Model) -> None:
-        self.source = source
-        self.ctx = ctx
-        self.tokenizer = tokenizer_of(model)
-        self.room = document_room(model, self.tokenizer)
-        self.splitter = Splitter(self.tokenizer, source.size, source.overlap)
-        self.corpus = Corpus(source.titles)
-        self.counts: Counter[str] = Counter()
-        self.bad: dict[str, str] = {}
-        """Why a file cannot be read, by its name."""
-        self.legacy: list[str] = []
-        self.empty: list[str] = []
-        self.glued: dict[str, list[str]] = {}
+    ctx: Context
+    tokenizer: Tokenizer
+    splitter: Splitter
+    manner: Manner
+    corpus: Corpus
+    room: int | None
+    """Tokens of a document that the model reads."""
+    shortest: int
+    """Letters and digits of a passage at least."""
+    skip_bad: bool
+    """Whether files that cannot be read are left out; else they stop the run."""
+    counts: Counter[str] = field(default_factory=Counter)
+    bad: dict[str, str] = field(default_factory=dict)
+    """Why a file cannot be read, by its name."""
+    legacy: list[str] = field(default_factory=list)
+    """Names of files read as Windows-1252."""
+    empty: list[str] = field(default_factory=list)
+    """Names of files, each with its pages without text."""
+    run_together: dict[str, list[str]] = field(default_factory=dict)
+    """Words that seem to be two, by the file's name."""
 
-    def gathered(self, listing: Listing) -> RetrievalSet:
+    def read(self, listing: Listing, holdout: Holdout | None) -> RetrievalSet:
         """Read the files and write the set below `ctx.out`.
 
         Raises DataError, naming every one, where files cannot be read, or where nothing is left of them.
@@ -57,8 +68,8 @@ class Harvest:
                 self.bad[file.name] = str(error)
         self.ctx.progress("reading documents", len(listing.files), len(listing.files))
         self._stop_or_skip(listing.files)
-        self.corpus.settle(self.ctx, self.source.holdout)
-        self._tell(listing)
+        self.corpus.settle(self.ctx, holdout)
+        self._report(listing)
         documents = self.corpus.documents
         return RetrievalSet.write(self.ctx.out, documents=documents, queries=(), qrels={})
 
@@ -67,36 +78,35 @@ class Harvest:
             self.ctx.progress("reading documents", number + share, total)
 
         progress(0)
-        reading = read(file.path, self.source.manner(), progress)
-        made = manuscript(reading)
-        shortest = self.source.min_characters
-        passages, short = self.splitter.passages(made, markdown=reading.markdown, shortest=shortest)
+        reading = read(file.path, self.manner, progress)
+        script = manuscript(reading)
+        passages, short = self.splitter.passages(script, markdown=reading.markdown, shortest=self.shortest)
         if not passages:
-            what = f"no passage of min_characters ({shortest}) or more letters and digits" if made.text else "no text"
-            raise DataError(f"holds {what}")
+            none = f"no passage of min_characters ({self.shortest}) or more letters and digits"
+            raise DataError(f"holds {none if script.text else 'no text'}")
         self.corpus.add(file, reading, passages)
         self.counts += reading.counts
-        self.counts["unprintable_characters_removed"] += made.unprintable
+        self.counts["unprintable_characters_removed"] += script.unprintable
         self.counts["short_passages_dropped"] += short
-        self._remember(file, reading.counts["files_not_utf8"], reading.empty_pages, reading.run_together)
+        self._remember(file, reading)
 
-    def _remember(self, file: File, legacy: int, empty_pages: Sequence[int], run_together: Sequence[str]) -> None:
+    def _remember(self, file: File, reading: Reading) -> None:
         """Keep what the user will be warned of."""
-        if legacy:
+        if reading.counts["files_not_utf8"]:
             self.legacy.append(file.name)
-        if empty_pages:
-            self.counts["pages_without_text"] += len(empty_pages)
-            pages = ", ".join(map(str, empty_pages[:_PAGES])) + (", …" if len(empty_pages) > _PAGES else "")
+        if empty := reading.empty_pages:
+            self.counts["pages_without_text"] += len(empty)
+            pages = ", ".join(map(str, empty[:_PAGES])) + (", …" if len(empty) > _PAGES else "")
             self.empty.append(f"{file.name}: {pages}")
-        if run_together:
-            self.glued[file.name] = list(run_together)
+        if reading.run_together:
+            self.run_together[file.name] = reading.run_together
 
     def _stop_or_skip(self, files: Sequence[File]) -> None:
         self.ctx.note("files_read", len(files) - len(self.bad))
         self.ctx.note("files_that_cannot_be_read", len(self.bad))
         if not self.bad:
             return
-        if self.source.on_error == "stop" or len(self.bad) == len(files):
+        if not self.skip_bad or len(self.bad) == len(files):
             lines = [f"{file.path}: {self.bad[file.name]}" for file in files if file.name in self.bad]
             advice = [f"{len(lines)} of {len(files)} files cannot be read; mend them or leave them out"]
             advice[0] += ", or set on_error: skip" if len(lines) < len(files) else ""
@@ -104,7 +114,7 @@ class Harvest:
         named = [f"{name} {reason}" for name, reason in self.bad.items()]
         self.ctx.warn(f"{len(named)} of {len(files)} files cannot be read and are skipped: {_listed(named, '; ')}")
 
-    def _tell(self, listing: Listing) -> None:
+    def _report(self, listing: Listing) -> None:
         corpus, ctx = self.corpus, self.ctx
         ctx.note("documents", len(corpus.documents))
         self._measure()
@@ -150,12 +160,13 @@ class Harvest:
         if self.legacy:
             names = _listed(self.legacy)
             ctx.warn(f"not UTF-8, read as Windows-1252; if that is wrong, name the encoding: {names}")
-        if self.glued:
-            reader = self.source.pdf_reader
+        if self.run_together:
+            reader = self.manner.pdf_reader
             other = "pypdfium2" if reader == "pypdf" else "pypdf"
-            examples = ", ".join(next(iter(self.glued.values()))[:3])
+            examples = ", ".join(next(iter(self.run_together.values()))[:3])
+            names = _listed(list(self.run_together))
             ctx.warn(
-                f"{reader} seems to lose spaces between words (such as {examples}) of {_listed(list(self.glued))}; "
+                f"{reader} seems to lose spaces between words (such as {examples}) of {names}; "
                 f"set pdf_reader: {other} and compare"
             )
 

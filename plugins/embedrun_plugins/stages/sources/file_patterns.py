@@ -30,7 +30,7 @@ def _located(value: Any, info: ValidationInfo) -> Any:
     return next((place for place in places if _is_there(place)), path).absolute()
 
 
-Place = Annotated[Path, BeforeValidator(_located), Unkeyed]
+Location = Annotated[Path, BeforeValidator(_located), Unkeyed]
 """A file, a folder or a pattern such as filings/*.pdf; not part of the key, as what it names is."""
 
 

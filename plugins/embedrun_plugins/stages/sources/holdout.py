@@ -51,11 +51,20 @@ class Holdout(BaseModel):
         """Name the splits that are held out."""
         return frozenset(split for split in SPLITS if split != "train" and getattr(self, split))
 
-    def faults(self) -> Iterable[str]:
+    def faults(self, given: frozenset[Split]) -> Iterable[str]:
+        """Say what is wrong, also with taking it from data of the splits `given`."""
         if not self.splits():
             yield "holdout: holds nothing out; give 'test' or 'dev' a share or a number, or leave holdout out"
         if sum(share for share in (self.test, self.dev) if share < 1) >= 1:
             yield "holdout: the shares of 'test' and 'dev' leave nothing to train on"
+        if "train" not in given:
+            yield f"holdout: takes from the train split, but the data is all {', '.join(sorted(given))}"
+        for split in sorted(given & self.splits()):
+            yield f"holdout.{split}: the data brings a {split} split already; hold none out, or leave that data out"
+
+
+def held_out_splits(holdout: Holdout | None) -> frozenset[Split]:
+    return holdout.splits() if holdout else frozenset()
 
 
 def _test_of(value: Any) -> Any:

@@ -14,9 +14,8 @@ from embedrun.errors import EmbedrunError
 from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Column, Source
 from embedrun_plugins.stages.sources.columns import Columns
-from embedrun_plugins.stages.sources.holdout import HoldoutField
-from embedrun_plugins.stages.sources.pairs import ANY_COLUMN, Pairs, holdout_clashes
-from embedrun_plugins.stages.sources.rehearsal_rows import ROWS, few, first_rows, made_up_rows
+from embedrun_plugins.stages.sources.holdout import HoldoutField, held_out_splits
+from embedrun_plugins.stages.sources.pairs import ANY_COLUMN, few_rows
 from embedrun_plugins.stages.sources.row_set import make_set
 from embedrun_plugins.stages.sources.tables import Table
 
@@ -64,15 +63,13 @@ class Hub(Source):
     def faults(self) -> Iterable[str]:
         yield from self.columns.faults()
         if self.holdout:
-            yield from self.holdout.faults()
-            yield from holdout_clashes(self.holdout.splits(), frozenset(split for split, _ in self.hub_splits()))
+            yield from self.holdout.faults(frozenset(split for split, _ in self.hub_splits()))
 
     def columns_given(self) -> frozenset[Column]:
         return self.columns.given() if self.columns.anchor and self.columns.positive else ANY_COLUMN
 
     def splits_given(self) -> frozenset[Split]:
-        held_out = self.holdout.splits() if self.holdout else frozenset()
-        return held_out.union(split for split, _ in self.hub_splits())
+        return held_out_splits(self.holdout).union(split for split, _ in self.hub_splits())
 
     def fetch(self, resolver: Resolver) -> None:
         from embedrun_plugins.stages.sources.hub_datasets import HubDataset
@@ -80,7 +77,13 @@ class Hub(Source):
         HubDataset.load(self.dataset, self.name, str(self.revision), offline=resolver.offline)
 
     def rehearsal(self, rehearsal: Rehearsal) -> Source:
-        return few_of_hub(self, rehearsal)
+        try:
+            cached = list(self.resolve(Resolver(offline=True)).tables(offline=True))
+        except EmbedrunError:
+            missing = [(split, f"{self.dataset} is not cached here", None) for split, _ in self.hub_splits()]
+            return few_rows(rehearsal, missing, self.columns, self.holdout)
+        named = [(split, f"{self.dataset} ({split})", table) for split, table in cached]
+        return few_rows(rehearsal, named, self.columns, self.holdout)
 
     def run(self, ctx: Context) -> RetrievalSet:
         fixed = self.resolve(Resolver(ctx.offline))
@@ -94,22 +97,3 @@ class Hub(Source):
         loaded = HubDataset.load(self.dataset, self.name, str(self.revision), offline=offline)
         for split, hub_split in self.hub_splits():
             yield split, loaded.table(hub_split)
-
-
-def few_of_hub(stage: Hub, rehearsal: Rehearsal) -> Pairs:
-    """Return a source of a few rows of the data set where it is cached, else of made-up ones with its columns."""
-    splits = [split for split, _ in stage.hub_splits()]
-    files = {split: rehearsal.folder / f"{split}.jsonl" for split in splits}
-    try:
-        for split, table in _cached(stage):
-            rehearsal.note(f"{first_rows(table, stage.columns, files[split])} rows of {stage.dataset} ({split})")
-    except EmbedrunError:
-        for place, split in enumerate(splits):
-            made_up_rows(stage.columns, files[split], place * ROWS)
-        rehearsal.note(f"{stage.dataset} is not cached here: made-up rows stand in", unsure=True)
-    paths, holdout = tuple(files.values()), few(stage.holdout, ROWS)
-    return Pairs(path=paths, split=tuple(splits), format="jsonl", columns=stage.columns, holdout=holdout)
-
-
-def _cached(stage: Hub) -> Iterator[tuple[Split, Table]]:
-    return stage.resolve(Resolver(offline=True)).tables(offline=True)

@@ -18,11 +18,10 @@ from embedrun.stages import Column, Source
 from embedrun_plugins.stages.rehearsal.stand_ins import changed
 from embedrun_plugins.stages.rehearsal.texts import Text, texts
 from embedrun_plugins.stages.sources.beir_files import checked_id
-from embedrun_plugins.stages.sources.holdout import HoldoutField
+from embedrun_plugins.stages.sources.holdout import HoldoutField, held_out_splits
 from embedrun_plugins.stages.sources.identified_set import Collected
 from embedrun_plugins.stages.sources.opened_files import existing
-from embedrun_plugins.stages.sources.pairs import holdout_clashes
-from embedrun_plugins.stages.sources.rehearsal_rows import OTHERS, QUERIES, few
+from embedrun_plugins.stages.sources.rehearsal_rows import OTHERS, few_queries, held_out_of
 from embedrun_plugins.stages.sources.set_writer import publish
 from embedrun_plugins.stages.sources.tables import json_value
 
@@ -66,18 +65,27 @@ class LlamaIndex(Source):
 
     def faults(self) -> Iterable[str]:
         if self.holdout:
-            yield from self.holdout.faults()
-            yield from holdout_clashes(self.holdout.splits(), frozenset(self.splits))
+            yield from self.holdout.faults(frozenset(self.splits))
 
     def columns_given(self) -> frozenset[Column]:
         return frozenset({"positive"} if "train" in self.splits else ())
 
     def splits_given(self) -> frozenset[Split]:
-        return frozenset(self.splits) | (self.holdout.splits() if self.holdout else frozenset())
+        return frozenset(self.splits) | held_out_splits(self.holdout)
 
     def rehearsal(self, rehearsal: Rehearsal) -> LlamaIndex:
-
-        return few_llama_index(self, rehearsal)
+        count = few_queries(self.holdout)
+        for number, split in enumerate(self._ordered()):
+            files = self.files(split)
+            if all(file.is_file() for file in files):
+                content = _few_questions(files, count)
+                rehearsal.note(f"{count} questions of {files[0].name}, with their chunks")
+            else:
+                content = _made_up(texts(count + OTHERS, number * (count + OTHERS)), count, split)
+                rehearsal.note(f"{files[-1]} is not here: made-up chunks and questions stand in", unsure=True)
+            (rehearsal.folder / f"{split}.json").write_text(json.dumps(content, ensure_ascii=False), "utf-8")
+        names = {split: split for split in self.splits}
+        return changed(self, path=rehearsal.folder, splits=names, holdout=held_out_of(count, self.holdout))
 
     def run(self, ctx: Context) -> RetrievalSet:
         collected = Collected()
@@ -133,45 +141,27 @@ def _object(file: Path, value: Any) -> Mapping[str, Any]:
     return value
 
 
-def few_llama_index(stage: LlamaIndex, rehearsal: Rehearsal) -> LlamaIndex:
-    """Return the source on a few questions of each split with their chunks, made up where the files are not here."""
-    count = 2 * QUERIES if stage.holdout else QUERIES
-    for place, split in enumerate(split for split in SPLITS if split in stage.splits):
-        files = stage.files(split)
-        if all(file.is_file() for file in files):
-            held = _some_asked(files, count)
-            rehearsal.note(f"{count} questions of {files[0].name}, with their chunks")
-        else:
-            held = _made_up_asked(texts(count + OTHERS, place * (count + OTHERS)), count, split)
-            rehearsal.note(f"{files[-1]} is not here: made-up chunks and questions stand in", unsure=True)
-        (rehearsal.folder / f"{split}.json").write_text(json.dumps(held, ensure_ascii=False), "utf-8")
-    return changed(
-        stage, path=rehearsal.folder, splits={split: split for split in stage.splits}, holdout=few(stage.holdout, count)
-    )
-
-
-def _some_asked(files: list[Path], count: int) -> dict[str, Any]:
+def _few_questions(files: list[Path], count: int) -> dict[str, Any]:
     """Choose the first questions that share no chunk; what is laid out otherwise is left as it is, to be refused."""
     values = [json_value(file) for file in files]
-    names = ("corpus", "queries", "relevant_docs")
-    held = dict(zip(names, values, strict=True)) if len(values) > 1 else values[0]
-    if not isinstance(held, dict) or not all(isinstance(held.get(name), dict) for name in names):
-        return {"corpus": {}, **held} if isinstance(held, dict) else {}
+    content = dict(zip(_PARTS, values, strict=True)) if len(values) > 1 else values[0]
+    if not isinstance(content, dict) or not all(isinstance(content.get(part), dict) for part in _PARTS):
+        return {"corpus": {}, **content} if isinstance(content, dict) else {}
     relevant: dict[str, Any] = {}
     taken: set[str] = set()
-    for query, chunks in held["relevant_docs"].items():
+    for query, chunks in content["relevant_docs"].items():
         if len(relevant) < count and not taken.intersection(chunks):
             relevant[query] = chunks
             taken.update(chunks)
-    kept = taken | set(islice(held["corpus"], OTHERS))
-    queries = {id_: text for id_, text in held["queries"].items() if id_ in relevant}
-    corpus = {id_: text for id_, text in held["corpus"].items() if id_ in kept}
+    kept = taken | set(islice(content["corpus"], OTHERS))
+    queries = {id_: text for id_, text in content["queries"].items() if id_ in relevant}
+    corpus = {id_: text for id_, text in content["corpus"].items() if id_ in kept}
     return {"corpus": corpus, "queries": queries, "relevant_docs": relevant}
 
 
-def _made_up_asked(made: list[Text], count: int, split: Split) -> dict[str, Any]:
+def _made_up(pairs: list[Text], count: int, split: Split) -> dict[str, Any]:
     return {
-        "corpus": {f"{split}-{n}": text.passage for n, text in enumerate(made)},
-        "queries": {f"{split}-q{n}": text.question for n, text in enumerate(made[:count])},
+        "corpus": {f"{split}-{n}": text.passage for n, text in enumerate(pairs)},
+        "queries": {f"{split}-q{n}": text.question for n, text in enumerate(pairs[:count])},
         "relevant_docs": {f"{split}-q{n}": [f"{split}-{n}"] for n in range(count)},
     }

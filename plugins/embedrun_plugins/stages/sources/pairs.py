@@ -14,10 +14,9 @@ from embedrun.context import Context, InputPath, Resolver, Unkeyed
 from embedrun.errors import DataError
 from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Column, Source
-from embedrun_plugins.stages.rehearsal.stand_ins import changed
 from embedrun_plugins.stages.sources.columns import Columns, complete
-from embedrun_plugins.stages.sources.holdout import HoldoutField
-from embedrun_plugins.stages.sources.rehearsal_rows import ROWS, few, first_rows, made_up_rows
+from embedrun_plugins.stages.sources.holdout import Holdout, HoldoutField, held_out_splits
+from embedrun_plugins.stages.sources.rehearsal_rows import ROWS, first_rows, held_out_of, made_up_rows
 from embedrun_plugins.stages.sources.row_set import make_set
 from embedrun_plugins.stages.sources.tables import Format, Table, format_of, open_table
 
@@ -121,8 +120,7 @@ class Pairs(Source):
         if isinstance(self.split, tuple) and not isinstance(self.path, dict) and len(self.split) != count:
             yield f"split: names {len(self.split)} splits for {count} files"
         if self.holdout:
-            yield from self.holdout.faults()
-            yield from holdout_clashes(self.holdout.splits(), self._file_splits())
+            yield from self.holdout.faults(self._file_splits())
 
     def _file_splits(self) -> frozenset[Split]:
         return frozenset(self.split if isinstance(self.split, tuple) else (self.split,))
@@ -151,11 +149,16 @@ class Pairs(Source):
             return error
 
     def splits_given(self) -> frozenset[Split]:
-        return self._file_splits() | (self.holdout.splits() if self.holdout else frozenset())
+        return self._file_splits() | held_out_splits(self.holdout)
 
     def rehearsal(self, rehearsal: Rehearsal) -> Pairs:
-
-        return few_pairs(self, rehearsal)
+        tables = (
+            (split, path.name, open_table(path, kind, self.delimiter))
+            if path.exists()
+            else (split, f"{path} is not here", None)
+            for (split, path), kind in zip(self.files(), self._formats(), strict=True)
+        )
+        return few_rows(rehearsal, tables, self.columns, self.holdout)
 
     def run(self, ctx: Context) -> RetrievalSet:
         return make_set(ctx, self._tables(), self.columns, self.holdout)
@@ -165,27 +168,24 @@ class Pairs(Source):
             yield split, open_table(path, kind, self.delimiter)
 
 
-def holdout_clashes(held_out: Iterable[Split], given: frozenset[Split]) -> Iterator[str]:
-    """Say where a holdout cannot be taken from the splits that are given."""
-    if "train" not in given:
-        yield f"holdout: takes from the train split, but the data is all {', '.join(sorted(given))}"
-    for split in sorted(given.intersection(held_out)):
-        yield f"holdout.{split}: the data brings a {split} split already; hold none out, or leave that data out"
+def few_rows(
+    rehearsal: Rehearsal, tables: Iterable[tuple[Split, str, Table | None]], columns: Columns, holdout: Holdout | None
+) -> Pairs:
+    """Return a source of a few rows of each table, with its split and name; of made-up rows in the place of None.
 
-
-def few_pairs(stage: Pairs, rehearsal: Rehearsal) -> Pairs:
-    """Return the source on a few rows of each of its files, made up where a file is not here."""
-    files, splits, count = [], [], 0
-    formats = stage.format if isinstance(stage.format, tuple) else (stage.format,) * len(stage.files())
-    for number, ((split, path), kind) in enumerate(zip(stage.files(), formats, strict=True)):
-        files.append(rehearsal.folder / f"{number}.jsonl")
-        splits.append(split)
-        if path.exists():
-            rows = first_rows(open_table(path, kind, stage.delimiter), stage.columns, files[-1])
-            rehearsal.note(f"{rows} rows of {path.name}")
+    The name of what is missing says why, as in "faq.csv is not here".
+    """
+    files, splits, trained = [], [], 0
+    for number, (split, name, table) in enumerate(tables):
+        file = rehearsal.folder / f"{number}.jsonl"
+        if table:
+            rows = first_rows(table, columns, file)
+            rehearsal.note(f"{rows} rows of {name}")
         else:
-            rows = made_up_rows(stage.columns, files[-1], number * ROWS)
-            rehearsal.note(f"{path} is not here: {rows} made-up rows stand in", unsure=True)
-        count += rows
-    read = {"path": tuple(files), "split": tuple(splits), "format": "jsonl", "delimiter": None}
-    return changed(stage, **read, holdout=few(stage.holdout, count))
+            rows = made_up_rows(columns, file, number * ROWS)
+            rehearsal.note(f"{name}: {rows} made-up rows stand in", unsure=True)
+        files.append(file)
+        splits.append(split)
+        trained += rows if split == "train" else 0
+    held_out = held_out_of(trained, holdout)
+    return Pairs(path=tuple(files), split=tuple(splits), format="jsonl", columns=columns, holdout=held_out)

@@ -168,7 +168,7 @@ def test_answers_that_a_teacher_scores_low_stay_answers(make_set, corpus):
             return np.array([-len(text) for _, text in pairs], dtype=np.float32)
 
     data = make_set(3)
-    guard = Guard(Pool.of(data, use_held_out=False, given={}), Gate(model="a/b", teach=True), Lengths())
+    guard = Guard(Pool.of(data, use_held_out=False, given=()), Gate(model="a/b", teach=True), Lengths())
     mined = [Judgement(query, corpus[100].id, -7.0) for query in data.relevant("train")]
     positives, negatives, added = guard.taught(data, [], mined)
     longest = max(len(document.text) for document in corpus[:3])

@@ -14,8 +14,7 @@ from embedrun_plugins.stages.sources.documents import Documents
 from embedrun_plugins.stages.sources.hub import Hub
 from embedrun_plugins.stages.sources.llama_index import LlamaIndex
 from embedrun_plugins.stages.sources.pairs import Pairs
-from embedrun_plugins.stages.sources.readers.beginnings import pdf
-from written_documents import tokenizer_only
+from written_documents import pdf, tokenizer_only
 
 
 @pytest.fixture
@@ -166,15 +165,11 @@ def test_the_first_pages_of_a_long_pdf_are_read(tmp_path, read):
 
 
 @pytest.mark.parametrize("size", [24, 254, 1024, None])
-@pytest.mark.parametrize("reader", ["pypdf", "pypdfium2"])
-def test_documents_that_are_not_here_are_made_up_in_the_same_splits(tmp_path, read, size, reader):
+def test_documents_that_are_not_here_are_made_up_in_the_same_splits(tmp_path, read, size):
     model = Model(tokenizer_only(tmp_path / "model", reads=512))
     splits = {"train": ["lyft"], "test": ["uber"]}
-    made, notes = read(
-        Documents(path=tmp_path / "filings", splits=splits, size=size, overlap=0, pdf_reader=reader), model
-    )
+    made, notes = read(Documents(path=tmp_path / "filings", splits=splits, size=size, overlap=0), model)
     assert "filings is not here: made-up passages stand in" in notes
     counts = {split: len(made.searched(split)) for split in ("train", "test")}
     assert counts["train"] >= 14
     assert counts["test"] >= 6
-    assert any("pages" in document.metadata for document in made.documents.values())
