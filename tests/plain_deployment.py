@@ -19,7 +19,7 @@ from embedrun.deployments import run_folder
 from embedrun_plugins.services import aws
 from embedrun_plugins.services.endpoints import transports
 from embedrun_plugins.services.endpoints.client import Client
-from embedrun_plugins.services.endpoints.sagemaker_transport import SageMaker
+from embedrun_plugins.services.endpoints.sagemaker_transport import SageMakerTransport
 from embedrun_plugins.services.ledger import resources
 from embedrun_plugins.services.sagemaker import upload
 from embedrun_plugins.services.sagemaker.endpoint import Container, Variant
@@ -56,9 +56,9 @@ class Plain(SageMakerDeployer):
 
 
 @functools.cache
-def asked(endpoint: str, url: str) -> SageMaker:
+def asked(endpoint: str, url: str) -> SageMakerTransport:
     """Return a transport that is made once, since making boto3's client takes long."""
-    return SageMaker(endpoint, endpoint_url=url)
+    return SageMakerTransport(endpoint, endpoint_url=url)
 
 
 def _pack(archive: Path) -> None:

@@ -19,10 +19,11 @@ from embedrun_plugins.cli.arguments import runs
 from embedrun_plugins.cli.console import table
 from embedrun_plugins.services.addresses import reachable
 from embedrun_plugins.services.credentials import variable
-from embedrun_plugins.services.endpoints.client import Reading
+from embedrun_plugins.services.endpoints.client import RequestParameters
 from embedrun_plugins.services.endpoints.deployed import deployed
-from embedrun_plugins.services.endpoints.http_transport import Http, Key
-from embedrun_plugins.services.endpoints.load_test.requests import (
+from embedrun_plugins.services.endpoints.http_transport import HttpTransport, Key
+from embedrun_plugins.services.endpoints.load_test.settings import LEVELS, SECONDS, WARM_UP, Latency
+from embedrun_plugins.services.endpoints.load_test.texts import (
     PLAIN,
     Load,
     counted_by_model,
@@ -30,8 +31,7 @@ from embedrun_plugins.services.endpoints.load_test.requests import (
     of_file,
     of_run,
 )
-from embedrun_plugins.services.endpoints.load_test.settings import LEVELS, SECONDS, WARM_UP, Latency
-from embedrun_plugins.services.endpoints.parity.models import last_of
+from embedrun_plugins.services.endpoints.parity.run_models import last_of
 from embedrun_plugins.services.endpoints.transports import Refused, Transport, Unanswered, explained
 
 NOTHING_ANSWERED = 1
@@ -64,7 +64,7 @@ class _Target:
 
     name: str
     transport: Transport
-    reading: Reading
+    reading: RequestParameters
     load: Load
 
 
@@ -89,14 +89,14 @@ def _settings(arguments: Namespace) -> Latency:
 
 
 def _served(arguments: Namespace) -> list[_Target]:
-    server = Http(reachable(arguments.target), Key(variable=arguments.api_key_env))
+    server = HttpTransport(reachable(arguments.target), Key(variable=arguments.api_key_env))
     try:
-        server.send(Reading(query=arguments.prompt_name).body(["a"], "query"))
+        server.send(RequestParameters(query=arguments.prompt_name).body(["a"], "query"))
     except (Refused, Unanswered) as problem:
         server.close()
         raise explained(server.where, problem) from problem
     load = of_file(arguments.texts) if arguments.texts else Load(PLAIN)
-    reading = Reading(query=arguments.prompt_name)
+    reading = RequestParameters(query=arguments.prompt_name)
     return [_Target(server.url, server, reading, counted_by_server(load, server))]
 
 
@@ -109,7 +109,7 @@ def _deployed(arguments: Namespace) -> list[_Target]:
     with suppress(UserError):  # a model that is no longer kept cannot count tokens
         load = counted_by_model(load, last_of(record, arguments.runs, offline=True))
     found = [
-        _Target(f"{one.name} {transport.where}", transport, one.reading or Reading(), load)
+        _Target(f"{one.name} {transport.where}", transport, one.reading or RequestParameters(), load)
         for one in deployed(record.folder)
         if (transport := one.transport)
     ]

@@ -13,7 +13,7 @@ from embedrun import EmbedrunError, RunRecord, UserError
 from embedrun.record import find_run
 from embedrun_plugins.cli.arguments import runs
 from embedrun_plugins.services.endpoints.deployed import Deployed, deployed
-from embedrun_plugins.services.endpoints.folder_transport import Folder
+from embedrun_plugins.services.endpoints.folder_transport import FolderTransport
 from embedrun_plugins.services.endpoints.transports import Transport
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def run(arguments: Namespace) -> int:
 
 def _results(record: RunRecord, found: Sequence[Deployed], arguments: Namespace) -> Iterator[dict[str, Any]]:
     from embedrun_plugins.services.endpoints.parity.gate import Gate
-    from embedrun_plugins.services.endpoints.parity.models import base_of, last_of
+    from embedrun_plugins.services.endpoints.parity.run_models import base_of, last_of
 
     gate = Gate.of(last_of(record, arguments.runs, offline=arguments.offline), base_of(record))
     for one in found:
@@ -69,7 +69,7 @@ def _result(one: Deployed, gate: Gate) -> dict[str, Any]:
 
 def _asked(one: Deployed) -> Transport | None:
     """Return what embeds texts by it: its endpoint, or the model in a folder that was written."""
-    return one.transport or (Folder(Path(one.endpoint.path)) if one.endpoint.path else None)
+    return one.transport or (FolderTransport(Path(one.endpoint.path)) if one.endpoint.path else None)
 
 
 def _told(one: Deployed, proof: Proof) -> str:

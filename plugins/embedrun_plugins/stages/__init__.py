@@ -72,10 +72,10 @@ _CLASSES = {
         "evaluators.similarity_pairs": {"similarity_pairs": "SimilarityPairs"},
     },
     "compare_with": {
-        "embedders.bedrock": {"bedrock": "Bedrock"},
-        "embedders.openai": {"openai": "OpenAI"},
-        "embedders.sentence_transformers": {"sentence_transformers": "SentenceTransformers"},
-        "embedders.tei": {"tei": "TeiDeployer"},
+        "embedders.bedrock": {"bedrock": "BedrockEmbedder"},
+        "embedders.openai": {"openai": "OpenAIEmbedder"},
+        "embedders.sentence_transformers": {"sentence_transformers": "SentenceTransformersEmbedder"},
+        "embedders.tei": {"tei": "TeiEmbedder"},
     },
     "deployer": {
         "deployers.directory": {"directory": "Directory"},

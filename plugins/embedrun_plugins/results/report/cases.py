@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from embedrun_plugins.results.comparison import Contest, spoken
 from embedrun_plugins.results.phrases import figure, signed, title
 from embedrun_plugins.results.report.markup import Content, Markup, clipped, element, section
-from embedrun_plugins.results.report.rankings import Ranking, by_query, judgements, rankings, texts, word
+from embedrun_plugins.results.report.rankings import QueryRanking, by_query, judgements, rankings, texts, word
 
 SHOWN = 10
 """Of each sort."""
 _LETTERS = 600
 """Of a passage that are shown."""
-_NOTHING = Ranking(())
+_NOTHING = QueryRanking(())
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _cases(contest: Contest, scores: Mapping[str, tuple[float, float]]) -> dict[
     return cases
 
 
-def _passages(relevant: frozenset[str], earlier: Ranking, later: Ranking) -> tuple[str | None, str | None]:
+def _passages(relevant: frozenset[str], earlier: QueryRanking, later: QueryRanking) -> tuple[str | None, str | None]:
     """Return the relevant document to show, and the first one if that is none."""
     ranked = (name for found in (later, earlier) for name in found.found if name in relevant)
     right = next(ranked, min(relevant, default=None))

@@ -36,7 +36,7 @@ def by_query(scores: Path, metric: str) -> dict[str, float]:
 
 
 @dataclass(frozen=True)
-class Ranking:
+class QueryRanking:
     """The documents that a model found for a query, best first, as TREC's files name them."""
 
     found: tuple[str, ...]
@@ -46,11 +46,11 @@ class Ranking:
         return next((rank for rank, document in enumerate(self.found, start=1) if document in relevant), None)
 
 
-def rankings(scores: Path, metric: str, queries: Iterable[str]) -> dict[str, Ranking]:
+def rankings(scores: Path, metric: str, queries: Iterable[str]) -> dict[str, QueryRanking]:
     """Return what was found for some queries by the vectors that a metric is about."""
     size, _ = parted(metric)
     return {
-        query: Ranking(tuple(line.split(" ")[2] for line in lines))
+        query: QueryRanking(tuple(line.split(" ")[2] for line in lines))
         for query, lines in _lines(scores / (f"run.dim_{size}.trec" if size else "run.trec"), queries).items()
     }
 

@@ -17,8 +17,8 @@ from embedrun.errors import EmbedrunError, StageError, UserError
 from embedrun_plugins.services.endpoints.transports import (
     TOO_LARGE,
     Refused,
-    RequestError,
     Transport,
+    TransportError,
     explained,
     retries,
 )
@@ -28,7 +28,7 @@ _MOST_BYTES = 1_500_000
 Vector = list[float]
 
 
-class Reading(BaseModel):
+class RequestParameters(BaseModel):
     """How an endpoint is asked, so that it reads each text as the model was trained to."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -56,7 +56,7 @@ class Client:
     """Asks one endpoint; threads may share it."""
 
     transport: Transport
-    reading: Reading = field(default_factory=Reading)
+    reading: RequestParameters = field(default_factory=RequestParameters)
     most_texts: int = 32
     """Texts in a request."""
     concurrency: int = 4
@@ -161,7 +161,7 @@ class Client:
     def _explained(self, texts: Sequence[str]) -> Iterator[None]:
         try:
             yield
-        except RequestError as problem:
+        except TransportError as problem:
             error = explained(self.transport.where, problem)
             raise _TooLargeError(str(error)) if len(texts) > 1 and _too_large(problem) else error from problem
 
@@ -184,7 +184,7 @@ class _TooLargeError(EmbedrunError):
     """A request of several texts is too large for the endpoint."""
 
 
-def _too_large(problem: RequestError) -> bool:
+def _too_large(problem: TransportError) -> bool:
     """Say whether fewer texts may be taken: TEI answers 422 where there are too many, and says it in these words."""
     return isinstance(problem, Refused) and (
         problem.status == TOO_LARGE or "maximum allowed batch size" in problem.said

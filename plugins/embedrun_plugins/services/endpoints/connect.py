@@ -12,14 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from embedrun.errors import UserError
 from embedrun_plugins.services.addresses import sends_in_the_open
 from embedrun_plugins.services.credentials import VariableName
-from embedrun_plugins.services.endpoints.client import Client, Reading
+from embedrun_plugins.services.endpoints.client import Client, RequestParameters
 from embedrun_plugins.services.endpoints.deployed import answering
-from embedrun_plugins.services.endpoints.http_transport import Http, Key
-from embedrun_plugins.services.endpoints.sagemaker_transport import SageMaker
+from embedrun_plugins.services.endpoints.http_transport import HttpTransport, Key
+from embedrun_plugins.services.endpoints.sagemaker_transport import SageMakerTransport
 from embedrun_plugins.services.endpoints.transports import Transport
 
 
-class Options(BaseModel):
+class ClientOptions(BaseModel):
     """How an endpoint is asked; what a run's record says is overruled by what is given here."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -47,7 +47,7 @@ class Options(BaseModel):
     def key(self) -> Key:
         return Key(self.api_key.get_secret_value() if self.api_key else None, self.api_key_env)
 
-    def reading(self, recorded: Reading) -> Reading:
+    def reading(self, recorded: RequestParameters) -> RequestParameters:
         """Return how the endpoint is asked: as recorded, but for what is given here."""
         given = {
             "query": self.query_prompt,
@@ -57,21 +57,21 @@ class Options(BaseModel):
         }
         return recorded.model_copy(update={name: value for name, value in given.items() if value is not None})
 
-    def client(self, transport: Transport, recorded: Reading) -> Client:
+    def client(self, transport: Transport, recorded: RequestParameters) -> Client:
         return Client(transport, self.reading(recorded), self.batch_size, self.concurrency)
 
 
-def at(url: str, options: Options) -> Client:
+def at(url: str, options: ClientOptions) -> Client:
     """Return a client of a server. Raises UserError where that is no address."""
-    return options.client(_with(Http(url), options), Reading())
+    return options.client(_with(HttpTransport(url), options), RequestParameters())
 
 
-def on_sagemaker(endpoint: str, region: str | None, profile: str | None, options: Options) -> Client:
+def on_sagemaker(endpoint: str, region: str | None, profile: str | None, options: ClientOptions) -> Client:
     """Return a client of a SageMaker endpoint; the key is AWS's own, by its own chain. Raises UserError for another."""
-    return options.client(_with(SageMaker(endpoint, region, profile), options), Reading())
+    return options.client(_with(SageMakerTransport(endpoint, region, profile), options), RequestParameters())
 
 
-def of_run(run: str | Path, deployer: str | None, runs: Path, options: Options) -> Client:
+def of_run(run: str | Path, deployer: str | None, runs: Path, options: ClientOptions) -> Client:
     """Return a client of what a run deployed.
 
     Raises UserError where that is nothing that answers, it does not take what is given, or its record does not say how
@@ -84,19 +84,19 @@ def of_run(run: str | Path, deployer: str | None, runs: Path, options: Options) 
             f"{run}: the record of '{found.name}' does not say which prompts its endpoint has; name query_prompt and "
             "document_prompt, or deploy again"
         )
-    return options.client(transport, found.reading or Reading())
+    return options.client(transport, found.reading or RequestParameters())
 
 
-def _with(transport: Transport, options: Options) -> Transport:
+def _with(transport: Transport, options: ClientOptions) -> Transport:
     """Return what carries requests, with the key and the time that are given. Raises UserError where it takes none."""
     if options.api_key or options.api_key_env:
-        if not isinstance(transport, Http):
+        if not isinstance(transport, HttpTransport):
             raise UserError(
                 f"{transport.where}: takes no api_key or api_key_env, which are a server's; AWS's own credentials sign "
                 "what SageMaker is asked"
             )
         transport = replace(transport, key=options.key)
-    if isinstance(transport, Http) and (said := sends_in_the_open(transport.url, transport.key.named)):
+    if isinstance(transport, HttpTransport) and (said := sends_in_the_open(transport.url, transport.key.named)):
         warnings.warn(said, stacklevel=2)
     if options.timeout is None:
         return transport

@@ -15,7 +15,7 @@ from embedrun.errors import UserError, suggest
 from embedrun.record import find_run
 from embedrun.registry import Registry
 from embedrun.stages import Deployer
-from embedrun_plugins.services.endpoints.client import Reading
+from embedrun_plugins.services.endpoints.client import RequestParameters
 from embedrun_plugins.services.endpoints.transports import Transport
 
 READING = "reading"
@@ -45,13 +45,13 @@ class Deployed:
         return self.deployer.transport(self.endpoint) if isinstance(self.deployer, Answering) else None
 
     @property
-    def reading(self) -> Reading | None:
+    def reading(self) -> RequestParameters | None:
         """How it is asked; None where the record does not say."""
         written = (self.endpoint.model_extra or {}).get(READING)
-        return Reading.model_validate(written) if written is not None else None
+        return RequestParameters.model_validate(written) if written is not None else None
 
 
-def with_reading(endpoint: Endpoint, reading: Reading) -> Endpoint:
+def with_reading(endpoint: Endpoint, reading: RequestParameters) -> Endpoint:
     """Return the endpoint's record with how it is asked."""
     return endpoint.model_copy(update={READING: reading.model_dump(mode="json", exclude_none=True)})
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedrun.artifacts import Model
-from embedrun_plugins.services.endpoints.transports import Refused, Shared
+from embedrun_plugins.services.endpoints.transports import Refused, SharedTransport
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -17,7 +17,7 @@ _NO_SUCH_PROMPT = 422
 
 
 @dataclass(frozen=True)
-class Folder(Shared["SentenceTransformer"]):
+class FolderTransport(SharedTransport["SentenceTransformer"]):
     """A sentence-transformers folder; nothing is changed in what it gives, so `normalize` and `dimensions` are not."""
 
     path: Path

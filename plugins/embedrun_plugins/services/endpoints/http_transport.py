@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from embedrun.errors import UserError
 from embedrun_plugins.services.addresses import Address, is_local
 from embedrun_plugins.services.credentials import secret
-from embedrun_plugins.services.endpoints.transports import Refused, Shared, Unanswered
+from embedrun_plugins.services.endpoints.transports import Refused, SharedTransport, Unanswered
 
 if TYPE_CHECKING:
     import httpx2
@@ -50,7 +50,7 @@ NO_KEY = Key()
 
 
 @dataclass(frozen=True)
-class Http(Shared["httpx2.Client"]):
+class HttpTransport(SharedTransport["httpx2.Client"]):
     """A server by its address; no key or token but the one given for it is ever sent, and none along a redirection."""
 
     url: str

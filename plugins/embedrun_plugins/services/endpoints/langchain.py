@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from embedrun_plugins.services.endpoints.client import Client
-from embedrun_plugins.services.endpoints.connect import Options, at, of_run, on_sagemaker
+from embedrun_plugins.services.endpoints.connect import ClientOptions, at, of_run, on_sagemaker
 
 try:
     from langchain_core.embeddings import Embeddings
@@ -24,27 +24,27 @@ class EmbedrunEmbeddings(Embeddings):
     `EmbedrunEmbeddings("http://localhost:8080", query_prompt="query")` asks any server that speaks TEI's `/embed`;
     `EmbedrunEmbeddings.from_sagemaker("my-endpoint", query_prompt="query")` asks a SageMaker endpoint.
 
-    The options are those of `Options`. No token or key but the one named for it is sent to a server. Calls raise
+    The options are those of `ClientOptions`. No token or key but the one named for it is sent to a server. Calls raise
     UserError where something must change first, StageError where the endpoint fails in spite of several tries.
     """
 
     def __init__(self, url: str | Client, **options: Any) -> None:
         """Ask a server by its address."""
-        self._client = url if isinstance(url, Client) else at(url, Options(**options))
+        self._client = url if isinstance(url, Client) else at(url, ClientOptions(**options))
 
     @classmethod
     def from_run(
         cls, run: str | Path, *, deployer: str | None = None, runs: str | Path = "runs", **options: Any
     ) -> Self:
         """Ask what a run deployed, or a recipe's latest run; `deployer` names one of several endpoints."""
-        return cls(of_run(run, deployer, Path(runs), Options(**options)))
+        return cls(of_run(run, deployer, Path(runs), ClientOptions(**options)))
 
     @classmethod
     def from_sagemaker(
         cls, endpoint: str, *, region: str | None = None, profile: str | None = None, **options: Any
     ) -> Self:
         """Ask a SageMaker endpoint by its name."""
-        return cls(on_sagemaker(endpoint, region, profile, Options(**options)))
+        return cls(on_sagemaker(endpoint, region, profile, ClientOptions(**options)))
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         return self._client.embed(texts, "document")

@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import PrivateAttr
 
 from embedrun_plugins.services.endpoints.client import Client
-from embedrun_plugins.services.endpoints.connect import Options, at, of_run, on_sagemaker
+from embedrun_plugins.services.endpoints.connect import ClientOptions, at, of_run, on_sagemaker
 
 try:
     from llama_index.core.base.embeddings.base import BaseEmbedding
@@ -23,7 +23,7 @@ class EmbedrunEmbedding(BaseEmbedding):
     """Embeds through a model that was deployed: queries and documents each with their own prompt.
 
     Made as LangChain's `EmbedrunEmbeddings` is: `EmbedrunEmbedding.from_run("runs/quickstart")`, with an address, or
-    `EmbedrunEmbedding.from_sagemaker("my-endpoint")`, and the options of `Options`. LlamaIndex hands over
+    `EmbedrunEmbedding.from_sagemaker("my-endpoint")`, and the options of `ClientOptions`. LlamaIndex hands over
     `embed_batch_size` texts at a time, which go in requests of at most `batch_size`.
     """
 
@@ -57,9 +57,9 @@ class EmbedrunEmbedding(BaseEmbedding):
         return cls(on_sagemaker(endpoint, region, profile, rest), **own)
 
     @classmethod
-    def _parted(cls, options: dict[str, Any]) -> tuple[dict[str, Any], Options]:
+    def _parted(cls, options: dict[str, Any]) -> tuple[dict[str, Any], ClientOptions]:
         own = {name: value for name, value in options.items() if name in cls.model_fields}
-        return own, Options(**{name: value for name, value in options.items() if name not in own})
+        return own, ClientOptions(**{name: value for name, value in options.items() if name not in own})
 
     def _get_query_embedding(self, query: str) -> list[float]:
         return self._client.embed([query], "query")[0]

@@ -9,7 +9,7 @@ from typing import Any
 
 from embedrun.errors import MissingPackageError
 from embedrun_plugins.services import aws
-from embedrun_plugins.services.endpoints.transports import OVERLOADED, Refused, Shared, Unanswered
+from embedrun_plugins.services.endpoints.transports import OVERLOADED, Refused, SharedTransport, Unanswered
 
 CONNECTIONS = 1024
 """Requests that may be under way at once."""
@@ -20,7 +20,7 @@ _NOT_ALLOWED = (401, 403)
 
 
 @dataclass(frozen=True)
-class SageMaker(Shared[Any]):
+class SageMakerTransport(SharedTransport[Any]):
     """An endpoint by its name; where it is comes from the region, as boto3 finds it where none is given."""
 
     endpoint: str

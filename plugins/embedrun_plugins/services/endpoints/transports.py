@@ -44,7 +44,7 @@ class Transport(Protocol):
         """Let go of connections."""
 
 
-class RequestError(Exception):
+class TransportError(Exception):
     """A request that failed, before it is said to the user."""
 
     kind: str
@@ -53,7 +53,7 @@ class RequestError(Exception):
     """Whether the same request may succeed another time."""
 
 
-class Refused(RequestError):  # noqa: N818  # whoever asked says what it means
+class Refused(TransportError):  # noqa: N818  # whoever asked says what it means
     """An endpoint's answer that is no success."""
 
     def __init__(self, status: int, body: str) -> None:
@@ -62,7 +62,7 @@ class Refused(RequestError):  # noqa: N818  # whoever asked says what it means
         super().__init__(f"{status}: {self.said}")
 
 
-class Unanswered(RequestError):  # noqa: N818  # whoever asked says what it means
+class Unanswered(TransportError):  # noqa: N818  # whoever asked says what it means
     """No answer at all: nothing listens, or the connection broke."""
 
     def __init__(self, reason: str, *, kind: str = "no answer", may_pass: bool = True) -> None:
@@ -78,7 +78,7 @@ def retries() -> dict[str, Any]:
     from tenacity import retry_if_exception, stop_after_attempt, wait_random_exponential
 
     return {
-        "retry": retry_if_exception(lambda error: isinstance(error, RequestError) and error.may_pass),
+        "retry": retry_if_exception(lambda error: isinstance(error, TransportError) and error.may_pass),
         "stop": stop_after_attempt(TRIES),
         "wait": wait_random_exponential(FIRST_PAUSE),
         "reraise": True,
@@ -87,7 +87,7 @@ def retries() -> dict[str, Any]:
 
 def explained(
     where: str,
-    problem: RequestError,
+    problem: TransportError,
     *,
     key: str = "the key, or wants one",
     prompt: str = "of this name",
@@ -127,7 +127,7 @@ def _words(body: str) -> str:
 
 
 @dataclass(frozen=True)
-class Shared(ABC, Generic[Made]):
+class SharedTransport(ABC, Generic[Made]):
     """A transport whose threads share a client, made where it is first asked for and left out of pickles."""
 
     @abstractmethod

@@ -13,8 +13,8 @@ from typing import Any
 from embedrun.errors import StageError, UserError
 from embedrun_plugins.services.addresses import reachable
 from embedrun_plugins.services.docker import gpus
-from embedrun_plugins.services.endpoints.http_transport import Http
-from embedrun_plugins.services.endpoints.transports import RequestError
+from embedrun_plugins.services.endpoints.http_transport import HttpTransport
+from embedrun_plugins.services.endpoints.transports import TransportError
 
 LABEL = "embedrun"
 KIND = "tei"
@@ -26,7 +26,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
-class Server:
+class TeiContainer:
     """A container that was started, and where it will answer."""
 
     container: Any
@@ -62,14 +62,14 @@ def _ended(state: Mapping[str, Any]) -> str:
 
 def healthy(url: str) -> bool:
     """Say whether a server's /health answers with 200."""
-    with closing(Http(reachable(url), seconds=5.0)) as server, contextlib.suppress(RequestError):
+    with closing(HttpTransport(reachable(url), seconds=5.0)) as server, contextlib.suppress(TransportError):
         server.get("/health")
         return True
     return False  # the engine's proxy takes connections before the server listens
 
 
 @contextmanager
-def started(client: Any, options: dict[str, Any], url: str, secret: str | None = None) -> Iterator[Server]:
+def started(client: Any, options: dict[str, Any], url: str, secret: str | None = None) -> Iterator[TeiContainer]:
     """Create and start a container; remove it where anything fails until the block is left.
 
     The key is added here, as TEI takes it by its environment alone. Raises UserError where the engine refuses to.
@@ -86,7 +86,7 @@ def started(client: Any, options: dict[str, Any], url: str, secret: str | None =
             container.start()
         except APIError as error:
             raise UserError(_refusal(error, url)) from error
-        yield Server(container, url, secret)
+        yield TeiContainer(container, url, secret)
     except BaseException:
         with contextlib.suppress(DockerException, OSError):
             container.remove(force=True)

@@ -19,7 +19,7 @@ BATCH_TOKENS = 16384
 _POOLING: Mapping[str, str] = {"cls": "cls", "mean": "mean", "lasttoken": "last-token"}
 
 
-class Limits(BaseModel):
+class TeiLimits(BaseModel):
     """What TEI takes on; the names are its own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,7 +39,7 @@ class Limits(BaseModel):
 def of(
     folder: Path,
     settings: ModelSettings | None = None,
-    limits: Limits | None = None,
+    limits: TeiLimits | None = None,
     *,
     gpu: bool = False,
     dtype: Dtype | None = None,
@@ -51,7 +51,7 @@ def of(
 
     Raises UserError where the pooling is none of TEI's, or a batch is smaller than a text may be.
     """
-    shape, limits = Shape.read(folder, settings), limits or Limits()
+    shape, limits = Shape.read(folder, settings), limits or TeiLimits()
     if len(shape.pooling) != 1 or shape.pooling[0] not in _POOLING:
         raise UserError(f"{folder}: TEI does not pool by {' and '.join(shape.pooling)}")
     longest = shape.max_length or 0

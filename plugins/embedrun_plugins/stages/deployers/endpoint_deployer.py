@@ -36,9 +36,9 @@ class AnsweringDeployer(Deployer):
         Raises StageError, naming the likely cause, where its vectors are not the model's; whoever made the endpoint
         removes it then.
         """
-        from embedrun_plugins.services.endpoints.load_test.requests import counted_by_model, of_run
+        from embedrun_plugins.services.endpoints.load_test.texts import counted_by_model, of_run
         from embedrun_plugins.services.endpoints.parity.gate import Gate
-        from embedrun_plugins.services.endpoints.parity.models import base_of
+        from embedrun_plugins.services.endpoints.parity.run_models import base_of
 
         run = _run_of(ctx)
         ctx.progress("sending golden texts", 0, None)

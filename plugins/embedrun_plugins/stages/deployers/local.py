@@ -81,9 +81,9 @@ class LocalServer(AnsweringDeployer):
 
     def transport(self, endpoint: Endpoint) -> Transport:
         from embedrun_plugins.services.addresses import reachable
-        from embedrun_plugins.services.endpoints.http_transport import Http, Key
+        from embedrun_plugins.services.endpoints.http_transport import HttpTransport, Key
 
-        return Http(reachable(endpoint.url or ""), Key(variable=self.api_key_env))
+        return HttpTransport(reachable(endpoint.url or ""), Key(variable=self.api_key_env))
 
     def delete(self, endpoint: Endpoint) -> None:
         """End the server's process; a process that merely has its number by now is left alone."""

@@ -10,7 +10,7 @@ from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context
 from embedrun.deployments import run_folder, run_id
 from embedrun.errors import EmbedrunError, StageError
-from embedrun_plugins.services.endpoints.client import Client, Reading
+from embedrun_plugins.services.endpoints.client import Client, RequestParameters
 from embedrun_plugins.services.endpoints.transports import Transport
 from embedrun_plugins.services.ledger.aws_clients import Clients
 from embedrun_plugins.services.ledger.ledger import Ledger, Place, Resource, expired
@@ -116,7 +116,7 @@ def _endpoint(stage: EndpointOptions, hosting: Hosting, container: Container) ->
 
 def warm_up(transport: Transport, at_once: int) -> None:
     """Ask until every worker has loaded the model. Raises StageError where none can."""
-    client = Client(transport, Reading())
+    client = Client(transport, RequestParameters())
     with ThreadPoolExecutor(at_once) as pool:
         asked = [pool.submit(_wake, client) for _ in range(at_once)]
     for one in asked:

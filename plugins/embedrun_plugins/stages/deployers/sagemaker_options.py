@@ -96,7 +96,7 @@ class EndpointOptions(Account, AnsweringDeployer):
 
     def transport(self, endpoint: Endpoint) -> Transport:
         """Return what carries requests to an endpoint that it made."""
-        from embedrun_plugins.services.endpoints.sagemaker_transport import SageMaker
+        from embedrun_plugins.services.endpoints.sagemaker_transport import SageMakerTransport
         from embedrun_plugins.services.sagemaker.async_transport import Queued
 
         place, name = endpoint.details["place"], str(endpoint.details["endpoint_name"])
@@ -104,7 +104,7 @@ class EndpointOptions(Account, AnsweringDeployer):
             from embedrun_plugins.services.ledger.aws_clients import Clients
 
             return Queued(name, folder, Clients(place["region"], place["profile"]))
-        return SageMaker(name, region=place["region"], profile=place["profile"])
+        return SageMakerTransport(name, region=place["region"], profile=place["profile"])
 
 
 def capacity(stage: EndpointOptions) -> dict[str, Any]:

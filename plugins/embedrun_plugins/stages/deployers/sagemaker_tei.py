@@ -14,7 +14,7 @@ from embedrun.context import Context, Resolver
 from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Deployer
 from embedrun_plugins.services.credentials import VariableName, secret
-from embedrun_plugins.services.tei.environment import Limits
+from embedrun_plugins.services.tei.environment import TeiLimits
 from embedrun_plugins.stages.deployers.sagemaker_deployer import SageMakerDeployer, rehearsed
 from embedrun_plugins.stages.deployers.sagemaker_options import capacity
 
@@ -36,7 +36,7 @@ class SageMakerTei(SageMakerDeployer):
     type: Literal["sagemaker_tei"] = "sagemaker_tei"
     dtype: Literal["float32", "float16"] | None = None
     """Number format that it computes in; by default the model's own on a GPU, and float32 on a CPU."""
-    limits: Limits = Limits()
+    limits: TeiLimits = TeiLimits()
     """What the server takes on."""
     repo_id: str | None = Field(None, pattern=r"^\w[\w.-]*/\w[\w.-]*$")
     """Repository of the Hugging Face hub that TEI fetches the model from, such as the one that the deployer `hub`

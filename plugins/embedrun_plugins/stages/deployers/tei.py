@@ -18,7 +18,7 @@ from embedrun.stages import Deployer
 from embedrun_plugins.services.credentials import VariableName, secret
 from embedrun_plugins.services.endpoints.transports import Transport
 from embedrun_plugins.services.tei import compatibility, environment, versions
-from embedrun_plugins.services.tei.environment import Limits
+from embedrun_plugins.services.tei.environment import TeiLimits
 from embedrun_plugins.services.tei.options import Network, remove_export
 from embedrun_plugins.stages.deployers.endpoint_deployer import AnsweringDeployer
 from embedrun_plugins.stages.rehearsal.stand_ins import changed, standing_in
@@ -63,7 +63,7 @@ class TeiDeployer(AnsweringDeployer):
     """Network of the container: a bridge, or the machine's own (host). By default a bridge, if the engine has one."""
     api_key_env: VariableName | None = None
     """Environment variable that holds the key which clients must send; by default none is asked for."""
-    limits: Limits = Limits()
+    limits: TeiLimits = TeiLimits()
     """What the server takes on."""
     restart: Literal["no", "on-failure", "always", "unless-stopped"] = "unless-stopped"
     """When the engine starts it again by itself."""
@@ -129,9 +129,9 @@ class TeiDeployer(AnsweringDeployer):
 
     def transport(self, endpoint: Endpoint) -> Transport:
         from embedrun_plugins.services.addresses import reachable
-        from embedrun_plugins.services.endpoints.http_transport import Http, Key
+        from embedrun_plugins.services.endpoints.http_transport import HttpTransport, Key
 
-        return Http(reachable(endpoint.url or ""), Key(variable=self.api_key_env))
+        return HttpTransport(reachable(endpoint.url or ""), Key(variable=self.api_key_env))
 
     def delete(self, endpoint: Endpoint) -> None:
         """Stop and remove the container, and what was exported for it."""

@@ -19,13 +19,13 @@ from embedrun.stages import Embedder
 from embedrun_plugins.services import aws
 from embedrun_plugins.services.addresses import Address
 from embedrun_plugins.stages.embedders.bedrock_models import FAMILIES, KNOWN, FamilyName, answered, asked, family_of
-from embedrun_plugins.stages.embedders.embedding_service import Answer, TooLong
+from embedrun_plugins.stages.embedders.embedding_service import EmbeddingAnswer, TooLong
 
 _TOO_LONG = re.compile(r"too many input tokens|expected maxLength|maximum.{0,30}tokens", re.IGNORECASE)
 _TOKENS_HEADER = "x-amzn-bedrock-input-token-count"
 
 
-class Bedrock(Embedder):
+class BedrockEmbedder(Embedder):
     """An embedding model on Amazon Bedrock: Titan Text Embeddings V2 or V1, or Cohere Embed V3.
 
     Credentials are boto3's own. Every answer is kept: a text is asked and paid for once, however often it is scored.
@@ -88,14 +88,16 @@ class Bedrock(Embedder):
         return unsent(self, rehearsal, self.dimensions or FAMILIES[family].dimensions[0])
 
     def connect(self, ctx: Context) -> Encoder:
-        from embedrun_plugins.stages.embedders.service_encoder import Asking
+        from embedrun_plugins.stages.embedders.service_encoder import ServiceEncoder
 
-        return Asking(_Service(self), ctx, name=self.role, prompts=self.prompts, concurrency=self.concurrency)
+        return ServiceEncoder(
+            _BedrockService(self), ctx, name=self.role, prompts=self.prompts, concurrency=self.concurrency
+        )
 
 
 @dataclass
-class _Service:
-    stage: Bedrock
+class _BedrockService:
+    stage: BedrockEmbedder
     client: Any = field(default=None, repr=False)
 
     @property
@@ -133,7 +135,7 @@ class _Service:
             connections=self.stage.concurrency,
         )
 
-    def ask(self, texts: Sequence[str], role: Role) -> Answer:
+    def ask(self, texts: Sequence[str], role: Role) -> EmbeddingAnswer:
         body = json.dumps(asked(self.family, texts, role, self.parameters))
         try:
             with aws.explained("bedrock-runtime", model=self.stage.model):
@@ -150,4 +152,4 @@ class _Service:
             vectors, tokens = answered(self.family, json.loads(content))
         except (ValueError, KeyError, TypeError) as error:
             raise StageError(f"{self.stage.model}: answered no embeddings: {content[:80]!r}") from error
-        return Answer(vectors, int(counted or tokens))
+        return EmbeddingAnswer(vectors, int(counted or tokens))

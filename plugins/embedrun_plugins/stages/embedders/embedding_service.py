@@ -24,7 +24,7 @@ class TooLong(Exception):  # noqa: N818  # no error: the texts are cut, or sent 
 
 
 @dataclass(frozen=True)
-class Answer:
+class EmbeddingAnswer:
     """What a service makes of a few texts."""
 
     vectors: Sequence[Sequence[float]]
@@ -33,7 +33,7 @@ class Answer:
     """Tokens that it counted, if it counts."""
 
 
-class Service(Protocol):
+class EmbeddingService(Protocol):
     """A service with one model; any number of threads may ask it once it is open."""
 
     @property
@@ -54,7 +54,7 @@ class Service(Protocol):
     def open(self) -> None:
         """Get ready to be asked. Raises UserError where it cannot be asked: no credentials, no server."""
 
-    def ask(self, texts: Sequence[str], role: Role) -> Answer:
+    def ask(self, texts: Sequence[str], role: Role) -> EmbeddingAnswer:
         """Embed up to `most_texts` texts.
 
         Raises TooLong where they are more than it reads, UserError where no such request can succeed before something

@@ -18,7 +18,7 @@ from embedrun.stages import Embedder
 from embedrun_plugins.services import openai
 from embedrun_plugins.services.addresses import Address, sends_in_the_open
 from embedrun_plugins.services.credentials import VariableName
-from embedrun_plugins.stages.embedders.embedding_service import Answer, TooLong
+from embedrun_plugins.stages.embedders.embedding_service import EmbeddingAnswer, TooLong
 
 _TOO_LONG = re.compile(
     r"context (length|size|window)|too (long|large|many .{0,10}tokens)|less than \d+ tokens|max\w* .{0,40}tokens",
@@ -30,7 +30,7 @@ REHEARSED_DIMENSIONS = 1536
 """Of the vectors that a rehearsal makes up where nothing says how many there are."""
 
 
-class OpenAI(Embedder):
+class OpenAIEmbedder(Embedder):
     """A model behind OpenAI's API for embeddings, there or on a server of your own, such as vLLM or Ollama.
 
     Every answer is kept: a text is asked and paid for once, however often it is scored. Texts longer than the model
@@ -69,16 +69,18 @@ class OpenAI(Embedder):
         return unsent(self, rehearsal, self.dimensions or REHEARSED_DIMENSIONS)
 
     def connect(self, ctx: Context) -> Encoder:
-        from embedrun_plugins.stages.embedders.service_encoder import Asking
+        from embedrun_plugins.stages.embedders.service_encoder import ServiceEncoder
 
         if warning := sends_in_the_open(self.base_url, self.api_key_env):
             ctx.warn(warning)
-        return Asking(_Service(self), ctx, name=self.role, prompts=self.prompts, concurrency=self.concurrency)
+        return ServiceEncoder(
+            _OpenAIService(self), ctx, name=self.role, prompts=self.prompts, concurrency=self.concurrency
+        )
 
 
 @dataclass
-class _Service:
-    stage: OpenAI
+class _OpenAIService:
+    stage: OpenAIEmbedder
     client: Any = field(default=None, repr=False)
     most_letters: None = None
 
@@ -98,7 +100,7 @@ class _Service:
     def open(self) -> None:
         self.client = openai.client(self.stage.base_url, api_key_env=self.stage.api_key_env)
 
-    def ask(self, texts: Sequence[str], role: Role) -> Answer:  # noqa: ARG002
+    def ask(self, texts: Sequence[str], role: Role) -> EmbeddingAnswer:  # noqa: ARG002
         stage = self.stage
         cut = {"dimensions": stage.dimensions} if stage.dimensions else {}
         try:
@@ -114,4 +116,4 @@ class _Service:
         except (ValueError, TypeError, AttributeError) as error:
             raise StageError(f"{stage.base_url}: answers no embeddings: {error}") from error
         vectors = [item.embedding for item in sorted(answer.data, key=lambda item: int(item.index))]
-        return Answer(vectors, int(getattr(answer.usage, "total_tokens", 0) or 0))
+        return EmbeddingAnswer(vectors, int(getattr(answer.usage, "total_tokens", 0) or 0))

@@ -14,7 +14,7 @@ from embedrun.stages import Embedder
 
 if TYPE_CHECKING:
     from embedrun.artifacts import Role
-    from embedrun_plugins.stages.embedders.embedding_service import Answer
+    from embedrun_plugins.stages.embedders.embedding_service import EmbeddingAnswer
 
 
 class _Unsent(Embedder):
@@ -25,9 +25,9 @@ class _Unsent(Embedder):
     """Dimensions of the vectors."""
 
     def connect(self, ctx: Context) -> Encoder:
-        from embedrun_plugins.stages.embedders.service_encoder import Asking
+        from embedrun_plugins.stages.embedders.service_encoder import ServiceEncoder
 
-        return Asking(Vectors(self.size), ctx, name=self.role)
+        return ServiceEncoder(WordVectors(self.size), ctx, name=self.role)
 
 
 def unsent(stage: Embedder, rehearsal: Rehearsal, size: int) -> Embedder:
@@ -37,7 +37,7 @@ def unsent(stage: Embedder, rehearsal: Rehearsal, size: int) -> Embedder:
 
 
 @dataclass(frozen=True)
-class Vectors:
+class WordVectors:
     """Embeds a text by its words, each of which counts in one dimension, so that like texts have like vectors."""
 
     dimensions: int
@@ -50,10 +50,10 @@ class Vectors:
     def open(self) -> None:
         """Be ready: there is nothing to connect to."""
 
-    def ask(self, texts: Sequence[str], role: Role) -> Answer:  # noqa: ARG002
-        from embedrun_plugins.stages.embedders.embedding_service import Answer
+    def ask(self, texts: Sequence[str], role: Role) -> EmbeddingAnswer:  # noqa: ARG002
+        from embedrun_plugins.stages.embedders.embedding_service import EmbeddingAnswer
 
-        return Answer([self._vector(text) for text in texts])
+        return EmbeddingAnswer([self._vector(text) for text in texts])
 
     def _vector(self, text: str) -> list[float]:
         found = [0.0] * self.dimensions

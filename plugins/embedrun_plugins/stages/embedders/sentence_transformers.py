@@ -14,7 +14,7 @@ from embedrun.stages import Embedder, Stage
 from embedrun_plugins.stages.named_models import ModelName, commit_of, files_of, folder_of, missing_folder
 
 
-class SentenceTransformers(Embedder, ModelSettings):
+class SentenceTransformersEmbedder(Embedder, ModelSettings):
     """Another sentence-transformers model, or a plain checkpoint, with an embedding contract of its own.
 
     Its prompts, length, pooling and so on are those saved with it unless they are given here; nothing is taken from
@@ -43,7 +43,7 @@ class SentenceTransformers(Embedder, ModelSettings):
     def fetch(self, resolver: Resolver) -> None:
         self._folder(offline=resolver.offline)
 
-    def rehearsal(self, rehearsal: Rehearsal) -> SentenceTransformers:
+    def rehearsal(self, rehearsal: Rehearsal) -> SentenceTransformersEmbedder:
         from embedrun_plugins.stages.rehearsal.stand_in_models import small_or_random
 
         return small_or_random(self, rehearsal, "model", "revision")

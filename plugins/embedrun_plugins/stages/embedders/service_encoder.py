@@ -17,7 +17,7 @@ from embedrun.context import Context
 from embedrun.errors import DataError, StageError, UserError
 from embedrun.model_settings import Prompts
 from embedrun_plugins.services.answer_cache import Answers
-from embedrun_plugins.stages.embedders.embedding_service import Service, TooLong
+from embedrun_plugins.stages.embedders.embedding_service import EmbeddingService, TooLong
 
 Vectors = NDArray[np.float32]
 _PLURALS: Mapping[Role, str] = {"query": "queries", "document": "documents"}
@@ -37,7 +37,7 @@ class _Embedded:
         return {"vector": base64.b64encode(self.vector.astype("<f4").tobytes()).decode(), "cut": self.cut}
 
 
-class Asking:
+class ServiceEncoder:
     """An Encoder (`embedrun.artifacts.Encoder`) that asks a service, a bounded number of requests at a time.
 
     Prompts go before the texts here. Texts that the service would refuse for their length are cut at their end, and
@@ -47,7 +47,13 @@ class Asking:
     similarity_fn_name = "cosine"
 
     def __init__(
-        self, service: Service, ctx: Context, *, name: str, prompts: Prompts | None = None, concurrency: int = 1
+        self,
+        service: EmbeddingService,
+        ctx: Context,
+        *,
+        name: str,
+        prompts: Prompts | None = None,
+        concurrency: int = 1,
     ) -> None:
         self.service, self.ctx, self.name = service, ctx, name
         self.prompts, self.concurrency = prompts or Prompts(), concurrency

@@ -19,10 +19,10 @@ from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Embedder
 from embedrun_plugins.services.addresses import Address, sends_in_the_open
 from embedrun_plugins.services.credentials import VariableName
-from embedrun_plugins.services.endpoints.client import Reading
-from embedrun_plugins.services.endpoints.http_transport import Http, Key
-from embedrun_plugins.services.endpoints.transports import TOO_LARGE, Refused, RequestError, explained, retries
-from embedrun_plugins.stages.embedders.embedding_service import Answer, TooLong
+from embedrun_plugins.services.endpoints.client import RequestParameters
+from embedrun_plugins.services.endpoints.http_transport import HttpTransport, Key
+from embedrun_plugins.services.endpoints.transports import TOO_LARGE, Refused, TransportError, explained, retries
+from embedrun_plugins.stages.embedders.embedding_service import EmbeddingAnswer, TooLong
 
 MOST_TEXTS = 32
 """Texts in a request that TEI takes unless it is told otherwise."""
@@ -42,7 +42,7 @@ class PromptNames(BaseModel):
     """The prompt that goes before documents; none by default."""
 
 
-class Tei(Embedder):
+class TeiEmbedder(Embedder):
     """A model behind Text Embeddings Inference, on this machine, an inference endpoint or anywhere.
 
     Every answer is kept by what `/info` says that the server serves: a text is asked for once, however often it is
@@ -85,24 +85,24 @@ class Tei(Embedder):
         return unsent(self, rehearsal, REHEARSED_DIMENSIONS)
 
     def connect(self, ctx: Context) -> Encoder:
-        from embedrun_plugins.stages.embedders.service_encoder import Asking
+        from embedrun_plugins.stages.embedders.service_encoder import ServiceEncoder
 
         if warning := sends_in_the_open(self.url, self.api_key_env):
             ctx.warn(warning)
-        server = Http(self.url, Key(variable=self.api_key_env))
+        server = HttpTransport(self.url, Key(variable=self.api_key_env))
         service = _TeiService(self.role, server, self.prompt_names)
         weakref.finalize(service, server.close)
         service.look(self.model, self.batch_size)
         for name, key in (("model", "model_id"), ("tokens read at most", "max_input_length")):
             if service.info.get(key):
                 ctx.note(name, service.info[key])
-        return Asking(service, ctx, name=self.role, prompts=self.prompts, concurrency=self.concurrency)
+        return ServiceEncoder(service, ctx, name=self.role, prompts=self.prompts, concurrency=self.concurrency)
 
 
 @dataclass
 class _TeiService:
     name: str
-    server: Http
+    server: HttpTransport
     prompt_names: PromptNames
     most_texts: int = MOST_TEXTS
     most_letters: None = None
@@ -132,13 +132,13 @@ class _TeiService:
     def open(self) -> None:
         self.server.key.headers(self.name)
 
-    def ask(self, texts: Sequence[str], role: Role) -> Answer:
+    def ask(self, texts: Sequence[str], role: Role) -> EmbeddingAnswer:
         names = self.prompt_names
-        body = Reading(query=names.query, document=names.document).body(texts, role)
+        body = RequestParameters(query=names.query, document=names.document).body(texts, role)
         vectors = self._answer(partial(self.server.send, body))
         if not isinstance(vectors, list) or not all(isinstance(vector, list) for vector in vectors):
             raise StageError(f"{self._where}: answers no vectors: {str(vectors)[:80]}")
-        return Answer(vectors)
+        return EmbeddingAnswer(vectors)
 
     @property
     def _where(self) -> str:
@@ -149,12 +149,12 @@ class _TeiService:
 
         try:
             return json.loads(Retrying(**retries())(send))
-        except RequestError as problem:
+        except TransportError as problem:
             raise self._explained(problem) from problem
         except ValueError as error:
             raise StageError(f"{self._where}: answers no JSON: is it such a server?") from error
 
-    def _explained(self, problem: RequestError) -> EmbedrunError | TooLong:
+    def _explained(self, problem: TransportError) -> EmbedrunError | TooLong:
         if isinstance(problem, Refused) and problem.status == TOO_LARGE:
             return TooLong(problem.said)
         if problem.kind == "no connection":

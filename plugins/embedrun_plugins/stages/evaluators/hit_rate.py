@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from embedrun_plugins.stages.evaluators.retrieval_evaluator import Rising, Searching
+from embedrun_plugins.stages.evaluators.retrieval_evaluator import RetrievalEvaluator, Rising
 
 
-class HitRate(Searching):
+class HitRate(RetrievalEvaluator):
     """The share of queries that find the document they expect among the first k, as LlamaIndex's evaluation has it.
 
     Where a query has several relevant documents, one of them will do. It equals the accuracy of

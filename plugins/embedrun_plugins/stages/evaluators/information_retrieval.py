@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from embedrun_plugins.stages.evaluators.retrieval_evaluator import Rising, Searching
+from embedrun_plugins.stages.evaluators.retrieval_evaluator import RetrievalEvaluator, Rising
 
 
-class InformationRetrieval(Searching):
+class InformationRetrieval(RetrievalEvaluator):
     """Search the split's documents with each of its queries, and score the rankings by the judgements.
 
     The search is exact. Metrics are defined as in sentence-transformers' InformationRetrievalEvaluator, and as in

@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedRankings:
     """What each query's ranking is worth. All cut-offs must lie within its depth."""
 
     gains: Floats
@@ -27,32 +27,32 @@ class Judged:
         return self.gains > 0
 
 
-def accuracy(judged: Judged, k: int) -> Floats:
+def accuracy(judged: JudgedRankings, k: int) -> Floats:
     """Return 1 for each query with a relevant document among the first k, else 0."""
     return np.asarray(judged.hits[:, :k].any(axis=1), dtype=np.float64)
 
 
-def precision(judged: Judged, k: int) -> Floats:
+def precision(judged: JudgedRankings, k: int) -> Floats:
     return np.asarray(judged.hits[:, :k].sum(axis=1) / k)
 
 
-def recall(judged: Judged, k: int) -> Floats:
+def recall(judged: JudgedRankings, k: int) -> Floats:
     return np.asarray(judged.hits[:, :k].sum(axis=1) / judged.relevant)
 
 
-def reciprocal_rank(judged: Judged, k: int) -> Floats:
+def reciprocal_rank(judged: JudgedRankings, k: int) -> Floats:
     hits = judged.hits[:, :k]
     return np.where(hits.any(axis=1), 1.0 / (hits.argmax(axis=1) + 1), 0.0)
 
 
-def ndcg(judged: Judged, k: int) -> Floats:
+def ndcg(judged: JudgedRankings, k: int) -> Floats:
     """Return the discounted cumulative gain over the best possible (Järvelin and Kekäläinen 2002, gains linear)."""
     discounts = 1.0 / np.log2(np.arange(2, k + 2))
     gained, best = ((worth[:, :k] * discounts).sum(axis=1) for worth in (judged.gains, judged.ideal))
     return np.asarray(gained / best)
 
 
-def average_precision(judged: Judged, k: int) -> Floats:
+def average_precision(judged: JudgedRankings, k: int) -> Floats:
     """Return the mean precision at the relevant documents' ranks; one not among the first k counts 0.
 
     The mean is over min(k, relevant), as in sentence-transformers, so that a perfect ranking scores 1.
@@ -62,7 +62,7 @@ def average_precision(judged: Judged, k: int) -> Floats:
     return np.asarray((precisions * hits).sum(axis=1) / np.minimum(k, judged.relevant))
 
 
-MEASURES: Mapping[str, Callable[[Judged, int], Floats]] = {
+MEASURES: Mapping[str, Callable[[JudgedRankings, int], Floats]] = {
     "accuracy": accuracy,
     "hit_rate": accuracy,
     "precision": precision,

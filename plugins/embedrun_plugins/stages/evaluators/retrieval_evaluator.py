@@ -33,7 +33,7 @@ def _rising(values: tuple[int, ...]) -> tuple[int, ...]:
 Rising = Annotated[tuple[Annotated[int, Field(ge=1)], ...], AfterValidator(_rising)]
 
 
-class Searching(Evaluator, ABC):
+class RetrievalEvaluator(Evaluator, ABC):
     """Searches the split's documents, exactly, with each of its queries.
 
     Beside the metrics it writes `per_query.json` and, for trec_eval or ir_measures to compute the same from,

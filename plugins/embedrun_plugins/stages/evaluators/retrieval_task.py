@@ -14,7 +14,7 @@ from embedrun.artifacts import Document, Encoder, Query, RetrievalSet, Split
 from embedrun.errors import DataError, UserError
 from embedrun_plugins.models.encode import distinct, embed
 from embedrun_plugins.models.nearest import Ranking, Similarity, nearest
-from embedrun_plugins.stages.evaluators.metrics import Judged
+from embedrun_plugins.stages.evaluators.metrics import JudgedRankings
 
 Progress = Callable[[str, float, float], None]
 TooFew = Callable[[Sequence[int], int], None]
@@ -81,7 +81,7 @@ class Task:
         query, place, gain = zip(*rows, strict=True)
         return np.array(query, np.int64), np.array(place, np.int64), np.array(gain, np.float64)
 
-    def judge(self, retrieved: Retrieved) -> Judged:
+    def judge(self, retrieved: Retrieved) -> JudgedRankings:
         query, place, gain = self._judgements
         size = len(self.documents)
         searched = place >= 0
@@ -92,7 +92,7 @@ class Task:
         at = np.searchsorted(keys[:-1], asked)
         gains = np.where((keys[at] == asked) & (retrieved.places >= 0), values[at], 0.0)
         ideal = _rows(query, gain, gains.shape, 0.0)
-        return Judged(gains, ideal, np.bincount(query, minlength=len(self.queries)))
+        return JudgedRankings(gains, ideal, np.bincount(query, minlength=len(self.queries)))
 
     def by_query_id(self, values: NDArray[np.float64]) -> dict[str, float]:
         return {query.id: value for query, value in zip(self.queries, values.tolist(), strict=True)}

@@ -23,7 +23,7 @@ MEANS = ("mean_similar", "mean_different", "margin")
 Cosine = Annotated[float, Field(ge=-1, le=1)]
 
 
-class Pair(BaseModel):
+class SimilarityPair(BaseModel):
     """Two texts, and whether a good model finds them similar."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -50,7 +50,7 @@ class SimilarityPairs(Evaluator):
 
     only_encodes: ClassVar[bool] = True
     type: Literal["similarity_pairs"] = "similarity_pairs"
-    pairs: tuple[Pair, ...] = Field(min_length=1)
+    pairs: tuple[SimilarityPair, ...] = Field(min_length=1)
     """The pairs, as in {texts: [a question, its answer], similar: true, min: 0.8}."""
     roles: tuple[Role, Role] = ("query", "document")
     """As what the two texts are encoded, which decides on the model's prompts: [query, document] for a question and

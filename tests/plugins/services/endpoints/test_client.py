@@ -15,8 +15,8 @@ from embedrun.artifacts import Model
 from embedrun.errors import StageError, UserError
 from embedrun_plugins.models.serving.embedder import Limits
 from embedrun_plugins.services.endpoints import transports
-from embedrun_plugins.services.endpoints.client import Client, Reading
-from embedrun_plugins.services.endpoints.http_transport import Http, Key
+from embedrun_plugins.services.endpoints.client import Client, RequestParameters
+from embedrun_plugins.services.endpoints.http_transport import HttpTransport, Key
 from loopback import Recorder, recording, serving
 
 
@@ -34,8 +34,8 @@ def recorder() -> Iterator[Recorder]:
 @pytest.fixture(params=["sync", "async"])
 def embed(request, recorder: Recorder) -> Iterator:
     """Embed by either way, always with the same client."""
-    reading = Reading(query="query", dimensions=2)
-    with closing(Http(recorder.url, Key("k3y"))) as transport:
+    reading = RequestParameters(query="query", dimensions=2)
+    with closing(HttpTransport(recorder.url, Key("k3y"))) as transport:
         client = Client(transport, reading, most_texts=8, concurrency=2)
 
         def call(texts: list[str], role: str = "query"):
@@ -110,7 +110,10 @@ def test_half_a_character_is_named(embed, recorder: Recorder) -> None:
 
 
 def test_texts_that_are_too_many_for_a_server_go_in_fewer(minilm: Path) -> None:
-    with serving(Model(minilm), limits=Limits(max_client_batch_size=2)) as url, closing(Http(url)) as transport:
+    with (
+        serving(Model(minilm), limits=Limits(max_client_batch_size=2)) as url,
+        closing(HttpTransport(url)) as transport,
+    ):
         found = Client(transport).embed(["a", "b", "c", "d", "e"], "query")
     assert len(found) == 5
 
@@ -122,7 +125,7 @@ def test_where_a_request_fails_no_more_are_sent(recorder: Recorder) -> None:
         await asyncio.sleep(0.2)  # in which a program that goes on would send the rest
 
     recorder.statuses += [401] * 40
-    with closing(Http(recorder.url)) as transport:
+    with closing(HttpTransport(recorder.url)) as transport:
         asyncio.run(ask(Client(transport, most_texts=1, concurrency=2)))
     assert len(recorder.bodies) <= 4
 
@@ -136,46 +139,49 @@ def test_a_redirection_is_not_followed(embed, recorder: Recorder) -> None:
 
 
 def test_an_answer_of_too_few_vectors_is_refused(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    with closing(Http(recorder.url)) as transport:
+    with closing(HttpTransport(recorder.url)) as transport:
         client = Client(transport)
-        monkeypatch.setattr(Http, "send", lambda *_: b"[[1.0, 2.0]]")
+        monkeypatch.setattr(HttpTransport, "send", lambda *_: b"[[1.0, 2.0]]")
         with pytest.raises(StageError, match="answers 1 vectors for 2 texts"):
             client.embed(["a", "b"], "query")
-        monkeypatch.setattr(Http, "send", lambda *_: b'{"vectors": []}')
+        monkeypatch.setattr(HttpTransport, "send", lambda *_: b'{"vectors": []}')
         with pytest.raises(StageError, match="answers no list of vectors"):
             client.embed(["a", "b"], "query")
-        monkeypatch.setattr(Http, "send", lambda *_: b"<html>")
+        monkeypatch.setattr(HttpTransport, "send", lambda *_: b"<html>")
         with pytest.raises(StageError, match="answers no JSON"):
             client.embed(["a", "b"], "query")
 
 
 def test_nothing_that_answers_is_said() -> None:
-    with closing(Http("http://127.0.0.1:9")) as transport, pytest.raises(StageError, match="is it running, and is the"):
+    with (
+        closing(HttpTransport("http://127.0.0.1:9")) as transport,
+        pytest.raises(StageError, match="is it running, and is the"),
+    ):
         Client(transport).embed(["a"], "query")
 
 
 def test_an_address_that_is_none_is_refused_without_its_password() -> None:
     with pytest.raises(UserError, match="must hold no user or password") as told:
-        Http("http://me:s3cret@host")
+        HttpTransport("http://me:s3cret@host")
     assert "s3cret" not in str(told.value)
     with pytest.raises(UserError, match="starts with http"):
-        Http("localhost:8080")
+        HttpTransport("localhost:8080")
 
 
 def test_certificates_are_checked() -> None:
-    options = Http("https://example.org")._options
+    options = HttpTransport("https://example.org")._options
     assert options["verify"].verify_mode is ssl.CERT_REQUIRED
     assert options["verify"].check_hostname
 
 
 def test_a_key_is_not_shown_and_goes_to_other_processes() -> None:
-    transport = Http("http://localhost:1", Key("s3cret"))
+    transport = HttpTransport("http://localhost:1", Key("s3cret"))
     assert "s3cret" not in repr(Client(transport))
     assert pickle.loads(pickle.dumps(Client(transport))).transport.key.value == "s3cret"
 
 
 def test_threads_share_a_client(recorder: Recorder) -> None:
-    with closing(Http(recorder.url)) as transport:
+    with closing(HttpTransport(recorder.url)) as transport:
         client = Client(transport)
         found: list = []
         threads = [threading.Thread(target=lambda: found.append(client.embed(["ab"], "query"))) for _ in range(8)]
@@ -189,4 +195,4 @@ def test_threads_share_a_client(recorder: Recorder) -> None:
 def test_texts_of_other_scripts_arrive_as_they_are(embed, recorder: Recorder) -> None:
     embed(["東京 🎉"])
     assert recorder.bodies[0]["inputs"] == ["東京 🎉"]
-    assert json.loads(Reading().body(["é"], "query"))["inputs"] == ["é"]
+    assert json.loads(RequestParameters().body(["é"], "query"))["inputs"] == ["é"]

@@ -12,8 +12,8 @@ from embedrun.errors import EmbedrunError
 from embedrun.langchain import EmbedrunEmbeddings
 from embedrun.llama_index import EmbedrunEmbedding
 from embedrun_plugins.services.endpoints import transports
-from embedrun_plugins.services.endpoints.http_transport import Http, Key
-from embedrun_plugins.services.endpoints.sagemaker_transport import SageMaker
+from embedrun_plugins.services.endpoints.http_transport import HttpTransport, Key
+from embedrun_plugins.services.endpoints.sagemaker_transport import SageMakerTransport
 from loopback import Recorder, recording
 
 PLANTED = {
@@ -112,7 +112,7 @@ def test_errors_hold_no_key(recorder: Recorder, status: int) -> None:
 def test_a_key_that_cannot_be_sent_is_not_repeated(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EMBEDRUN_TEST_KEY", f"{MEANT}\nX-Other: header")
     for key in (Key(variable="EMBEDRUN_TEST_KEY"), Key(f"{MEANT}\nX-Other: header")):
-        with closing(Http(recorder.url, key)) as transport, pytest.raises(EmbedrunError) as told:
+        with closing(HttpTransport(recorder.url, key)) as transport, pytest.raises(EmbedrunError) as told:
             transport.send(b"{}")
         assert leaked(str(told.value)) == []
     assert recorder.headers == []
@@ -120,7 +120,7 @@ def test_a_key_that_cannot_be_sent_is_not_repeated(recorder: Recorder, monkeypat
 
 def test_a_sagemaker_request_is_signed_and_holds_no_secret(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_SESSION_TOKEN")
-    with closing(SageMaker("mine", region="eu-west-1", endpoint_url=recorder.url)) as transport:
+    with closing(SageMakerTransport("mine", region="eu-west-1", endpoint_url=recorder.url)) as transport:
         assert json.loads(transport.send(b'{"inputs": ["a"]}')) == [[1.0, 1.0]]
     assert recorder.paths == ["/endpoints/mine/invocations"]
     assert leaked(recorder.written, PLANTED["AWS_ACCESS_KEY_ID"]) == []  # a signature names the key's id

@@ -9,7 +9,7 @@ import pytest
 from embedrun.errors import UserError
 from embedrun.model_settings import ModelSettings, Prompts
 from embedrun_plugins.services.tei import compatibility, environment
-from embedrun_plugins.services.tei.environment import Limits
+from embedrun_plugins.services.tei.environment import TeiLimits
 
 BERT = {"model_type": "bert", "architectures": ["BertModel"], "max_position_embeddings": 512}
 LEGACY = "sentence_transformers.models"
@@ -173,7 +173,7 @@ def test_tei_is_told_of_the_pooling_the_number_format_and_the_limits(tmp_path: P
         "AUTO_TRUNCATE": "true",
         "DEFAULT_PROMPT_NAME": "query",
     }
-    told = environment.of(folder, None, Limits(payload_limit=6_291_456, auto_truncate=False), gpu=True)
+    told = environment.of(folder, None, TeiLimits(payload_limit=6_291_456, auto_truncate=False), gpu=True)
     assert (told["DTYPE"], told["PAYLOAD_LIMIT"], told["AUTO_TRUNCATE"]) == ("float16", "6291456", "false")
 
 
@@ -199,4 +199,4 @@ def test_a_batch_has_room_for_the_longest_text(tmp_path: Path) -> None:
     folder = model(tmp_path, "Pooling", config=long, sentence_bert_config={"max_seq_length": 32768}, **MEAN)
     assert environment.of(folder)["MAX_BATCH_TOKENS"] == "32768"
     with pytest.raises(UserError, match="8192 is less than the 32768 tokens that the model reads"):
-        environment.of(folder, None, Limits(max_batch_tokens=8192))
+        environment.of(folder, None, TeiLimits(max_batch_tokens=8192))

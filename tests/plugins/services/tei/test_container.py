@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from embedrun.errors import StageError
-from embedrun_plugins.services.tei.container import Server
+from embedrun_plugins.services.tei.container import TeiContainer
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,4 @@ def test_a_container_that_someone_killed_is_not_called_out_of_memory(out_of_memo
     state = {"Running": False, "OOMKilled": out_of_memory, "ExitCode": 137}
     ended = SimpleNamespace(reload=lambda: None, attrs={"State": state}, logs=lambda **_: b"")
     with pytest.raises(StageError, match=said):
-        Server(ended, "http://127.0.0.1:1").wait(5, lambda: None)
+        TeiContainer(ended, "http://127.0.0.1:1").wait(5, lambda: None)

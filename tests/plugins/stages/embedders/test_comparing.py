@@ -8,7 +8,7 @@ import pytest
 
 from embedrun.plan import keyed
 from embedrun.testing import small_set, tiny_model
-from embedrun_plugins.stages.embedders.tei import Tei
+from embedrun_plugins.stages.embedders.tei import TeiEmbedder
 
 RECIPE = """
 name: rivals
@@ -91,4 +91,6 @@ def test_two_of_one_name_and_rivals_that_nothing_scores_are_refused(rivals):
 
 
 def test_one_by_another_name_is_not_scored_again():
-    assert keyed(Tei(url="http://localhost:1", name="one")) == keyed(Tei(url="http://localhost:1", name="two"))
+    assert keyed(TeiEmbedder(url="http://localhost:1", name="one")) == keyed(
+        TeiEmbedder(url="http://localhost:1", name="two")
+    )

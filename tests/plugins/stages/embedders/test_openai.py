@@ -9,14 +9,14 @@ from pydantic import ValidationError
 from embedrun.errors import StageError, UserError
 from embedrun.model_settings import Prompts
 from embedrun.testing import check_stage
-from embedrun_plugins.stages.embedders.openai import OpenAI
+from embedrun_plugins.stages.embedders.openai import OpenAIEmbedder
 from fake_embedders import bag_of_words
 
 
 @pytest.fixture
 def rival(services, embedders, connect):
     def made(**given):
-        return connect(OpenAI(**{"model": embedders.model, "base_url": f"{services.url}/v1/", **given}))
+        return connect(OpenAIEmbedder(**{"model": embedders.model, "base_url": f"{services.url}/v1/", **given}))
 
     return made
 
@@ -45,7 +45,7 @@ def test_no_key_or_account_of_openai_goes_to_another_server(services, rival, mon
 
 def test_openai_itself_wants_the_key_but_only_for_what_is_not_known(connect, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    found = connect(OpenAI(model="text-embedding-3-small"))
+    found = connect(OpenAIEmbedder(model="text-embedding-3-small"))
     with pytest.raises(UserError, match="OPENAI_API_KEY is not set"):
         found.documents("one")
 
@@ -128,16 +128,16 @@ def test_a_model_that_changed_under_its_name_is_found_out(rival, embedders):
 )
 def test_wrong_addresses_and_keys_are_refused(given, told):
     with pytest.raises(ValidationError, match=told) as refused:
-        OpenAI(model="m", **given)
+        OpenAIEmbedder(model="m", **given)
     assert told in str(refused.value)
 
 
 def test_a_key_that_crosses_the_network_in_the_open_is_warned_of(connect, monkeypatch):
-    found = connect(OpenAI(model="m", base_url="http://gpu.example/v1", api_key_env="SERVERS_KEY"))
+    found = connect(OpenAIEmbedder(model="m", base_url="http://gpu.example/v1", api_key_env="SERVERS_KEY"))
     assert "not encrypted, and the key in SERVERS_KEY goes there" in found.warnings[0]
 
 
 def test_it_keeps_the_contract(services, embedders, tmp_path):
-    stage = OpenAI(model=embedders.model, base_url=f"{services.url}/v1/")
+    stage = OpenAIEmbedder(model=embedders.model, base_url=f"{services.url}/v1/")
     assert check_stage(stage, tmp_path).similarity_fn_name == "cosine"
     assert services.count("/v1/embeddings") == 2

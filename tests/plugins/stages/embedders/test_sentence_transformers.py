@@ -9,7 +9,7 @@ from embedrun.context import Resolver
 from embedrun.errors import UserError
 from embedrun.model_settings import Prompts
 from embedrun.testing import check_stage, tiny_model
-from embedrun_plugins.stages.embedders.sentence_transformers import SentenceTransformers
+from embedrun_plugins.stages.embedders.sentence_transformers import SentenceTransformersEmbedder
 
 
 @pytest.fixture(scope="module")
@@ -18,9 +18,9 @@ def folder(tmp_path_factory):
 
 
 def test_its_contract_is_its_own(folder, connect):
-    plain = connect(SentenceTransformers(model=str(folder)))
+    plain = connect(SentenceTransformersEmbedder(model=str(folder)))
     asked = connect(
-        SentenceTransformers(model=str(folder), prompts=Prompts(query="where is "), dimensions=8, pooling="cls")
+        SentenceTransformersEmbedder(model=str(folder), prompts=Prompts(query="where is "), dimensions=8, pooling="cls")
     )
     assert plain.documents("the river").shape == (1, 32)
     assert asked.documents("the river").shape == (1, 8)
@@ -29,15 +29,15 @@ def test_its_contract_is_its_own(folder, connect):
 
 
 def test_a_folder_is_hashed_and_a_missing_one_refused(folder, tmp_path):
-    stage = SentenceTransformers(model=str(folder))
+    stage = SentenceTransformersEmbedder(model=str(folder))
     assert list(stage.inputs()) == [folder]
     assert stage.resolve(Resolver(offline=True)) == stage
-    assert list(SentenceTransformers(model="./nowhere").faults()) == ["model: no such folder: ./nowhere"]
-    assert list(SentenceTransformers(model=str(folder), revision="v1").faults())
+    assert list(SentenceTransformersEmbedder(model="./nowhere").faults()) == ["model: no such folder: ./nowhere"]
+    assert list(SentenceTransformersEmbedder(model=str(folder), revision="v1").faults())
     with pytest.raises(UserError, match="'someone/unknown' is no folder here"):
-        SentenceTransformers(model="someone/unknown").resolve(Resolver(offline=True))
+        SentenceTransformersEmbedder(model="someone/unknown").resolve(Resolver(offline=True))
 
 
 def test_it_keeps_the_contract(folder, tmp_path):
-    encoder = check_stage(SentenceTransformers(model=str(folder)), tmp_path)
+    encoder = check_stage(SentenceTransformersEmbedder(model=str(folder)), tmp_path)
     assert encoder.encode_query(["the river"], batch_size=1, show_progress_bar=False).shape == (1, 32)

@@ -8,14 +8,14 @@ import pytest
 from embedrun.errors import StageError, UserError
 from embedrun.model_settings import Prompts
 from embedrun_plugins.services.addresses import is_local
-from embedrun_plugins.stages.embedders.tei import PromptNames, Tei
+from embedrun_plugins.stages.embedders.tei import PromptNames, TeiEmbedder
 from fake_embedders import bag_of_words
 
 
 @pytest.fixture
 def rival(services, connect):
     def made(**given):
-        return connect(Tei(**{"url": services.url, **given}))
+        return connect(TeiEmbedder(**{"url": services.url, **given}))
 
     return made
 
@@ -37,7 +37,7 @@ def test_prompts_are_put_here_or_named_there(services, rival):
     assert services.asked[2][1]["prompt_name"] == "query"
     np.testing.assert_array_equal(by_name.documents("who"), here.documents("who"))
     assert services.count("/embed") == 3
-    (fault,) = Tei(url=services.url, prompts=Prompts(query="a"), prompt_names=PromptNames(query="b")).faults()
+    (fault,) = TeiEmbedder(url=services.url, prompts=Prompts(query="a"), prompt_names=PromptNames(query="b")).faults()
     assert fault == "prompt_names: the query has a prompt under 'prompts', too; leave one out"
 
 

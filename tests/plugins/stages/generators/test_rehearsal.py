@@ -8,9 +8,9 @@ import pytest
 from embedrun import Context, Rehearsal
 from embedrun.testing import small_set
 from embedrun_plugins.cli.rehearsal.no_network import quiet
-from embedrun_plugins.stages.embedders.bedrock import Bedrock as BedrockVectors
-from embedrun_plugins.stages.embedders.openai import OpenAI as OpenAIVectors
-from embedrun_plugins.stages.embedders.tei import Tei
+from embedrun_plugins.stages.embedders.bedrock import BedrockEmbedder as BedrockVectors
+from embedrun_plugins.stages.embedders.openai import OpenAIEmbedder as OpenAIVectors
+from embedrun_plugins.stages.embedders.tei import TeiEmbedder
 from embedrun_plugins.stages.generators.bedrock import Bedrock
 from embedrun_plugins.stages.generators.openai import OpenAI
 from embedrun_plugins.stages.generators.rehearsal import Questions
@@ -90,7 +90,7 @@ def test_each_passage_is_asked_about_in_other_words():
         (BedrockVectors(dimensions=512), 512),
         (BedrockVectors(model="cohere.embed-english-v3"), 1024),
         (OpenAIVectors(model="text-embedding-3-small", dimensions=256), 256),
-        (Tei(url="https://tei.example.com", name="theirs"), 384),
+        (TeiEmbedder(url="https://tei.example.com", name="theirs"), 384),
     ],
     ids=["titan", "cohere", "openai", "tei"],
 )

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from embedrun_plugins.services.endpoints.client import Reading
-from embedrun_plugins.services.endpoints.load_test.requests import Load
-from embedrun_plugins.services.endpoints.transports import RequestError, Transport, Unanswered
+from embedrun_plugins.services.endpoints.client import RequestParameters
+from embedrun_plugins.services.endpoints.load_test.texts import Load
+from embedrun_plugins.services.endpoints.transports import Transport, TransportError, Unanswered
 
 _PAUSE = 0.05
 """Seconds that a client waits after an error: one that is refused at once would do nothing but be refused."""
@@ -82,7 +82,7 @@ class Bench:
     """Tokens in each request."""
 
     @classmethod
-    def of(cls, transport: Transport, reading: Reading, load: Load, batch: int = 1) -> Bench:
+    def of(cls, transport: Transport, reading: RequestParameters, load: Load, batch: int = 1) -> Bench:
         """Prepare requests of so many texts each."""
         places = [[(first + n) % len(load.texts) for n in range(batch)] for first in range(0, len(load.texts), batch)]
         bodies = [reading.body([load.texts[place] for place in some], load.role) for some in places]
@@ -130,11 +130,11 @@ class Bench:
     def _client(self, tally: _Tally, order: count[int], begin: float, end: float) -> None:
         while (started := time.perf_counter()) < end and tally.fault is None:
             place = next(order) % len(self.bodies)
-            problem: RequestError | None = None
+            problem: TransportError | None = None
             try:
                 answer = self.transport.send(self.bodies[place])
                 problem = None if answer.startswith(b"[") else Unanswered("no list of vectors", kind="no vectors")
-            except RequestError as caught:
+            except TransportError as caught:
                 problem = caught
             except BaseException as fault:  # noqa: BLE001  # told by the thread that started this one
                 tally.fault = fault
@@ -145,7 +145,7 @@ class Bench:
             if problem:
                 time.sleep(_PAUSE)
 
-    def _note(self, tally: _Tally, place: int, started: float, ended: float, problem: RequestError | None) -> None:
+    def _note(self, tally: _Tally, place: int, started: float, ended: float, problem: TransportError | None) -> None:
         with tally.lock:
             tally.ended = max(tally.ended, ended)
             if problem is None:

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from embedrun_plugins.services.endpoints.client import Reading
-    from embedrun_plugins.services.endpoints.load_test.requests import Load
+    from embedrun_plugins.services.endpoints.client import RequestParameters
+    from embedrun_plugins.services.endpoints.load_test.texts import Load
     from embedrun_plugins.services.endpoints.transports import Transport
 
 LEVELS = (1, 8, 64)
@@ -38,7 +38,11 @@ class Latency(BaseModel):
         return self.model_copy(update={"seconds": 0.2, "warm_up": 0.0})
 
     def measured(
-        self, transport: Transport, reading: Reading, load: Load, on_progress: Callable[[str, float, float], None]
+        self,
+        transport: Transport,
+        reading: RequestParameters,
+        load: Load,
+        on_progress: Callable[[str, float, float], None],
     ) -> list[dict[str, Any]]:
         """Return the figures of each number of clients, as `Level` describes them."""
         from embedrun_plugins.services.endpoints.load_test.measure import Bench

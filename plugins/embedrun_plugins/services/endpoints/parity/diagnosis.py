@@ -33,7 +33,7 @@ def find(
     checkpoint: Checkpoint, texts: Sequence[str], answered: Mapping[Role, Vectors], least: float
 ) -> tuple[Cause, bool]:
     """Return the mistake that explains the vectors best, and whether it explains them."""
-    judged = _Judge(checkpoint, texts, answered, least)
+    judged = _Diagnosis(checkpoint, texts, answered, least)
     tried = [judged(cause) for cause in _single(checkpoint)]
     best = max(tried, key=lambda cause: cause.cosine)
     if best.cosine >= least:
@@ -47,7 +47,7 @@ def find(
 
 
 @dataclass(frozen=True)
-class _Judge:
+class _Diagnosis:
     """Compares mistakes with what was answered."""
 
     checkpoint: Checkpoint

@@ -10,7 +10,7 @@ import numpy as np
 
 from embedrun.artifacts import Model, Role
 from embedrun.errors import StageError
-from embedrun_plugins.services.endpoints.client import Client, Reading
+from embedrun_plugins.services.endpoints.client import Client, RequestParameters
 from embedrun_plugins.services.endpoints.parity import diagnosis as causes
 from embedrun_plugins.services.endpoints.parity.checkpoint import ROLES, Checkpoint, Vectors
 from embedrun_plugins.services.endpoints.parity.golden_texts import golden
@@ -64,11 +64,11 @@ class Proof:
         }
 
 
-def reading_of(checkpoint: Checkpoint, own: Mapping[Role, Vectors]) -> Reading:
+def reading_of(checkpoint: Checkpoint, own: Mapping[Role, Vectors]) -> RequestParameters:
     """Return how an endpoint of this model must be asked: by its own prompts' names, normalised if its vectors are."""
     names = {role: checkpoint.name_of(role) for role in ROLES}
     unit = all(np.allclose(lengths(own[role]), 1.0, atol=_LENGTH) for role in ROLES)
-    return Reading(query=names["query"], document=names["document"], normalize=unit)
+    return RequestParameters(query=names["query"], document=names["document"], normalize=unit)
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Gate:
     least: float
     texts: list[str]
     expected: dict[Role, Vectors]
-    reading: Reading = field(default_factory=Reading)
+    reading: RequestParameters = field(default_factory=RequestParameters)
 
     @classmethod
     def of(cls, model: Model, base: Model | None = None, least: float | None = None) -> Gate:
@@ -94,7 +94,7 @@ class Gate:
         """Return the same gate with another limit, if one is given."""
         return self if least is None else replace(self, least=least)
 
-    def prove(self, transport: Transport, reading: Reading | None = None) -> Proof:
+    def prove(self, transport: Transport, reading: RequestParameters | None = None) -> Proof:
         """Send the texts as each role; `reading` is how the endpoint's record says that it is asked.
 
         Raises UserError or StageError where it cannot be asked.

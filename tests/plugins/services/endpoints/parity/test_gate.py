@@ -11,8 +11,8 @@ from embedrun.artifacts import Model
 from embedrun.errors import StageError, UserError
 from embedrun.model_settings import ModelSettings, Prompts
 from embedrun_plugins.models.serving.embedder import Limits
-from embedrun_plugins.services.endpoints.client import Reading
-from embedrun_plugins.services.endpoints.http_transport import Http
+from embedrun_plugins.services.endpoints.client import RequestParameters
+from embedrun_plugins.services.endpoints.http_transport import HttpTransport
 from embedrun_plugins.services.endpoints.parity.gate import Gate, Proof
 from embedrun_plugins.services.endpoints.parity.golden_texts import golden
 from loopback import serving
@@ -46,7 +46,7 @@ def cls_gate(cls_model: Model, small: Callable[..., Path]) -> Gate:
 
 
 def proof(gate: Gate, served: Model, **faults) -> Proof:
-    with serving(served, **faults) as url, closing(Http(url)) as transport:
+    with serving(served, **faults) as url, closing(HttpTransport(url)) as transport:
         return gate.prove(transport)
 
 
@@ -191,5 +191,5 @@ def test_a_limit_of_ones_own_can_be_stricter_or_looser(mean_gate: Gate, mean_mod
 
 def test_a_prompt_that_the_server_does_not_have_is_said(mean_gate: Gate, mean_model: Model) -> None:
     said = pytest.raises(UserError, match=r"`prompt_name` 'search' is not one of this model's: document, query")
-    with serving(mean_model) as url, closing(Http(url)) as transport, said:
-        mean_gate.prove(transport, Reading(query="search"))
+    with serving(mean_model) as url, closing(HttpTransport(url)) as transport, said:
+        mean_gate.prove(transport, RequestParameters(query="search"))

@@ -13,8 +13,8 @@ from embedrun.errors import DataError, UserError
 from embedrun.record import RunRecord
 from embedrun_plugins.models.tokenizer import document_room, tokenizer_of
 from embedrun_plugins.results.comparison import judged_set
-from embedrun_plugins.services.endpoints.http_transport import Http
-from embedrun_plugins.services.endpoints.transports import RequestError
+from embedrun_plugins.services.endpoints.http_transport import HttpTransport
+from embedrun_plugins.services.endpoints.transports import TransportError
 
 _AT_A_TIME = 32
 MOST = 512
@@ -79,12 +79,12 @@ def counted_by_model(load: Load, model: Model) -> Load:
     )
 
 
-def counted_by_server(load: Load, server: Http) -> Load:
+def counted_by_server(load: Load, server: HttpTransport) -> Load:
     """Count tokens by a server's routes /tokenize and /info, where it has them."""
     try:
         limit = json.loads(server.get("/info")).get("max_input_length")
         parts = [load.texts[first : first + _AT_A_TIME] for first in range(0, len(load.texts), _AT_A_TIME)]
         found = [json.loads(server.post("/tokenize", json.dumps({"inputs": list(part)}).encode())) for part in parts]
-    except (RequestError, ValueError, AttributeError):
+    except (TransportError, ValueError, AttributeError):
         return load
     return load.counted((len(tokens) for part in found for tokens in part), limit)
