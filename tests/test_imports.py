@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import tokenize
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,16 @@ def test_core_has_fewer_than_2500_lines_of_code():
     assert sum(code_lines(path.read_text("utf-8")) for path in CORE) < 2500
 
 
-def test_the_public_names_are_sorted_and_there():
+def test_the_public_names_are_sorted_and_those_that_a_type_checker_sees():
     assert embedrun.__all__ == sorted(embedrun.__all__)
-    assert all(hasattr(embedrun, name) for name in embedrun.__all__)
+    tree = ast.parse((ROOT / "core/embedrun/__init__.py").read_text("utf-8"))
+    seen = {
+        alias.name: node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("embedrun.")
+        for alias in node.names
+    }
+    assert list(seen) == [name for names in embedrun._MODULES.values() for name in names.split()]
+    assert sorted(seen) == embedrun.__all__
+    for name, module in seen.items():
+        assert getattr(embedrun, name) is getattr(import_module(module), name)

@@ -78,6 +78,8 @@ class Registry:
         source = entry.source
         if isinstance(source, StageReference):
             kind, name, where = source.kind, source.type, source.target
+            if kind not in self._entries:
+                raise PluginError(f"{entry.owner}: {where}: there is no kind '{kind}'{suggest(kind, self._entries)}")
         else:
             kind, name = _identity(source, entry.owner)
             where = f"{source.__module__}.{source.__qualname__}"

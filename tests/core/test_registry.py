@@ -6,7 +6,7 @@ import pytest
 
 from embedrun import PluginError, UserError
 from embedrun.registry import Registry
-from embedrun.stages import Filter, Loss
+from embedrun.stages import KINDS, Filter, Loss
 
 HEAD = """\
 from typing import Literal
@@ -76,6 +76,43 @@ def test_a_local_plugin_is_owned_by_its_content(tmp_path):
     second = Registry([file]).entries(Filter)["mine"].owner
     assert first.name == second.name == "mine.py"
     assert first.version != second.version
+
+
+def reference(kind: str, name: str, target: str) -> str:
+    return (
+        "from embedrun import StageReference, hookimpl\n@hookimpl\ndef embedrun_stages():\n"
+        f"    return [StageReference({kind!r}, {name!r}, {target!r})]\n"
+    )
+
+
+LENGTH = "embedrun_plugins.stages.filters.length:Length"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "target", "message"),
+    [
+        ("filters", "mine", "nothing_of_that_name:Mine", "cannot be loaded: ModuleNotFoundError"),
+        ("filters", "mine", "embedrun_plugins.stages.filters.length:Mine", "cannot be loaded: AttributeError"),
+        ("filters", "mine", LENGTH, "is no filters 'mine'"),
+        ("loss", "length", LENGTH, "is no loss 'length'"),
+        ("filters", "mine", "embedrun:UserError", "must return stage classes"),
+    ],
+)
+def test_a_stage_that_is_not_what_its_plugin_says_is_refused_when_it_is_named(tmp_path, kind, name, target, message):
+    file = tmp_path / "mine.py"
+    file.write_text(reference(kind, name, target))
+    registry = Registry([file])
+    (asked,) = (each for each in KINDS if each.kind == kind)
+    with pytest.raises(PluginError, match=r"mine\.py") as refused:
+        registry.find(asked, {"type": name})
+    assert message in str(refused.value)
+
+
+def test_a_stage_of_no_kind_is_refused(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(reference("filter", "mine", LENGTH))
+    with pytest.raises(PluginError, match=r"mine\.py.*: there is no kind 'filter'; did you mean 'filters'\?"):
+        Registry([file])
 
 
 def test_built_in_stages_come_from_the_package():
