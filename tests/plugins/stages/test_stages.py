@@ -24,7 +24,9 @@ def test_every_built_in_stage_is_in_the_table_under_its_own_kind_and_type():
     registry = Registry()
     for kind in KINDS:
         listed = {entry.stage for entry in registry.entries(kind).values() if entry.owner.name == "embedrun"}
-        public = [stage for stage in subclasses(kind) if not stage.__name__.startswith("_")]
+        public = [
+            stage for stage in subclasses(kind) if "rehearsal" not in stage.__module__ and stage.__name__[0] != "_"
+        ]
         complete = {stage for stage in public if not stage.__abstractmethods__}
         assert listed == {stage for stage in complete if stage.__module__.startswith("embedrun_plugins.stages.")}
 

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
-
 from embedrun.errors import StageError, UserError
 from embedrun.record import RunRecord
 from embedrun_plugins.results.comparison import recipe_of
@@ -27,6 +25,8 @@ def reproducible(*, on_cuda: bool, asked: bool = False) -> Iterator[None]:
     Raises UserError where CUDA cannot be made to any more, StageError where torch has no such algorithm.
     Source: torch.use_deterministic_algorithms and https://pytorch.org/docs/stable/notes/randomness.html
     """
+    import torch
+
     strict = on_cuda and asked
     if strict and torch.version.cuda and not is_deterministic():
         raise UserError(
@@ -51,6 +51,8 @@ _State = tuple[bool, bool, bool, str | None]
 
 
 def _state() -> _State:
+    import torch
+
     memory: Any = torch.utils.deterministic
     return (
         torch.are_deterministic_algorithms_enabled(),
@@ -61,6 +63,8 @@ def _state() -> _State:
 
 
 def _apply(state: _State) -> None:
+    import torch
+
     enabled, warning, filling, flash = state
     memory: Any = torch.utils.deterministic
     torch.use_deterministic_algorithms(enabled, warn_only=warning)
