@@ -98,6 +98,12 @@ class RunRecord:
                 return folder if folder.is_dir() else None
         return None
 
+    @property
+    def last_model(self) -> str:
+        """Slot of the last model that the run made; empty where it made none."""
+        models = [stage.slot for stage in self.stages() if stage.slot in ("trainer", "merge") and not stage.error]
+        return models[-1] if models else ""
+
     def stages(self) -> Iterator[Finished]:
         for stage in self.data["stages"]:
             yield Finished(**{**stage, "warnings": tuple(stage["warnings"])})

@@ -11,7 +11,7 @@ from embedrun.console import Console
 from embedrun.execution import carry_out
 from embedrun_plugins.cli import console as terminal
 from embedrun_plugins.cli.arguments import device, loaded, planned, settings_of
-from embedrun_plugins.cli.score_tables import last_model, report, short
+from embedrun_plugins.cli.score_tables import report, short
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -38,7 +38,7 @@ def run(arguments: Namespace) -> int:
     console.say(f"run: {short(record.folder)}")
     if (record.folder / "report.html").exists():
         console.say(f"report: {short(record.folder)}/report.html")
-    if record.artifact(last_model(record)):
+    if record.artifact(record.last_model):
         console.say(f"serve its model: embedrun serve {short(record.folder)}")
     if arguments.json:
         stages = [{"slot": s.slot, "key": s.key, "cached": s.cached, "seconds": s.seconds} for s in record.stages()]

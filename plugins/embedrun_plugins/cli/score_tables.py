@@ -66,12 +66,6 @@ class _Differences:
         return [difference, interval, str(row.get("verdict") or "")]
 
 
-def last_model(record: RunRecord) -> str:
-    """Return the slot of the last model that a run made, or nothing."""
-    made = [stage.slot for stage in record.stages() if stage.slot in ("trainer", "merge") and not stage.error]
-    return made[-1] if made else ""
-
-
 def short(path: Path) -> Path:
     """Return a path from here, where it is below here."""
     return path.resolve().relative_to(Path.cwd()) if path.resolve().is_relative_to(Path.cwd()) else path

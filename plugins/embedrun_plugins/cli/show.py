@@ -11,7 +11,7 @@ from embedrun import RunRecord, UserError, console
 from embedrun.record import find_run
 from embedrun_plugins.cli.arguments import runs
 from embedrun_plugins.cli.export import FORMS, export_flag
-from embedrun_plugins.cli.score_tables import last_model, report, short
+from embedrun_plugins.cli.score_tables import report, short
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -41,7 +41,7 @@ def _show(record: RunRecord) -> None:
     print(f"{record.folder}: {data['status']}{': ' + data['error'] if data.get('error') else ''}")
     print("\n".join(console.summary(stage) for stage in record.stages()))
     print(report(record))
-    if model := record.artifact(last_model(record)):
+    if model := record.artifact(record.last_model):
         print(f"model: {short(model)}")
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from importlib import resources
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import Distribution, distribution, entry_points
 from importlib.util import find_spec
@@ -14,8 +15,6 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-import embedrun
-import embedrun_plugins
 from embedrun.errors import UserError
 from embedrun.shipped_recipes import recipes_folder
 from embedrun_plugins.services.docker.wheels import Packed
@@ -32,7 +31,7 @@ def canonical(name: str) -> str:
 
 def docker_files() -> dict[str, Path]:
     """Return what the image is built with, in a wheel or in a checkout, by name."""
-    here = Path(embedrun.__file__).resolve().parent
+    here = _package("embedrun").resolve()
     installed = here / "_data" / "docker"
     folder = installed if installed.is_dir() else here.parents[1] / "docker"
     found = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
@@ -42,13 +41,17 @@ def docker_files() -> dict[str, Path]:
 def own() -> Packed:
     """Return embedrun as it is installed: the same from a wheel and from a checkout with the same files."""
     files: dict[str, bytes] = {}
-    for module in (embedrun, embedrun_plugins):
-        folder = Path(str(module.__file__)).parent
-        files |= {name: text for name, text in _tree(folder, f"{folder.name}/") if "/_data/" not in name}
+    for package in ("embedrun", "embedrun_plugins"):
+        tree = _tree(_package(package), f"{package}/")
+        files |= {name: text for name, text in tree if "/_data/" not in name}
     files |= _tree(recipes_folder(), "embedrun/_data/recipes/")
     files |= {f"embedrun/_data/docker/{name}": path.read_bytes() for name, path in docker_files().items()}
     installed = distribution("embedrun")
     return Packed("embedrun", installed.version, files, _metadata(installed))
+
+
+def _package(name: str) -> Path:
+    return Path(str(resources.files(name)))
 
 
 def plugins() -> list[Distribution]:

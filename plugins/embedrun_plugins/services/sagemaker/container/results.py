@@ -10,7 +10,6 @@ from pathlib import Path
 from embedrun import Model, RunRecord
 from embedrun.base_model import carried
 from embedrun.model_settings import ModelChoice
-from embedrun_plugins.cli.score_tables import last_model
 from embedrun_plugins.services.sagemaker.container.channels import LOCK, link
 from embedrun_plugins.services.sagemaker.container.contract import Container
 
@@ -32,8 +31,7 @@ def leave_model(record: RunRecord, container: Container) -> None:
 
 
 def _made(record: RunRecord, container: Container) -> Path | None:
-    slot = last_model(record)
-    key = next((stage.key for stage in record.stages() if stage.slot == slot), None)
+    key = next((stage.key for stage in record.stages() if stage.slot == record.last_model), None)
     return container.store / key[:2] / key / "out" if key else None
 
 
