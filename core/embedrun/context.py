@@ -78,7 +78,7 @@ class Context:
         try:
             json.dumps(value)
         except (TypeError, ValueError) as error:
-            raise PluginError(f"the note '{name}' is no JSON: {error}") from error
+            raise PluginError(f"the note '{name}' is not JSON: {error}") from error
         self.on_note(name, value)
 
     def warn(self, message: str) -> None:

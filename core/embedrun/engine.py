@@ -96,7 +96,7 @@ class Engine:
     def _step(self, step: Step) -> None:
         key = self.plan.key(step, self.digests)
         if key is None:
-            raise PluginError(f"{step.slot}: an earlier stage left nothing to work on")
+            raise PluginError(f"{step.slot}: an earlier stage made no result to work on")
         reports = _Reports()
         finished = Finished(step.slot, step.stage.type, key if step.cached else None)
         started = time.monotonic()

@@ -172,7 +172,7 @@ class _Work:
             raise
         if code == INTERRUPTED:
             self._close("interrupted", None)
-        self._close("failed", f"runtime: ended with exit code {code} before the run did")
+        self._close("failed", f"runtime: ended with exit code {code} before the run was done")
         record = self.record
         if record.data["status"] == "interrupted" and not self.stopped:
             raise KeyboardInterrupt

@@ -75,7 +75,7 @@ class Plugins:
 
     def _load_file(self, file: Path) -> None:
         if not file.is_file():
-            raise UserError(f"plugins: {file}: no such file; a plugin is a Python file, by its path from the recipe")
+            raise UserError(f"plugins: {file}: no such file; name a plugin by its Python file's path from the recipe")
         module = _import_file(file)
         self._owners[str(file)] = Owner(file.name, file_digest(file)[:12])
         self.manager.register(module, name=str(file))

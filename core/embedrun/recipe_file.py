@@ -41,7 +41,7 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[Recipe
 def _locked(document: yamlfile.YamlFile) -> dict[str, Any]:
     lock = document.data["lock"]
     if not isinstance(lock, dict) or not isinstance(lock.get("recipe"), dict):
-        raise document.error([Problem(("lock",), "is no lock that embedrun wrote: it holds no recipe")])
+        raise document.error([Problem(("lock",), "is not a lock file of embedrun: it holds no recipe")])
     return dict(lock["recipe"])
 
 

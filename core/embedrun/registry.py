@@ -53,7 +53,7 @@ def _identity(stage: Any, owner: Owner) -> tuple[str, str]:
     if stage.__abstractmethods__:
         raise PluginError(f"{where}: does not define {', '.join(sorted(stage.__abstractmethods__))}")
     if not issubclass(stage, KINDS):
-        raise PluginError(f"{where}: is no {' or '.join(kind.__name__ for kind in KINDS)}")
+        raise PluginError(f"{where}: must be a subclass of {' or '.join(kind.__name__ for kind in KINDS)}")
     name = stage.model_fields["type"].default
     if not isinstance(name, str):
         raise PluginError(f'{where}: needs a type of its own: type: Literal["my_name"] = "my_name"')
@@ -86,7 +86,7 @@ class Registry:
         rival = self._entries[kind].get(name)
         if rival:
             raise PluginError(
-                f"{entry.owner}: {where}: {kind} '{name}' is already brought by {rival.owner}; rename one of them"
+                f"{entry.owner}: {where}: {kind} '{name}' is already provided by {rival.owner}; rename one of them"
             )
         self._entries[kind][name] = entry
 

@@ -36,7 +36,7 @@ def _training_faults(recipe: Recipe) -> Iterator[Problem]:
         yield Problem(("loss",), "needs a trainer, for example: trainer: {type: sentence_transformers}")
     for key in ("negatives", "merge"):
         if getattr(recipe, key) and not trainer:
-            yield Problem((key,), "is of no use without a trainer; remove it or add one")
+            yield Problem((key,), "has no effect without a trainer; remove it or add one")
     yield from _lacking_faults(recipe)
     if loss and trainer and (reason := trainer.refuses(loss)):
         yield Problem(("trainer",), reason)

@@ -84,7 +84,7 @@ def check_stage(stage: Stage, folder: Path, *, data: RetrievalSet | None = None,
         _check_losses(stage, *made)
     elif not isinstance(stage, Deployer):
         _check_files(stage, folder, made[0])
-    assert before.items() <= _digests(folder).items(), f"{stage.type}: changed what it was given"
+    assert before.items() <= _digests(folder).items(), f"{stage.type}: changed its input"
     return made[0]
 
 

@@ -173,7 +173,7 @@ class _Reader:
                 case "str" | "timestamp":
                     return str(node.value)
         except (ValueError, OverflowError) as error:
-            raise self._error(node, place, f"{node.value!r} is no valid {tag}") from error
+            raise self._error(node, place, f"{node.value!r} is not a valid {tag}") from error
         raise self._error(node, place, f"the tag '{node.tag}' is not allowed in a recipe")
 
     def _error(self, node: Any, place: Place, message: str) -> RecipeError:

@@ -89,7 +89,7 @@ def test_a_model_without_safetensors_is_refused(tmp_path):
 
 def test_a_hub_that_cannot_be_reached_is_explained(tmp_path):
     (answer,) = asked(tmp_path, "http://127.0.0.1:9", ({"id": "someone/model"}, False))
-    assert "the hub cannot be asked" in answer["error"]
+    assert "the hub cannot be reached" in answer["error"]
     assert "name a folder" in answer["error"]
 
 
@@ -100,7 +100,7 @@ def test_an_installed_copy_stands_in_for_the_hub(tmp_path, minilm):
 
 
 def test_a_revision_is_not_taken_from_an_installed_copy(tmp_path, minilm):
-    with pytest.raises(UserError, match="the hub cannot be asked"):
+    with pytest.raises(UserError, match="the hub cannot be reached"):
         chosen(tmp_path, MINILM, revision="main")
 
 

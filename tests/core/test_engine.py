@@ -253,7 +253,7 @@ def test_an_interrupted_run_says_how_to_go_on(recipe):
     finally:
         running.kill()
     assert running.returncode == 130
-    assert "the same command goes on from here" in shown
+    assert "run the same command again to continue from here" in shown
     assert "Traceback" not in shown
     run = json.loads(next((recipe.folder / "runs/r").glob("*/run.json")).read_text())
     assert run["status"] == "interrupted"

@@ -104,7 +104,7 @@ def test_where_everything_is_kept_nothing_is_started_elsewhere(recipe):
         ("source.fail=data", 2, "source (fake): pairs.csv:3: the score is NaN"),
         ("source.fail=bug", 1, "source (fake) failed: ZeroDivisionError"),
         ("evaluator.least=0.9", 1, "ndcg@10 is 0.50, below 0.9"),
-        ("trainer.kill_at=1", 1, "runtime: ended with exit code -9 before the run did"),
+        ("trainer.kill_at=1", 1, "runtime: ended with exit code -9 before the run was done"),
         ("runtime.refuses=true", 2, "elsewhere: there is no such place"),
     ],
 )

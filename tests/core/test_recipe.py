@@ -66,7 +66,7 @@ WRONG = {
     "empty": (None, "", "r.yaml: empty; a recipe is a mapping"),
     "only a comment": (None, "# nothing\n", "r.yaml: empty"),
     "a word": (None, "hello", "this is a single value"),
-    "a lock that is none": (None, "lock: 3\n", "is no lock that embedrun wrote"),
+    "a lock that is none": (None, "lock: 3\n", "is not a lock file of embedrun"),
     "endless": (None, "a: &a [*a]\n", "nested too deeply"),
     "very deep": (None, "a: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
     "a plugin listed twice": (("[fakes.py]", "[fakes.py, fakes.py]"), "plugins.1: listed twice"),
@@ -81,7 +81,7 @@ WRONG = {
     "loss without trainer": (("trainer:\n  type: fake\n  epochs: 2\n", ""), "loss: needs a trainer"),
     "merge without trainer": (
         ("loss: fake\ntrainer:\n  type: fake\n  epochs: 2\n", "merge: fake\n"),
-        "merge: is of no use without a trainer",
+        "merge: has no effect without a trainer",
     ),
     "best model by an unknown metric": (
         ("epochs: 2", "metric_for_best_model: ndgc@10"),
@@ -139,7 +139,7 @@ WRONG_WORDS = {
     "set beyond a list": (["run", "r.yaml", "--set", "plugins.7=a.py"], "there is no 'plugins.7'"),
     "set a strange digit": (["run", "r.yaml", "--set", "trainer.²=1"], "unknown key"),
     "set a missing plugin": (["check", "r.yaml", "--set", "plugins=[nothere.py]"], "no such file"),
-    "no torch device": (["run", "r.yaml", "--device", "foo"], "is no torch device"),
+    "not a torch device": (["run", "r.yaml", "--device", "foo"], "is not a torch device"),
     "set bad yaml": (["run", "r.yaml", "--set", "trainer.epochs=[1"], "--set trainer.epochs: "),
     "no such run": (["show", "nothing"], "no run here"),
     "no such stage": (["plugins", "tripletz"], "no such stage"),

@@ -44,7 +44,7 @@ BROKEN = {
     "a taken type": (
         HEAD.replace("Filter", "Runtime").replace('"mine"', '"local"').replace("ctx, data", "job")
         + "@hookimpl\ndef embedrun_stages():\n    return [Mine]\n",
-        "runtime 'local' is already brought by embedrun",
+        "runtime 'local' is already provided by embedrun",
     ),
     "no class": (HEAD + "@hookimpl\ndef embedrun_stages():\n    return ['Mine']\n", "must return stage classes"),
     "an error at import": ("import nothing_of_that_name\n", "cannot be loaded: ModuleNotFoundError"),

@@ -25,7 +25,7 @@ def places(parser: ArgumentParser) -> None:
 def device(text: str) -> str:
     """Refuse what cannot be a torch device."""
     if not re.fullmatch(r"(cpu|cuda|mps|xpu|npu|hpu)(:\d+)?", text):
-        raise ArgumentTypeError(f"'{text}' is no torch device; name cpu, cuda, cuda:1, mps …")
+        raise ArgumentTypeError(f"'{text}' is not a torch device; use cpu, cuda, cuda:1, mps …")
     return text
 
 

@@ -42,9 +42,9 @@ def configure(parser: ArgumentParser) -> None:
     levels = ",".join(map(str, LEVELS))
     help_levels = f"numbers of clients, one after the other ({levels})"
     parser.add_argument("--concurrency", type=_levels, default=LEVELS, metavar="N,N", help=help_levels)
-    help_seconds = f"how long each is measured ({SECONDS:g})"
+    help_seconds = f"seconds that each number of clients is measured ({SECONDS:g})"
     parser.add_argument("--seconds", type=float, default=SECONDS, metavar="S", help=help_seconds)
-    help_warm = f"how long they send before it ({WARM_UP:g})"
+    help_warm = f"seconds that they send requests before that ({WARM_UP:g})"
     parser.add_argument("--warm-up", type=float, default=WARM_UP, metavar="S", help=help_warm)
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="texts in a request (1)")
     help_texts = "file with a text on each line; by default the run's questions"
@@ -103,7 +103,7 @@ def _served(arguments: Namespace) -> list[_Target]:
 def _deployed(arguments: Namespace) -> list[_Target]:
     for option in ("api_key_env", "prompt_name"):
         if getattr(arguments, option):
-            raise UserError(f"--{option.replace('_', '-')}: goes with a URL; a run's record knows it")
+            raise UserError(f"--{option.replace('_', '-')}: applies to a URL only; a run's record says it already")
     record = RunRecord.read(find_run(arguments.target, arguments.runs))
     load = of_file(arguments.texts) if arguments.texts else of_run(record)
     with suppress(UserError):  # a model that is no longer kept cannot count tokens
@@ -153,7 +153,7 @@ def _levels(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(word) for word in text.split(","))
     except ValueError:
-        raise ArgumentTypeError(f"'{text}' is no list of numbers such as 1,8,64") from None
+        raise ArgumentTypeError(f"'{text}' is not a list of numbers such as 1,8,64") from None
 
 
 def _variable(name: str) -> str:

@@ -26,7 +26,7 @@ from embedrun_plugins.results.roles import last
 def configure(parser: ArgumentParser) -> None:
     parser.add_argument("first", metavar="RUN", help="a run's folder, or a recipe's name for its latest run")
     parser.add_argument("second", metavar="RUN")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write a report of the comparison, too")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a report of the comparison")
     places(parser)
 
 
@@ -62,7 +62,7 @@ def _judges(run: RunRecord) -> list[Evaluator]:
     try:
         return [Evaluator.model_validate(judge, context=context) for judge in recipe_of(run).get("evaluator") or ()]
     except ValidationError as error:
-        raise UserError(f"{run.folder}: its evaluators are none of this version's: {error}") from error
+        raise UserError(f"{run.folder}: its evaluators cannot be read by this version: {error}") from error
 
 
 def _contest(first: RunRecord, second: RunRecord, slot: str, judge: Evaluator) -> Contest:

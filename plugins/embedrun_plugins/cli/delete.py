@@ -13,8 +13,8 @@ from embedrun_plugins.services.ledger import delete
 def configure(parser: ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("run", nargs="?", metavar="RUN", help="a run's folder, or a recipe's name for all of its runs")
-    which.add_argument("--expired", action="store_true", help="what is past its age limit in the cloud, of every run")
-    which.add_argument("--all", action="store_true", help="all that lives in the cloud, of every run")
+    which.add_argument("--expired", action="store_true", help="cloud resources past their age limit, of every run")
+    which.add_argument("--all", action="store_true", help="all cloud resources of every run")
     add_runs(parser)
 
 

@@ -23,7 +23,7 @@ def export_flag(record: RunRecord, file: Path | None) -> int:
     data = training_set(record)
     found = groups(data)
     if not found:
-        raise UserError(f"{data.path}: the train split has no query with a relevant document, so there is none to show")
+        raise UserError(f"{data.path}: the train split has no query with a relevant document, so nothing to export")
     made = (json.dumps(line, ensure_ascii=False) + "\n" for line in lines(data, found, scores=taught(found)))
     if file is None:
         sys.stdout.writelines(made)
@@ -40,7 +40,7 @@ def training_set(record: RunRecord) -> RetrievalSet:
     folder = record.artifact(made[-1])
     if folder is None:
         raise UserError(
-            f"{record.folder}: what '{made[-1]}' made is no longer in {record.store}; run the recipe again, "
+            f"{record.folder}: the result of '{made[-1]}' is no longer in {record.store}; run the recipe again, "
             f"with --until {made[-1]}"
         )
     return RetrievalSet(folder)

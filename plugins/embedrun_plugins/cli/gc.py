@@ -10,7 +10,7 @@ from embedrun_plugins.cli.arguments import places, settings_of
 
 
 def configure(parser: ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be freed")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would be freed")
     places(parser)
 
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from embedrun_plugins.services.docker.contents import Contents
 
 _HELP = {
-    "--base-image": ("IMAGE", "what it starts from ($EMBEDRUN_BASE_IMAGE, else a CUDA base)"),
-    "--extras": ("EXTRAS", "extras of embedrun that it needs beside the usual, separated by commas"),
-    "--user": ("UID", "who runs in it unless told otherwise (1000); SageMaker wants 0"),
+    "--base-image": ("IMAGE", "base image ($EMBEDRUN_BASE_IMAGE, else a CUDA base)"),
+    "--extras": ("EXTRAS", "further extras of embedrun to install, separated by commas"),
+    "--user": ("UID", "user id that runs in it by default (1000); SageMaker needs 0"),
 }
 
 
@@ -35,19 +35,19 @@ def configure(parser: ArgumentParser) -> None:
         for name, (metavar, text) in _HELP.items():
             one.add_argument(name, metavar=metavar, help=text, type=_user if name == "--user" else str)
         one.add_argument("--json", action="store_true", help="print one line of JSON")
-    build.add_argument("--tag", metavar="NAME", help="a further name")
+    build.add_argument("--tag", metavar="NAME", help="an additional name")
     build.add_argument("--network", metavar="NETWORK", help="network of the build, such as host")
     help_arg = "build argument, such as PIP_INDEX_URL; without a value, the environment's"
     build.add_argument(
         "--build-arg", action="append", default=[], type=_argument, metavar="NAME[=VALUE]", help=help_arg
     )
-    help_context = "only write what is built from into a new folder, for another builder"
+    help_context = "only write the build's files into a new folder, for another builder"
     build.add_argument("--context", type=Path, metavar="FOLDER", help=help_context)
 
 
 def _user(text: str) -> int:
     if not text.isdecimal():
-        raise ArgumentTypeError(f"'{text}' is no user's number, such as 1000")
+        raise ArgumentTypeError(f"'{text}' is not a user id such as 1000")
     return int(text)
 
 
@@ -118,7 +118,7 @@ def _print(image: Description, arguments: Namespace) -> None:
     lines = {
         "reference": image.reference,
         "id": image.id,
-        "digest": image.digest or "none (it comes from no registry, and was pushed to none)",
+        "digest": image.digest or "none (it was neither pulled from a registry nor pushed to one)",
         "size": _size(image.size),
         "processors": image.architecture,
         **{f"label {name}": value for name, value in sorted(image.labels.items())},

@@ -24,8 +24,8 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run's folder, or a recipe's name for its latest run")
     help_on = "runtime to use; by default the container that it was made in, else this process (local)"
     parser.add_argument("--on", metavar="RUNTIME", help=help_on)
-    parser.add_argument("--keep", action="store_true", help="keep the new run and its results also where identical")
-    help_set = "change a value of the recipe, such as a path that is another now"
+    parser.add_argument("--keep", action="store_true", help="keep the new run and its results even if identical")
+    help_set = "change a value of the recipe, such as a path that has changed"
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help=help_set)
     parser.add_argument("--device", type=device, metavar="DEVICE", help="torch device; by default the run's own")
     parser.add_argument("--offline", action="store_true", help="download nothing")
@@ -42,7 +42,7 @@ def run(arguments: Namespace) -> int:
             verdict = judge(repetition)
             made.kept = arguments.keep or not verdict.identical
     except KeyboardInterrupt:
-        print("interrupted; nothing of the repetition is left", file=sys.stderr)
+        print("interrupted; the repeated run was removed", file=sys.stderr)
         return INTERRUPTED
     kept = repetition.now if made.kept else None
     print("\n".join(_told(record, verdict, kept, made)))
@@ -53,7 +53,7 @@ def run(arguments: Namespace) -> int:
 
 def _told(run: RunRecord, verdict: Verdict, kept: RunRecord | None, made: Room) -> Iterator[str]:
     if run.data["status"] != "done":
-        yield f"this run is {run.data['status']}; compared is what it came to: {', '.join(verdict.stages)}"
+        yield f"this run is {run.data['status']}; compared are the stages that it finished: {', '.join(verdict.stages)}"
     yield from _identical(run, verdict) if verdict.identical else _differs(run, verdict)
     if kept:
         yield f"kept: {short(kept.folder)} with its results, all below {short(made.path)}"
@@ -72,7 +72,7 @@ def _differs(run: RunRecord, verdict: Verdict) -> Iterator[str]:
         yield f"{short(run.folder)}: differs, first in {verdict.first}"
         parts = {"its inputs": verdict.inputs, "its result": verdict.result, "the environment": verdict.environment}
         for name, found in parts.items():
-            yield f"in {name}:{'' if found else ' nothing that the record knows of'}"
+            yield f"in {name}:{'' if found else ' nothing that the record shows'}"
             yield from _lines(found)
         yield from verdict.unknown
         later = [slot for slot, same in verdict.stages.items() if not same and slot != verdict.first]

@@ -9,7 +9,7 @@ from embedrun_plugins.services.ledger.listing import living, shown
 
 
 def configure(parser: ArgumentParser) -> None:
-    parser.add_argument("--offline", action="store_true", help="do not ask how they are")
+    parser.add_argument("--offline", action="store_true", help="do not ask AWS for their status")
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
 
 

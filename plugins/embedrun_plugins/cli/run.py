@@ -18,9 +18,9 @@ def configure(parser: ArgumentParser) -> None:
     planned(parser)
     parser.add_argument("--device", type=device, metavar="DEVICE", help="torch device, such as cpu or cuda:1")
     parser.add_argument("--on", metavar="RUNTIME", help="where to run; short for --set runtime.type=RUNTIME")
-    help_rehearse = "try every stage on a handful of rows first, on the CPU, touching nothing outside"
+    help_rehearse = "try every stage on a handful of rows first, on the CPU, touching nothing outside this machine"
     parser.add_argument("--rehearse", action="store_true", help=help_rehearse)
-    help_record = "go on with a run that a runtime began, all but its deployers (runtimes call this)"
+    help_record = "continue a run that a runtime began, without its deployers (runtimes call this)"
     parser.add_argument("--record", type=Path, metavar="FOLDER", help=help_record)
 
 
@@ -52,7 +52,7 @@ def _rehearse(arguments: Namespace, console: Console) -> int:
     from embedrun_plugins.cli.rehearsal.run import rehearse
 
     if arguments.record:
-        raise UserError("--record: goes on with a run, and --rehearse makes none; give one of them")
+        raise UserError("--record: cannot be used together with --rehearse, which makes no run")
     recipe = loaded(arguments)
     console.say(f"rehearsing {short(recipe.path)} {output.SAID}")
     outcome = rehearse(recipe, console, until=arguments.until)

@@ -11,7 +11,7 @@ from pathlib import Path
 def configure(parser: ArgumentParser) -> None:
     help_prefix = "folder of SageMaker's training contract ($SM_PREFIX, else /opt/ml)"
     parser.add_argument("--prefix", type=Path, metavar="FOLDER", help=help_prefix)
-    help_port = "where instances find each other, this one and the next (7777)"
+    help_port = "ports at which instances find each other: this one and the next (7777)"
     parser.add_argument("--port", type=int, default=7777, metavar="PORT", help=help_port)
 
 

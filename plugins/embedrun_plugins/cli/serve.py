@@ -22,7 +22,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--port", type=int, default=8080, help="0 picks a free one")
     parser.add_argument("--device", metavar="DEVICE", help="torch device, such as cpu or cuda:1")
     parser.add_argument(
-        "--api-key-env", type=_variable, metavar="NAME", help="environment variable that holds the key to ask for"
+        "--api-key-env", type=_variable, metavar="NAME", help="environment variable with the API key to require"
     )
     parser.add_argument("--offline", action="store_true", help="download nothing")
     places(parser)

@@ -80,5 +80,5 @@ def _refuse_no_numbers(vectors: NDArray[np.floating], texts: Sequence[str]) -> N
     if len(broken):
         raise StageError(
             f"the model's vectors of {len(broken)} texts hold NaN or infinity, such as that of "
-            f"{texts[int(broken[0])][:60]!r}; its training may have diverged, or its dtype be too narrow (try float32)"
+            f"{texts[int(broken[0])][:60]!r}; its training may have diverged, or its dtype is too narrow (try float32)"
         )

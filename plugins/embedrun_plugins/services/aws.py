@@ -167,13 +167,13 @@ def _answered(service: str, model: str | None, error: Any) -> EmbedrunError:
     wrong_model = code == "ResourceNotFoundException" or _ABOUT_THE_MODEL.search(said.lower().replace("\u2019", "'"))
     if model and wrong_model and code in ("ResourceNotFoundException", "ValidationException"):
         return UserError(
-            f"{service}: cannot ask the model '{model}': {said}; take an id that this region's model catalog lists; "
-            "newer models are asked through an inference profile, whose id starts with us., eu., apac. or global."
+            f"{service}: cannot call the model '{model}': {said}; take an id that this region's model catalog lists; "
+            "newer models are called through an inference profile, whose id starts with us., eu., apac. or global."
         )
     if code in _THROTTLED:
         return StageError(
-            f"{service}: throttled, in spite of {TRIES} tries with growing pauses ({said}); lower 'concurrency' or "
-            "have the quota raised; what was answered is kept"
+            f"{service}: throttled, even after {TRIES} tries with growing pauses ({said}); lower 'concurrency' or "
+            "have the quota raised; answers so far are kept"
         )
     return StageError(f"{service}: {code}: {said}")
 
@@ -186,7 +186,7 @@ def _unanswered(service: str, error: Exception) -> EmbedrunError:
     if isinstance(error, (known.ConnectTimeoutError, known.ReadTimeoutError)):
         return StageError(f"{service}: no answer in time: {said}")
     if isinstance(error, known.IncompleteReadError):
-        return StageError(f"{service}: the answer broke off: {said}")
+        return StageError(f"{service}: the response broke off: {said}")
     match error:
         case known.NoCredentialsError() | known.NoAuthTokenError():
             text = f"there are no AWS credentials; {_GIVE_CREDENTIALS}"

@@ -108,15 +108,15 @@ def _answered(server: str, model: str, models: Any, error: Any) -> EmbedrunError
         case 403:
             text = f"access denied: {said}; may this key use '{model}'?"
         case 404 if "model" in said.lower():
-            text = f"cannot ask the model '{model}': {said}{_known(model, models)}"
+            text = f"cannot call the model '{model}': {said}{_known(model, models)}"
         case 404:
             text = f"there is no such path: {said}; base_url mostly ends in /v1"
         case 429 if error.code == "insufficient_quota":
-            text = f"the account has no credit left: {said}; what was answered is kept"
+            text = f"the account has no credit left: {said}; answers so far are kept"
         case 429:
             return StageError(
-                f"{server}: throttled, in spite of {TRIES} tries with growing pauses ({said}); lower 'concurrency'; "
-                "what was answered is kept"
+                f"{server}: throttled, even after {TRIES} tries with growing pauses ({said}); lower 'concurrency'; "
+                "answers so far are kept"
             )
         case status:
             return StageError(f"{server}: answered {status}: {said}")

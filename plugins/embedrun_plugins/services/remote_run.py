@@ -10,7 +10,7 @@ from embedrun.stages import Deployer, Runtime, Stage
 if TYPE_CHECKING:
     from embedrun.job import Job
 
-AGAIN = "the same command goes on from the last stage or checkpoint"
+AGAIN = "run the same command again to continue from the last stage or checkpoint"
 
 
 def stages(job: Job) -> Iterator[Stage]:

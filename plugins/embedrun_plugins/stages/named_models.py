@@ -42,7 +42,7 @@ def missing_folder(name: str) -> str | None:
 def commit_of(name: str, revision: str | None, *, offline: bool) -> str | None:
     """Return the commit that a hub id's revision stands for, or None for a folder or an installed copy.
 
-    For `Stage.resolve`. Raises UserError where there is no such model, or the hub cannot be asked.
+    For `Stage.resolve`. Raises UserError where there is no such model, or the hub cannot be reached.
     """
     return _found(name, revision, offline=offline).choice.revision
 

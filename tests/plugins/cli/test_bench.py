@@ -67,7 +67,7 @@ def test_a_server_is_measured_by_its_address_with_its_key_and_its_tokens(project
         assert level["tokens_per_second"] == pytest.approx(10 * level["requests_per_second"], rel=0.01)
         refused = project.run("bench", url, *QUICK)
         assert refused.code == 2
-        assert "does not accept the key, or wants one" in refused.err
+        assert "does not accept the key, or requires one" in refused.err
         assert "k3y" not in outcome.out + outcome.err + refused.err
 
 
@@ -107,7 +107,7 @@ def test_nothing_that_answers_is_a_failure(project) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--concurrency", "1,x"), "'1,x' is no list of numbers such as 1,8,64"),
+        (("--concurrency", "1,x"), "'1,x' is not a list of numbers such as 1,8,64"),
         (("--concurrency", "0"), "--concurrency: input should be greater than or equal to 1"),
         (("--seconds", "0"), "--seconds: input should be greater than 0"),
         (("--api-key-env", "sk-" + "s3cr3t"), "must be the name of an environment variable"),

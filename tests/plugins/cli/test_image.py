@@ -58,8 +58,8 @@ def test_without_an_engine_it_is_said_how_to_get_one(project, words):
     ("words", "said"),
     [
         (("--extras", "trakcing"), "did you mean 'tracking'?"),
-        (("--base-image", "http://x"), "'http://x' is no image's name"),
-        (("--user", "me"), "'me' is no user's number, such as 1000"),
+        (("--base-image", "http://x"), "'http://x' is not an image name"),
+        (("--user", "me"), "'me' is not a user id such as 1000"),
         (("--build-arg", "PIP_SURELY_UNSET"), "'PIP_SURELY_UNSET' is not set in the environment"),
     ],
     ids=str,
@@ -102,4 +102,4 @@ def test_an_image_is_built_under_a_further_name(project, engine, image):
 def test_what_is_no_name_is_refused(project, engine, base):
     done = project.run("image", "build", "--tag", "Not A Name")
     assert (done.code, done.out) == (2, "")
-    assert done.err == "--tag: 'Not A Name' is no image's name, as in embedrun:mine\n"
+    assert done.err == "--tag: 'Not A Name' is not an image name such as embedrun:mine\n"

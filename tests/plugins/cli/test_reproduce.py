@@ -151,7 +151,7 @@ def test_a_changed_row_is_named(made, project):
         "in its result:",
     ]
     assert told[4].endswith(": 'where is the stone?' is 'where was the stone?' now")
-    assert told[5] == "in the environment: nothing that the record knows of"
+    assert told[5] == "in the environment: nothing that the record shows"
 
 
 def test_what_differs_is_kept_and_can_be_compared(made, project):
@@ -196,7 +196,7 @@ def test_the_same_inputs_with_another_result_point_to_the_environment(made, proj
     shown = project.run("reproduce", "small")
     assert shown.code == 1
     assert "differs, first in trainer" in shown.out
-    assert "in its inputs: nothing that the record knows of" in shown.out
+    assert "in its inputs: nothing that the record shows" in shown.out
     assert "  vectors.bin differs" in shown.out
     assert "  python 3.1.4 then, 3." in shown.out
 
@@ -237,7 +237,7 @@ def test_an_interruption_leaves_nothing(made, project):
     project.write("mood", "interrupted")
     shown = project.run("reproduce", "small")
     assert shown.code == 130
-    assert "nothing of the repetition is left" in shown.err
+    assert "the repeated run was removed" in shown.err
     assert left(project) == before
 
 
@@ -277,7 +277,7 @@ def test_without_the_first_results_digests_are_compared_all_the_same(made, proje
     project.write("mood", "random")
     shown = project.run("reproduce", "small")
     assert shown.code == 1
-    assert "what 'trainer' left is no longer in" in shown.out
+    assert "the result of 'trainer' is no longer in" in shown.out
 
 
 def test_a_reused_stage_is_explained_by_the_run_that_made_it(made, project):
@@ -298,7 +298,7 @@ def test_a_run_that_failed_is_compared_as_far_as_it_came(made, project):
     made(trainer="moody")
     shown = project.run("reproduce", "small")
     assert shown.code == 0
-    assert "this run is failed; compared is what it came to: source, evaluator.fake.base\n" in shown.out
+    assert "this run is failed; compared are the stages that it finished: source, evaluator.fake.base\n" in shown.out
     assert "identical (2 stages, 1 score)" in shown.out
 
 

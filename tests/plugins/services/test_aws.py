@@ -76,16 +76,16 @@ def test_an_unknown_profile_is_named_with_what_was_probably_meant(tmp_path):
         ("ExpiredTokenException", 403, "expired", UserError, "the AWS session has expired"),
         ("UnrecognizedClientException", 403, "invalid token", UserError, "AWS does not accept these credentials"),
         ("AccessDeniedException", 403, "no access", UserError, f"request access to '{MODEL}' under 'Model access'"),
-        ("ResourceNotFoundException", 404, "Model not found.", UserError, f"cannot ask the model '{MODEL}'"),
+        ("ResourceNotFoundException", 404, "Model not found.", UserError, f"cannot call the model '{MODEL}'"),
         (
             "ValidationException",
             400,
             "Invocation of model ID x with on-demand throughput isn’t supported.",  # noqa: RUF001  # as AWS writes it
             UserError,
-            "asked through an inference profile",
+            "called through an inference profile",
         ),
         ("ValidationException", 400, "too long", StageError, "bedrock: ValidationException: too long"),
-        ("ThrottlingException", 429, "slow down", StageError, "throttled, in spite of 1 tries"),
+        ("ThrottlingException", 429, "slow down", StageError, "throttled, even after 1 tries"),
         ("ModelTimeoutException", 408, "late", StageError, "bedrock: ModelTimeoutException: late"),
     ],
 )
@@ -108,7 +108,7 @@ def test_a_connection_that_breaks_off_is_explained():
 def test_an_answer_that_breaks_off_may_succeed_another_time():
     from botocore.exceptions import IncompleteReadError
 
-    with pytest.raises(StageError, match="the answer broke off"), aws.explained("bedrock"):
+    with pytest.raises(StageError, match="the response broke off"), aws.explained("bedrock"):
         raise IncompleteReadError(actual_bytes=1, expected_bytes=2)
 
 

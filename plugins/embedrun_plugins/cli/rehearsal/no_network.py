@@ -46,7 +46,7 @@ class _Watch:
             name = host if isinstance(host, str) else host.decode("ascii", "replace")
             raise OutsideError(
                 f"tried to reach {name}, but a rehearsal touches nothing outside this machine; the stage should say in "
-                "its method `rehearsal` what is run instead"
+                "its method `rehearsal` what to run instead"
             )
 
 

@@ -12,7 +12,7 @@ from embedrun.rehearsal import Note
 from embedrun_plugins.cli.rehearsal.run import Outcome
 from embedrun_plugins.stages.rehearsal.lenient import NOTE
 
-SAID = "on a handful of rows, two steps of training, on the CPU, with nothing outside touched"
+SAID = "on a handful of rows, two steps of training, on the CPU, touching nothing outside this machine"
 
 
 @dataclass
@@ -45,12 +45,12 @@ def as_text(outcome: Outcome) -> str:
 
 def _verdict(outcome: Outcome, rows: Iterable[_Row]) -> list[str]:
     if outcome.error:
-        kept = [f"what was made until then: {outcome.kept}"] if outcome.kept else []
+        kept = [f"what was made before that: {outcome.kept}"] if outcome.kept else []
         return ["", f"rehearsed in {outcome.seconds:.0f} s: would not run: {outcome.error}", *kept]
     unsure = [f"  {row.slot}: {note.sentence}" for row in rows for note in row.notes if note.unsure]
     if not unsure:
         return ["", f"rehearsed in {outcome.seconds:.0f} s: would run"]
-    return ["", f"rehearsed in {outcome.seconds:.0f} s: would run, but for what is not known here:", *unsure]
+    return ["", f"rehearsed in {outcome.seconds:.0f} s: would run, except for what cannot be checked here:", *unsure]
 
 
 def as_json(outcome: Outcome) -> str:

@@ -19,7 +19,7 @@ from embedrun_plugins.cli.rehearsal.cut_source import CutSource
 from embedrun_plugins.stages.rehearsal.base_models import basis, requested
 from embedrun_plugins.stages.rehearsal.lenient import inner
 
-_LEFT_OUT = "is not rehearsed: it does not say in its method `rehearsal` what may be run instead"
+_LEFT_OUT = "is not rehearsed: it has no method `rehearsal` that returns what to run instead"
 
 
 @dataclass
@@ -52,7 +52,7 @@ def rehearsed(loaded: Loaded, scratch: Path) -> Rehearsed:
         elif isinstance(value, tuple) and value and isinstance(value[0], Stage):
             changes[key] = tuple(_standing_in(result, _slots(value), scratch))
     if recipe.runtime:
-        result.notes["runtime"] = [Note(f"{recipe.runtime.type} is left out: all is rehearsed in this process")]
+        result.notes["runtime"] = [Note(f"{recipe.runtime.type} is left out: everything is rehearsed in this process")]
     result.recipe = recipe.model_copy(update=changes)
     return result
 
@@ -76,7 +76,7 @@ def _standing_in(result: Rehearsed, stages: Iterable[tuple[str, Stage]], scratch
         if not _says_what(stage) and (isinstance(stage, Deployer) or tuple(stage.reaches())):
             instead: Stage | None = _instead(stage, rehearsal)
         elif isinstance(stage, Source) and not _says_what(stage):
-            rehearsal.note("read whole, and cut to a handful of rows")
+            rehearsal.note("read completely, then cut to a handful of rows")
             instead = CutSource(type=stage.type, own=stage)
         else:
             instead = rehearsal_of(stage, rehearsal)
@@ -129,6 +129,6 @@ def _differences(stage: Stage, instead: Stage | None) -> list[Note]:
     if instead is None or instead == stage:
         return []
     if type(instead) is not type(stage):
-        return [Note(f"{type(instead).__name__} stands in")]
+        return [Note(f"{type(instead).__name__} is used instead")]
     keys = [key for key in type(stage).model_fields if getattr(stage, key) != getattr(instead, key)]
     return [Note(f"other values of {', '.join(keys)}")] if keys else []

@@ -73,7 +73,7 @@ def _scratch() -> Path:
     try:
         return Path(tempfile.mkdtemp(prefix="embedrun-rehearsal-"))
     except OSError as error:
-        raise UserError(f"no scratch folder can be made: {error.strerror}; name another place by TMPDIR") from error
+        raise UserError(f"no scratch folder can be made: {error.strerror}; set TMPDIR to another folder") from error
 
 
 def _require(loaded: Loaded) -> None:

@@ -43,7 +43,7 @@ def serve(
     """
     api_key = _api_key(api_key_env)
     if api_key is None and not is_loopback(host):
-        log.warning("%s can be reached from other machines, and no API key is asked for (--api-key-env)", host)
+        log.warning("%s can be reached from other machines, and no API key is required (--api-key-env)", host)
     with listen(host, port) as listener:
         metrics = Metrics()
         app = App(Embedder(model, limits or Limits(), metrics, device, name), metrics, api_key).starlette()

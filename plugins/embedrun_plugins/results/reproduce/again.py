@@ -36,7 +36,7 @@ class Conditions:
     on: str | None = None
     """Type of the runtime."""
     settings: Mapping[str, Any] | None = None
-    """Values of the recipe to change, such as a path that is another now."""
+    """Values of the recipe to change, such as a path that has changed."""
     device: str | None = None
     offline: bool = False
 
@@ -160,8 +160,8 @@ def _explained(run: RunRecord) -> Iterator[None]:
     try:
         yield
     except RecipeError as error:
-        hint = "what lies elsewhere now can be named: --set source.path=…"
-        raise UserError(f"{run.folder}: cannot be carried out again:\n{error}\n{hint}") from error
+        hint = "if a file has moved, name it: --set source.path=…"
+        raise UserError(f"{run.folder}: cannot be run again:\n{error}\n{hint}") from error
 
 
 def runtime(recipe: Mapping[str, Any], image: Mapping[str, Any] | None, on: str | None) -> dict[str, Any] | None:

@@ -71,7 +71,7 @@ def _input_changes(then: Mapping[str, str], now: Mapping[str, str], step: Step) 
         slot = step.needs.get(name, name)
         if then.get(name) != now.get(name):
             told = "the files of the model to start from have changed"
-            yield f"{slot}: {told if slot == 'model' else f'what it gives to {step.slot} is another'}"
+            yield f"{slot}: {told if slot == 'model' else f'its result, which {step.slot} reads, differs'}"
 
 
 def differences(then: Any, now: Any, place: str) -> Iterator[str]:

@@ -117,7 +117,7 @@ def _result(repetition: Repetition, then: Finished, now: Finished | None) -> Ite
 
 def _unknown(run: RunRecord, stage: Finished, maker: RunRecord | None) -> Iterator[str]:
     if _stored(run, stage) is None:
-        yield f"what '{stage.slot}' left is no longer in {run.store}, so only its digest can be compared"
+        yield f"the result of '{stage.slot}' is no longer in {run.store}, so only its digest can be compared"
     if maker is None:
         yield f"'{stage.slot}' was reused from an earlier run whose record is gone, so its environment is not known"
     elif maker.folder.resolve() != run.folder.resolve():

@@ -154,5 +154,5 @@ def failure(failures: list[dict[str, Any]], last: list[str], log: Path, who: str
             f"{who} ran out of memory, or was killed; lower trainer.batch_size or the lengths, or set "
             f"trainer.gradient_checkpointing (its log: {log})"
         )
-    reason = reasons[0] if reasons else "\n  ".join(["it ended before it was done; its last words:", *last])
+    reason = reasons[0] if reasons else "\n  ".join(["it ended before it was done; its last output:", *last])
     return StageError(f"{who} failed: {reason} (its log: {log})")

@@ -42,7 +42,7 @@ def build(
     from docker.utils import match_tag
 
     if tag and not match_tag(tag):
-        raise UserError(f"--tag: '{tag}' is no image's name, as in embedrun:mine")
+        raise UserError(f"--tag: '{tag}' is not an image name such as embedrun:mine")
     told = contents.told(arguments or {})
     progress = _Progress(say, contents.arguments.get("BASE_IMAGE", ""), client)
     say(f"building {contents.reference} on {progress.base}")

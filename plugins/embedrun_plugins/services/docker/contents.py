@@ -48,7 +48,7 @@ class Contents:
         """
         for name in settings:
             if name in self.arguments:
-                how = f"say it by {_NAMED_BY[name]}" if name in _NAMED_BY else "is not to be chosen"
+                how = f"set it by {_NAMED_BY[name]}" if name in _NAMED_BY else "cannot be chosen"
                 raise UserError(f"--build-arg {name}: the image is named by what it is made of; {how}")
         return {**self.arguments, **passed(settings)}
 
@@ -130,7 +130,7 @@ def _base_image(named: str | None, dockerfile: str) -> str:
     written = re.search(r"^ARG BASE_IMAGE=(\S+)", dockerfile, re.MULTILINE)
     found = named or os.environ.get("EMBEDRUN_BASE_IMAGE") or (written[1] if written else "")
     if not re.fullmatch(r"[\w./:@-]+", found) or "://" in found:
-        raise UserError(f"base image: '{found}' is no image's name, as in debian:bookworm or name@sha256:…")
+        raise UserError(f"base image: '{found}' is not an image name such as debian:bookworm or name@sha256:…")
     return found
 
 

@@ -54,7 +54,7 @@ def needs(extras: Iterable[str], plugins: Iterable[Distribution], constraints: s
 def _checked(asked: set[str], known: set[str]) -> set[str]:
     for extra in sorted(asked):
         if extra in NEVER:
-            raise UserError(f"extras: '{extra}' does not go into an image{suggest('', known - NEVER)}")
+            raise UserError(f"extras: '{extra}' cannot be installed in an image{suggest('', known - NEVER)}")
         if extra not in known:
             raise UserError(f"extras: embedrun has no extra '{extra}'{suggest(extra, known - NEVER)}")
     return asked

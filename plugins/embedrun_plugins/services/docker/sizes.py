@@ -16,5 +16,5 @@ def bytes_of(size: Size) -> int:
     """Return how many bytes a size is. Docker's own `parse_bytes` knows no terabytes."""
     found = _PARTS.fullmatch(size.lower())
     if found is None:
-        raise ValueError(f"'{size}' is no size, such as 512m or 8g")
+        raise ValueError(f"'{size}' is not a size such as 512m or 8g")
     return int(float(found["number"]) * 1024 ** " kmgt".index(found["unit"] or " "))

@@ -131,7 +131,7 @@ class Client:
             return len(text.encode())
         except UnicodeEncodeError as error:
             half = f"half a character (U+{ord(text[error.start]):04X}, at {error.start})"
-            raise UserError(f"{self.transport.where}: {which} holds {half}; mend how it was read") from None
+            raise UserError(f"{self.transport.where}: {which} holds {half}; fix how it was read") from None
 
     def _embed(self, texts: Sequence[str], role: Role) -> list[Vector]:
         try:
@@ -169,14 +169,14 @@ class Client:
         try:
             return json.loads(answer)
         except ValueError as error:
-            raise StageError(f"{self.transport.where}: answers no JSON: is it an embedding server?") from error
+            raise StageError(f"{self.transport.where}: did not return JSON; is it an embedding server?") from error
 
     def _counted(self, texts: Sequence[str], found: Any) -> list[Vector]:
         where = self.transport.where
         if not (isinstance(found, list) and all(isinstance(vector, list) for vector in found)):
-            raise StageError(f"{where}: answers no list of vectors: {json.dumps(found)[:80]}")
+            raise StageError(f"{where}: returned no list of vectors: {json.dumps(found)[:80]}")
         if len(found) != len(texts):
-            raise StageError(f"{where}: answers {len(found)} vectors for {len(texts)} texts")
+            raise StageError(f"{where}: returned {len(found)} vectors for {len(texts)} texts")
         return found
 
 

@@ -92,8 +92,8 @@ def _with(transport: Transport, options: ClientOptions) -> Transport:
     if options.api_key or options.api_key_env:
         if not isinstance(transport, HttpTransport):
             raise UserError(
-                f"{transport.where}: takes no api_key or api_key_env, which are a server's; AWS's own credentials sign "
-                "what SageMaker is asked"
+                f"{transport.where}: takes no api_key or api_key_env, which are for a server; AWS credentials sign "
+                "requests to SageMaker"
             )
         transport = replace(transport, key=options.key)
     if isinstance(transport, HttpTransport) and (said := sends_in_the_open(transport.url, transport.key.named)):

@@ -89,7 +89,7 @@ def explained(
     where: str,
     problem: TransportError,
     *,
-    key: str = "the key, or wants one",
+    key: str = "the key, or requires one",
     prompt: str = "of this name",
     advice: str = "send fewer requests at a time",
 ) -> EmbedrunError:
@@ -106,12 +106,12 @@ def explained(
 _MEANINGS = {
     **dict.fromkeys((301, 302, 303, 307, 308), "redirects, which is not followed, since the key would go along"),
     **dict.fromkeys((401, 403), "does not accept {key} ({said}); see api_key_env"),
-    404: "is no such endpoint ({said}); give its address without /embed",
+    404: "is not such an endpoint ({said}); give its address without /embed",
     413: "refuses a text as too long to be sent ({said}); split it first",
-    422: "refuses the request: {said}; has its model a prompt {prompt}?",
+    422: "refuses the request: {said}; does its model have a prompt {prompt}?",
     424: "cannot run its model: {said}; see the server's log",
-    429: "is overloaded, in spite of {tries} tries with growing pauses ({said}); {advice}",
-    503: "is not healthy, or still loads its model: {said}",
+    429: "is overloaded, even after {tries} tries with growing pauses ({said}); {advice}",
+    503: "is not healthy, or is still loading its model: {said}",
 }
 
 

@@ -73,7 +73,7 @@ def _status(record: Record, clients: Clients) -> str:
 def shown(rows: list[dict[str, Any]]) -> str:
     """Return a block of lines for each deployment, and what all of them cost."""
     if not rows:
-        return "nothing lives in the cloud, as far as the ledger knows"
+        return "nothing is in the cloud, as far as the ledger shows"
     lines = [line for row in rows for line in _lines(row)]
     return "\n".join([*lines, "", f"together about {_together([_of(row) for row in rows])} ({CHECK})"])
 
@@ -82,7 +82,7 @@ def _together(prices: list[Price]) -> str:
     known = [price for price in prices if price.usd is not None]
     least, most = (sum(price.usd or 0.0 for price in known), sum(price.most_usd or price.usd or 0.0 for price in known))
     total = Price(least, most if most > least else None, any(price.asked for price in known))
-    return total.shown("$", " an hour") + ("" if len(known) == len(prices) else " and what is not known")
+    return total.shown("$", " an hour") + ("" if len(known) == len(prices) else " and unknown prices")
 
 
 def _of(row: dict[str, Any]) -> Price:

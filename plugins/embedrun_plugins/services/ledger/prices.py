@@ -61,4 +61,4 @@ class Price:
     def shown(self, mark: str = "", unit: str = "") -> str:
         """Return the range, as in "0.23 to 0.92", and that requests are paid for."""
         most = "" if self.most_usd is None else f" to {mark}{self.most_usd:.2f}"
-        return f"{mark}{self.usd or 0.0:.2f}{most}{unit}{' and what is asked' if self.asked else ''}"
+        return f"{mark}{self.usd or 0.0:.2f}{most}{unit}{' and a price per request' if self.asked else ''}"

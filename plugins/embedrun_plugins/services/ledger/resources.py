@@ -139,7 +139,7 @@ class Removal:
         if state in ("Deleting", *BUSY[1:]):
             return found
         if found["EndpointConfigName"] not in self._configs:
-            self.say(f"endpoint {name} serves another deployment by now, so it is left alone")
+            self.say(f"endpoint {name} serves another deployment now, so it is not deleted")
             return None
         try:
             self.clients.find("sagemaker", "delete_endpoint", NOT_FOUND, EndpointName=name)

@@ -96,7 +96,7 @@ class Hosting:
         try:
             yield
         except KeyboardInterrupt:
-            warn("what was made so far is left as it is; `embedrun delete` removes it, `embedrun resources` shows it")
+            warn("what was made so far is kept; `embedrun delete` removes it, `embedrun resources` shows it")
             raise
         except Exception:
             for left in self._take_back():

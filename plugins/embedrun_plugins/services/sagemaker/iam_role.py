@@ -44,7 +44,7 @@ def find(clients: Clients, role: str | None, account: str) -> str:
     if given is None:
         raise UserError(
             f"no execution role: name one by 'role' or by ${VARIABLE}, its ARN or its name; {NEEDED}. "
-            "These credentials are a user's, so there is no role of their own to take"
+            "These credentials are a user's, so there is no role to use"
         )
     found = _ROLE.fullmatch(given)
     if found and found[1] != account:

@@ -30,7 +30,7 @@ def in_service(
 def _reason(found: dict[str, Any]) -> str:
     said = str(found.get("FailureReason") or "SageMaker gives no reason").strip()
     if found["EndpointStatus"] == "InService":
-        return f"could not be changed, and goes on with what it served before: {said}"
+        return f"could not be changed, and continues to serve what it served before: {said}"
     return f"is {found['EndpointStatus']}: {said}"
 
 

@@ -72,7 +72,7 @@ def _module_faults(shape: Shape) -> Iterator[str]:
     elif shape.modules[:2] != ("Transformer", "Pooling"):
         yield f"TEI pools what the transformer gives, and this model is {', '.join(shape.modules)}"
     elif "Normalize" in names and shape.modules[-1] != "Normalize" and shape.settings.normalize is None:
-        yield "TEI normalises last, and this model goes on after its Normalize module"
+        yield "TEI normalises last, and this model has modules after its Normalize"
 
 
 def _pooling_faults(shape: Shape) -> Iterator[str]:

@@ -56,7 +56,7 @@ class TeiContainer:
 
 def _ended(state: Mapping[str, Any]) -> str:
     if state.get("OOMKilled"):
-        return "was killed for memory before it answered; raise memory, or lower limits.max_batch_tokens"
+        return "was killed for lack of memory before it answered; raise memory, or lower limits.max_batch_tokens"
     return f"ended with exit code {state['ExitCode']} before it answered"
 
 

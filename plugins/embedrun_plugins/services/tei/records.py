@@ -60,7 +60,7 @@ def retire(client: Any, earlier: Any, warn: Callable[[str], None]) -> str:
             remove_export(Path(str(details.get("model"))))
             file.rename(file.with_name(_DELETED))
     except (DockerException, OSError) as error:
-        warn(f"of what was served before: container {earlier.name}: {error}; `embedrun delete {run}` tries again")
+        warn(f"left from before: container {earlier.name}: {error}; `embedrun delete {run}` tries again")
     return run
 
 

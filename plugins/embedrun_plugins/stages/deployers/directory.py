@@ -71,7 +71,7 @@ class Directory(Deployer):
         made_by = _made_by(folder)
         if made_by != endpoint.details.get("run"):
             log.warning(
-                "%s is the export of another run by now (%s), so it is left alone", folder, made_by or "unknown"
+                "%s now holds the export of another run (%s), so it is not deleted", folder, made_by or "unknown"
             )
             return
         shutil.rmtree(folder)
@@ -111,5 +111,5 @@ def _made_by(folder: Path) -> str | None:
 
 
 def elsewhere(stage: Directory, rehearsal: Rehearsal) -> Directory:
-    rehearsal.note(f"{stage.path} is left as it is: exported into a scratch folder")
+    rehearsal.note(f"{stage.path} is not changed: exported into a scratch folder")
     return changed(stage, path=rehearsal.folder / "export")

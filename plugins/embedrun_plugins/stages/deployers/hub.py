@@ -145,7 +145,5 @@ class _Unpushed(HubDeployer):
 
 
 def unpushed(stage: HubDeployer, rehearsal: Rehearsal) -> HubDeployer:
-    rehearsal.note(
-        f"nothing is pushed to {stage.repo_id}, and whether the token may write there is not asked", unsure=True
-    )
+    rehearsal.note(f"nothing is pushed to {stage.repo_id}, and whether the token may write is not checked", unsure=True)
     return standing_in(_Unpushed, stage)

@@ -77,7 +77,7 @@ class Repository:
                 return
             if commit and not self._ends_with(commit):
                 raise UserError(
-                    f"deployer.repo_id: '{self.repo_id}' was pushed to after this run, so it is left alone; if it may "
+                    f"deployer.repo_id: '{self.repo_id}' was pushed to after this run, so it is not deleted; if it may "
                     "go, delete it on the hub"
                 )
             self._api.delete_repo(self.repo_id, missing_ok=True)

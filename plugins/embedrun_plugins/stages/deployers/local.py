@@ -52,7 +52,7 @@ class LocalServer(AnsweringDeployer):
 
         self._free_port(ctx)  # a taken port is said now and in one line, not by the server's log
         if self.api_key_env is None and not is_loopback(self.host):
-            ctx.warn(f"{self.host} can be reached from other machines, and no API key is asked for (api_key_env)")
+            ctx.warn(f"{self.host} can be reached from other machines, and no API key is required (api_key_env)")
         ctx.out.mkdir(parents=True, exist_ok=True)
         (ctx.out / "url").unlink(missing_ok=True)
         server = Process.start(self._command(ctx, model), self._environment(), ctx.out / "server.log")
@@ -149,6 +149,6 @@ def _tail(log: Path, lines: int = 12) -> str:
 
 
 def on_free_port(stage: LocalServer, rehearsal: Rehearsal) -> LocalServer:
-    rehearsal.note("on a free port of this machine's own, and ended again")
+    rehearsal.note("on a free port of this machine, and stopped afterwards")
     latency = stage.latency and stage.latency.briefly()
     return changed(stage, host="127.0.0.1", port=0, device="cpu", latency=latency)

@@ -41,7 +41,7 @@ class SageMakerHuggingFace(SageMakerDeployer):
             given = [name for name in ("asynchronous", "auto_scaling") if getattr(self, name)]
             given += ["instances"] if self.instances > 1 else []
             for name in given:
-                yield f"{name}: a serverless endpoint has none; it grows and shrinks by itself, up to max_concurrency"
+                yield f"{name}: a serverless endpoint has none; it scales by itself, up to max_concurrency"
 
     def refuses(self, model: Model) -> Iterable[str]:
         from embedrun_plugins.services.sagemaker.compatibility import faults

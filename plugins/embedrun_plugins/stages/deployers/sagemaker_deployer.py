@@ -34,14 +34,14 @@ class SageMakerDeployer(EndpointOptions):
 
 def rehearsed(stage: SageMakerDeployer, rehearsal: Rehearsal, stand_in: type[SageMakerDeployer]) -> Deployer:
     """Return what is run instead, an instance of `stand_in`, told what a run from here would miss."""
-    rehearsal.note("nothing is made at AWS, and whether your rights there suffice is not asked")
+    rehearsal.note("nothing is created at AWS, and whether your permissions suffice is not checked")
     try:
         aws.client("sagemaker", region=stage.region, profile=stage.profile)
     except UserError as error:
         rehearsal.note(f"a run from here would stop: {error}", unsure=True)
     if iam_role.named(stage.role) is None:
         rehearsal.note(
-            f"no role is named (role, ${iam_role.VARIABLE}): that of your session would be taken", unsure=True
+            f"no role is named (role, ${iam_role.VARIABLE}): that of your session would be used", unsure=True
         )
     if stage.price().usd is None:
         rehearsal.note(f"what {stage.instance_type} costs is not known here")

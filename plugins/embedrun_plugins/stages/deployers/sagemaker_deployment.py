@@ -55,7 +55,7 @@ def deploy(stage: EndpointOptions, ctx: Context, model: Model) -> Endpoint:
     finally:
         (ctx.out / ARCHIVE).unlink(missing_ok=True)
     for left in hosting.retire():
-        ctx.warn(f"of what was served before: {left}; `embedrun resources` shows it")
+        ctx.warn(f"left from before: {left}; `embedrun resources` shows it")
     _tell(ctx, stage, hosting, container, ledger)
     record = hosting.entry.read()
     endpoint.details["resources"] = [one.model_dump() for one in record.resources] if record else []

@@ -51,7 +51,7 @@ class SageMakerTei(SageMakerDeployer):
         yield from super().faults()
         for name in ("revision", "token_env"):
             if getattr(self, name) and not self.repo_id:
-                yield f"{name}: is of use only for a model from the hub (repo_id)"
+                yield f"{name}: has an effect only for a model from the hub (repo_id)"
 
     def refuses(self, model: Model) -> Iterable[str]:
         from embedrun_plugins.services.tei import compatibility

@@ -196,7 +196,7 @@ class TeiDeployer(AnsweringDeployer):
         from embedrun_plugins.models.serving.listener import is_loopback
 
         if self.api_key_env is None and not is_loopback(self.host):
-            ctx.warn(f"{self.host} can be reached from other machines, and no API key is asked for (api_key_env)")
+            ctx.warn(f"{self.host} can be reached from other machines, and no API key is required (api_key_env)")
 
 
 class _Exported(TeiDeployer):
@@ -218,10 +218,10 @@ def rehearsed(stage: TeiDeployer, rehearsal: Rehearsal) -> TeiDeployer:
     """Return what is run instead: nothing is pulled, and no port or container of a real run is touched."""
     why, unsure = _obstacle(stage)
     if why is None:
-        rehearsal.note("in its own container on a free port, which is ended again")
+        rehearsal.note("in its own container on a free port, which is stopped afterwards")
         latency = stage.latency and stage.latency.briefly()
         return changed(stage, host="127.0.0.1", port=0, restart="no", latency=latency)
-    rehearsal.note(f"exported and checked, and no container is started: {why}", unsure=unsure)
+    rehearsal.note(f"exported and checked; no container is started: {why}", unsure=unsure)
     return standing_in(_Exported, stage)
 
 

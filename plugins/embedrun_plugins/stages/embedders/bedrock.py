@@ -60,7 +60,7 @@ class BedrockEmbedder(Embedder):
         name = self.family or family_of(self.model)
         if name is None:
             yield (
-                f"model: '{self.model}' is none that can be asked{suggest(self.model, KNOWN)}; where its id does not "
+                f"model: '{self.model}' is not a known model{suggest(self.model, KNOWN)}; where its id does not "
                 "tell which of these it is, set 'family'"
             )
             return
@@ -151,5 +151,5 @@ class _BedrockService:
         try:
             vectors, tokens = answered(self.family, json.loads(content))
         except (ValueError, KeyError, TypeError) as error:
-            raise StageError(f"{self.stage.model}: answered no embeddings: {content[:80]!r}") from error
+            raise StageError(f"{self.stage.model}: returned no embeddings: {content[:80]!r}") from error
         return EmbeddingAnswer(vectors, int(counted or tokens))

@@ -114,6 +114,6 @@ class _OpenAIService:
                 raise TooLong(openai.message_of(error.__cause__)) from error
             raise
         except (ValueError, TypeError, AttributeError) as error:
-            raise StageError(f"{stage.base_url}: answers no embeddings: {error}") from error
+            raise StageError(f"{stage.base_url}: returned no embeddings: {error}") from error
         vectors = [item.embedding for item in sorted(answer.data, key=lambda item: int(item.index))]
         return EmbeddingAnswer(vectors, int(getattr(answer.usage, "total_tokens", 0) or 0))

@@ -32,7 +32,7 @@ class _Unsent(Embedder):
 
 def unsent(stage: Embedder, rehearsal: Rehearsal, size: int) -> Embedder:
     """Return an embedder of the same name that sends nothing; its vectors have `size` dimensions."""
-    rehearsal.note(f"nothing is sent to it: made-up vectors of {size} dimensions stand in")
+    rehearsal.note(f"nothing is sent to it: made-up vectors of {size} dimensions are used instead")
     return _Unsent(type=stage.type, name=stage.name, size=size)
 
 

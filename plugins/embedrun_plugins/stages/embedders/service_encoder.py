@@ -146,7 +146,7 @@ class ServiceEncoder:
         except (ValueError, TypeError):
             vector = np.empty(0, np.float32)
         if vector.ndim != 1 or not vector.size or not np.isfinite(vector).all():
-            raise StageError(f"{self.name}: sent what is no vector of finite numbers: {str(sent)[:80]}")
+            raise StageError(f"{self.name}: sent something that is not a vector of finite numbers: {str(sent)[:80]}")
         wanted = self.service.dimensions
         if wanted is not None and len(vector) != wanted:
             raise UserError(

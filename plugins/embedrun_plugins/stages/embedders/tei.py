@@ -114,7 +114,7 @@ class _TeiService:
         self.open()
         info = self._answer(partial(self.server.get, "/info"))
         if not isinstance(info, dict) or "model_id" not in info:
-            raise UserError(f"{self._where}: is no TEI server: its /info names no model")
+            raise UserError(f"{self._where}: is not a TEI server: its /info names no model")
         kind = info.get("model_type")
         if isinstance(kind, dict) and "embedding" not in kind:
             raise UserError(f"{self._where}: serves '{info['model_id']}', a {', '.join(kind)} model")
@@ -137,7 +137,7 @@ class _TeiService:
         body = RequestParameters(query=names.query, document=names.document).body(texts, role)
         vectors = self._answer(partial(self.server.send, body))
         if not isinstance(vectors, list) or not all(isinstance(vector, list) for vector in vectors):
-            raise StageError(f"{self._where}: answers no vectors: {str(vectors)[:80]}")
+            raise StageError(f"{self._where}: returned no vectors: {str(vectors)[:80]}")
         return EmbeddingAnswer(vectors)
 
     @property
@@ -152,7 +152,7 @@ class _TeiService:
         except TransportError as problem:
             raise self._explained(problem) from problem
         except ValueError as error:
-            raise StageError(f"{self._where}: answers no JSON: is it such a server?") from error
+            raise StageError(f"{self._where}: did not return JSON; is it the right server?") from error
 
     def _explained(self, problem: TransportError) -> EmbedrunError | TooLong:
         if isinstance(problem, Refused) and problem.status == TOO_LARGE:
@@ -168,5 +168,5 @@ class _TeiService:
             problem,
             key=f"the key in {variable}" if variable else "requests without a key",
             prompt="of the name in 'prompt_names'",
-            advice="lower 'concurrency'; what was answered is kept",
+            advice="lower 'concurrency'; answers so far are kept",
         )

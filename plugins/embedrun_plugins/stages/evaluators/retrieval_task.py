@@ -211,5 +211,5 @@ def _missing(gains: Sequence[Mapping[str, float]], places: Mapping[str, int]) ->
 def _numbered(twins: Sequence[int], same: Sequence[bool], ignore: bool | None) -> Iterator[str]:
     count = sum(place >= 0 and not itself for place, itself in zip(twins, same, strict=True))
     if count and ignore is not False:
-        kept = "are no result to it" if ignore else "stay results; ignore_identical_ids: true drops them, as BEIR does"
+        kept = "are left out" if ignore else "stay results; ignore_identical_ids: true drops them, as BEIR does"
         yield f"{count} documents have a query's id but not its text: they {kept}"

@@ -40,7 +40,7 @@ class Limit(BaseModel):
     @model_validator(mode="after")
     def _limits_something(self) -> Limit:
         if all(bound is None for bound in (self.min, self.max, self.better_than, self.not_worse_than)):
-            raise ValueError("limits nothing: give it min, max, better_than or not_worse_than")
+            raise ValueError("sets no limit: give it min, max, better_than or not_worse_than")
         return self
 
     def faults(self, metrics: Collection[str]) -> Iterator[str]:

@@ -53,7 +53,7 @@ class Duplicates(Pruning):
 
     def faults(self) -> Iterable[str]:
         if self.method == "equal" and self.threshold is not None:
-            yield "threshold: is of no use with method: equal"
+            yield "threshold: has no effect with method: equal"
         if not self.queries and self.documents == "keep":
             yield "does nothing: set queries to true, or documents to merge or judge"
 

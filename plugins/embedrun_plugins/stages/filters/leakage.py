@@ -36,7 +36,7 @@ class Leakage(Pruning):
 
     def faults(self) -> Iterable[str]:
         if not self.queries and not self.documents:
-            yield "takes nothing out: set queries, documents or both to true"
+            yield "removes nothing: set queries, documents or both to true"
 
     def run(self, ctx: Context, data: RetrievalSet) -> RetrievalSet:
         groups = _Groups(ctx, data, self.threshold, same_numbers=self.same_numbers)

@@ -28,7 +28,7 @@ class Bounds(BaseModel):
     @model_validator(mode="after")
     def _bounds_something(self) -> Self:
         if self.min is None and self.max is None:
-            raise ValueError("bounds nothing: give it min, max or both")
+            raise ValueError("sets no bound: give it min, max or both")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min ({self.min}) must not be above max ({self.max})")
         return self
@@ -60,7 +60,7 @@ class Length(Pruning):
 
     def faults(self) -> Iterable[str]:
         if self.queries is None and self.documents is None:
-            yield "takes nothing out: give it bounds for 'queries', 'documents' or both"
+            yield "removes nothing: give it bounds for 'queries', 'documents' or both"
         if self.drop_documents and self.documents is None:
             yield "drop_documents: needs bounds for 'documents'"
 

@@ -53,7 +53,7 @@ class RoundTrip(Pruning):
             ctx.note(f"{split}_found", round(1 - len(found) / len(asked), 4) if asked else None)
             if found and split != "train":
                 ctx.warn(
-                    f"{len(found)} of {len(asked)} queries of the {split} split are taken out because the base model "
+                    f"{len(found)} of {len(asked)} queries of the {split} split are removed because the base model "
                     "fails at them: scores on what is left favour it"
                 )
         qrels = {

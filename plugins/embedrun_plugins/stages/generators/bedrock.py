@@ -79,7 +79,7 @@ class Bedrock(LanguageModel):
     def faults(self) -> Iterable[str]:
         yield from super().faults()
         if self.batch and self.limit is not None and self.limit < FEWEST:
-            yield f"batch: AWS takes no fewer than {FEWEST} records in a job; raise 'limit', or leave one of the two"
+            yield f"batch: AWS requires at least {FEWEST} records in a job; raise 'limit', or remove 'limit' or 'batch'"
 
     def rehearsal(self, rehearsal: Rehearsal) -> Bedrock:
         return unasked_bedrock(self, rehearsal)
@@ -101,7 +101,7 @@ class _Bedrock(Bedrock):
 
 def unasked_bedrock(stage: Bedrock, rehearsal: Rehearsal) -> Bedrock:
     """Return the generator with replies made here, told what credentials it would miss."""
-    rehearsal.note(f"{stage.model} is not asked: its replies are made up here, by the recipe's own prompt")
+    rehearsal.note(f"{stage.model} is not called: its replies are made up here, from the recipe's own prompt")
     if stage.batch:
         rehearsal.note("no batch job is made, and nothing is written to S3")
     note_missing_aws(rehearsal, stage.region, stage.profile)

@@ -85,7 +85,7 @@ class Batches:
             jobs += [self._submit(part) for part in _parts(fresh)]
         elif not (jobs or self.interview.sent or self.interview.reused):
             raise UserError(
-                f"batch: AWS takes no fewer than {FEWEST} records in a job, but there are {len(fresh)} requests; "
+                f"batch: AWS requires at least {FEWEST} records in a job, but there are {len(fresh)} requests; "
                 "leave 'batch' out to send them one by one"
             )
         for job in jobs:
@@ -93,7 +93,7 @@ class Batches:
         if len(unanswered) >= FEWEST:
             raise StageError(
                 f"batch: {len(unanswered):,} of {len(missing):,} records were not answered; run again to submit these, "
-                "or without 'batch' to ask one by one; what was answered is kept"
+                "or without 'batch' to send them one by one; answers so far are kept"
             )
 
     def _submit(self, part: Mapping[str, Request]) -> _Job:

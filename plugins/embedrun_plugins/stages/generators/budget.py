@@ -150,7 +150,7 @@ class Ledger:
         for key, form, before, more, limit in limits:
             if limit is not None and before + more > limit:
                 amounts = [form.format(value) for value in (limit, before, more)]
-                return f"{key}: {amounts[0]} are allowed, {amounts[1]} are spent, the next may take {amounts[2]}"
+                return f"{key}: {amounts[0]} are allowed, {amounts[1]} are spent, the next call may take {amounts[2]}"
         return None
 
     def _refusal(self, reason: str) -> str:

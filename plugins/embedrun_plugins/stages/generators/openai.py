@@ -97,6 +97,6 @@ class _OpenAI(OpenAI):
 
 def unasked_openai(stage: OpenAI, rehearsal: Rehearsal) -> OpenAI:
     """Return the generator with replies made here, told what key it would miss."""
-    rehearsal.note(f"{stage.model} is not asked: its replies are made up here, by the recipe's own prompt")
+    rehearsal.note(f"{stage.model} is not called: its replies are made up here, from the recipe's own prompt")
     note_missing_key(rehearsal, stage.base_url, stage.api_key_env)
     return standing_in(_OpenAI, stage)

@@ -72,12 +72,12 @@ class Template:
         if meant is None or match[0] != f"{{{meant}}}":
             hint = f"; did you mean '{{{meant}}}'?" if meant else suggest(name, VARIABLES)
             if meant and name in VARIABLES:
-                return f"a variable stands in single braces and is exactly its name: not '{match[0]}'{hint}"
-            return f"there is no variable '{match[0]}', so the model would be shown it as it stands{hint}"
+                return f"a variable is its exact name in single braces: not '{match[0]}'{hint}"
+            return f"there is no variable '{match[0]}', so the model would see it unchanged{hint}"
         if meant == "examples" and not self.examples:
-            return "'{examples}' is used, but there are none; give 'examples' or 'examples_file', or take it out"
+            return "'{examples}' is used, but there are none; give 'examples' or 'examples_file', or remove it"
         if meant == "language" and not self.language:
-            return "'{language}' is used, but 'language' is not set; set it, or take it out"
+            return "'{language}' is used, but 'language' is not set; set it, or remove it"
         return None
 
     def _missing(self, used: set[str]) -> Iterator[str]:
@@ -85,7 +85,7 @@ class Template:
         for name, wanted in needed.items():
             meant = {_MEANT.get(word.lower(), word) for word in used}
             if wanted and name not in meant:
-                yield f"'{{{name}}}' is not used, so the model would not be told {VARIABLES[name]}; put it in"
+                yield f"'{{{name}}}' is not used, so the model would not see {VARIABLES[name]}; add it"
 
     def _place(self, start: int) -> str:
         before = self.text[:start]

@@ -138,6 +138,6 @@ class Interview:
         if self.failed > allowed or self._in_a_row >= _IN_A_ROW:
             raise StageError(
                 f"{self.failed:,} requests failed, {self._in_a_row:,} of them in a row; 'max_failed' allows a share of "
-                f"{self.max_failed:g}, which is {allowed:,} of {self._asked:,}; what was answered is kept; the last "
+                f"{self.max_failed:g}, which is {allowed:,} of {self._asked:,}; answers so far are kept; the last "
                 f"one: {error}"
             ) from error

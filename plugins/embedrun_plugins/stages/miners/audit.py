@@ -53,9 +53,9 @@ class Audit(Margins):
         if self.model:
             yield from self._judge().faults()
         elif self.revision:
-            yield "revision: is of no use without a model"
+            yield "revision: has no effect without a model"
         elif not self.bounded:
-            yield "takes nothing for an answer: give it a margin or a max_score"
+            yield "can find no false negative: give it a margin or a max_score"
 
     def resolved(self, resolver: Resolver) -> Self:
         return self.model_copy(update={"revision": self._judge().resolved(resolver).revision}) if self.model else self
@@ -153,8 +153,8 @@ def _refusal(config: Audit, said: str, worst: Sequence[Mapping[str, Any]]) -> st
         if row["false"]
     )
     return (
-        f"negatives.audit: {said} of the negatives that were looked at seem to be answers, but max_share is "
-        f"{config.max_share:g}; begin at a higher rank (range), set a margin or a guard, or raise max_share. "
+        f"negatives.audit: {said} of the negatives sampled seem to be answers, but max_share is "
+        f"{config.max_share:g}; start at a higher rank (range), set a margin or a guard, or raise max_share. "
         f"The worst:{shown}"
     )
 

@@ -150,7 +150,7 @@ class Mining(Miner, ABC):
     def faults(self) -> Iterable[str]:
         low, high = self.range
         if low >= high:
-            yield f"range: [{low}, {high}] holds no rank; the first number must be the smaller"
+            yield f"range: [{low}, {high}] holds no rank; the first number must be smaller"
         elif self.per_query > high - low:
             yield f"per_query: {self.per_query} negatives cannot come from the {high - low} ranks of range"
         for name in ("guard", "audit"):
@@ -158,8 +158,8 @@ class Mining(Miner, ABC):
                 yield from (f"{name}: {fault}" for fault in config.faults())
         if self.guard and self.audit and self.guard.model == self.audit.model:
             yield (
-                "audit.model: the guard has kept out what this model takes for an answer, so it would find none; "
-                "name another model to audit with"
+                "audit.model: the guard has already removed what this model would find; "
+                "name another model for the audit"
             )
 
     def forecast(self, data: RetrievalSet | None) -> Mapping[str, object]:

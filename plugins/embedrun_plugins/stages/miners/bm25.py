@@ -58,7 +58,7 @@ class Bm25(Mining):
         try:
             groups = re.compile(self.words).groups
         except re.error as error:
-            yield f"words: {self.words!r} is no regular expression: {error}"
+            yield f"words: {self.words!r} is not a regular expression: {error}"
         else:
             if groups > 1:
                 yield f"words: {self.words!r} captures {groups} groups, but a word is one; write (?:…) for (…)"

@@ -76,7 +76,7 @@ class Judge(Margins):
         if missing := missing_folder(self.model):
             yield f"model: {missing}"
         if not self.bounded:
-            yield "takes nothing for an answer: give it a margin or a max_score"
+            yield "can find no false negative: give it a margin or a max_score"
 
     def resolved(self, resolver: Resolver) -> Self:
         """Return a copy with the model's revision fixed to a commit."""

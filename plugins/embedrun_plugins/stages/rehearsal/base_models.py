@@ -44,7 +44,7 @@ def basis(choice: ModelChoice, registry: Registry, beside: Path, scratch: Path, 
     if folder and (size > SMALL or (not size and _is_cached(folder))):
         if shrunk(folder, scratch, trusted=choice.trust_remote_code):
             return Basis(
-                _at(on_cpu, scratch), (Note(f"{choice.id}: a random model of its shape with 2 layers stands in"),)
+                _at(on_cpu, scratch), (Note(f"{choice.id}: a random model of its shape with 2 layers is used instead"),)
             )
     elif folder:
         left_out = [f"attention: {choice.attention} is left out, since it needs a GPU"] if choice.attention else []
@@ -55,9 +55,9 @@ def basis(choice: ModelChoice, registry: Registry, beside: Path, scratch: Path, 
     size = max(LEAST, *dimensions, choice.dimensions or 0, vector_size(folder) if folder else 0)
     random_model(scratch, size, max(LENGTH, choice.max_length or 0))
     why = "cannot be made small" if folder else "is not here"
-    unknown = "what only its files tell (whether it loads, what can serve it) is not known"
+    unknown = "what only its files show (whether it loads, what can serve it) cannot be checked"
     hint = "" if folder else _meant(choice, registry)
-    sentence = f"{choice.id} {why}: a random BERT of {size} dimensions stands in, so {unknown}{hint}"
+    sentence = f"{choice.id} {why}: a random BERT of {size} dimensions is used instead, so {unknown}{hint}"
     return Basis(_at(on_cpu, scratch), (Note(sentence, unsure=True),))
 
 
@@ -87,7 +87,7 @@ def _require_id(choice: ModelChoice, registry: Registry, beside: Path, scratch: 
     try:
         validate_repo_id(choice.id)
     except HFValidationError as error:
-        raise UserError(f"'{choice.id}' is no folder here and no hub id (owner/name)") from error
+        raise UserError(f"'{choice.id}' is neither a folder here nor a hub id (owner/name)") from error
 
 
 def _meant(choice: ModelChoice, registry: Registry) -> str:

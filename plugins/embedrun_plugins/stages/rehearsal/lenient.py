@@ -30,7 +30,7 @@ class LenientFilter(Filter):
         try:
             made: RetrievalSet = self.own.run(ctx, data)
         except DataError as error:
-            _tell(ctx, f"took nothing out, since of so few rows it would leave none: {error}")
+            _tell(ctx, f"removed nothing, since it would leave none of so few rows: {error}")
             _empty(ctx.out)
             shutil.copytree(data.path, ctx.out, dirs_exist_ok=True)
             return RetrievalSet(ctx.out)
@@ -51,7 +51,7 @@ class LenientMiner(Miner):
             made: RetrievalSet = self.own.run(ctx, data, model)
         except DataError as error:
             _tell(
-                ctx, f"mined again from the first rank and without limits, since of so few rows none was left: {error}"
+                ctx, f"mined again from the first rank and without limits, since none of so few rows was left: {error}"
             )
             _empty(ctx.out)
             made = self.loosened.run(ctx, data, model)

@@ -30,7 +30,7 @@ def model_for(key: str, name: str, revision: str | None, rehearsal: Rehearsal, *
     made = rehearsal.folder / f"{key}-model"
     random_model(made, base_models.LEAST, base_models.LENGTH, scores=scores)
     why = "is too large for a rehearsal" if size else "is not here"
-    rehearsal.note(f"{key}: {name} {why}: a random model stands in", unsure=not size)
+    rehearsal.note(f"{key}: {name} {why}: a random model is used instead", unsure=not size)
     return str(made.resolve())
 
 

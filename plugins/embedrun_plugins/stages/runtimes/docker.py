@@ -156,9 +156,9 @@ class DockerRuntime(Runtime):
         at = f" in {steps[done].slot}" if done < len(steps) else ""
         if ending.out_of_memory:
             most = self.memory or f"{info.get('MemTotal', 0) / 2**30:.0f} GiB, all that the machine has,"
-            return f"killed for memory at {most}{at}: lower batch_size, or raise memory (runtime.memory)"
+            return f"ran out of memory and was killed at {most}{at}: lower batch_size, or raise memory (runtime.memory)"
         if ending.killed:
-            return f"the container was ended from outside ({', '.join(ending.signals)}){at}; {remote_run.AGAIN}"
+            return f"the container was stopped from outside ({', '.join(ending.signals)}){at}; {remote_run.AGAIN}"
         return None
 
 

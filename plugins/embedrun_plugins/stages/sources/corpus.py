@@ -69,14 +69,14 @@ class Corpus:
         ctx.note("passages_dropped_as_in_two_splits", dropped.total())
         if dropped:
             ctx.warn(
-                f"{dropped.total():,} passages that stand, equal or nearly so, in files of two splits are dropped "
-                f"({_counted(dropped)}); the test's stay, else dev's"
+                f"{dropped.total():,} passages that are in files of two splits, equal or nearly equal, are dropped "
+                f"({_counted(dropped)}); those of test are kept, else those of dev"
             )
         self.documents = [document for document, keep in zip(self.documents, kept, strict=True) if keep]
         left = {document.metadata["split"] for document in self.documents}
         for split in (_FIRST_TO_KEEP[rank] for rank in sorted(set(ranks))):
             if split not in left:
-                raise DataError(f"no passage is left to {split}: each also stands in a file of another split")
+                raise DataError(f"no passage is left to {split}: each is also in a file of another split")
         return array("q", (twin for twin, keep in zip(twins, kept, strict=True) if keep))
 
     def _hold_out(self, ctx: Context, holdout: Holdout, twins: array[int]) -> None:

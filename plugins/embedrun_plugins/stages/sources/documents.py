@@ -158,7 +158,7 @@ class Documents(Source):
 
     def rehearsal(self, rehearsal: Rehearsal) -> Documents:
         for path in self._listing.missing:
-            rehearsal.note(f"{path} is not here: made-up passages stand in", unsure=True)
+            rehearsal.note(f"{path} is not here: made-up passages are used instead", unsure=True)
         by_split = bool(self.splits) or isinstance(self.path, dict)
         folders = {split: rehearsal.folder / split for split in SPLITS if split in self._file_splits()}
         for split, folder in folders.items():

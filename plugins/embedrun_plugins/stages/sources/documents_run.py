@@ -108,7 +108,7 @@ class DocumentReader:
             return
         if not self.skip_bad or len(self.bad) == len(files):
             lines = [f"{file.path}: {self.bad[file.name]}" for file in files if file.name in self.bad]
-            advice = [f"{len(lines)} of {len(files)} files cannot be read; mend them or leave them out"]
+            advice = [f"{len(lines)} of {len(files)} files cannot be read; repair them or leave them out"]
             advice[0] += ", or set on_error: skip" if len(lines) < len(files) else ""
             raise DataError("\n".join(lines + (advice if len(files) > 1 else [])))
         named = [f"{name} {reason}" for name, reason in self.bad.items()]
@@ -146,7 +146,7 @@ class DocumentReader:
             ctx.warn(
                 f"{len(lost):,} of {len(counts):,} passages ({len(lost) / len(counts):.1%}) are longer than the "
                 f"{self.room} tokens of a document that the model reads: {sum(lost) / sum(counts):.1%} of all tokens "
-                f"are lost to it; set source.size to {self.room}, or raise model.max_length if the model reads more"
+                f"are not read; set source.size to {self.room}, or raise model.max_length if the model reads more"
             )
 
     def _warn(self, listing: Listing) -> None:

@@ -78,9 +78,9 @@ def listed(places: Sequence[tuple[Split | None, Path]], patterns: Mapping[Split,
             found.faults.append(f"path: {file.path}: {_unknown(file.path)}")
     files = sorted((file for file in files if kind_of(file.path)), key=lambda file: file.name.split("/"))
     if not files and not found.faults and not found.missing:
-        skipped = f"; {_some(found.skipped)}: of no kind that can be read" if found.skipped else ""
+        skipped = f"; {_some(found.skipped)}: of a kind that cannot be read" if found.skipped else ""
         where = ", ".join(str(place) for _, place in places)
-        found.faults.append(f"path: no document in {where}{skipped}; readable are {', '.join(KINDS)}")
+        found.faults.append(f"path: no document in {where}{skipped}; readable kinds: {', '.join(KINDS)}")
     found.files = _divided(files, patterns, found) if patterns and files else files
     return found
 
@@ -194,9 +194,7 @@ def _fits(word: str, pattern: str) -> bool:
 def _unknown(path: Path) -> str:
     hints = {".doc": "; save it as .docx", ".rtf": "; save it as .docx", ".ppt": "; save it as PDF"}
     hint = hints.get(path.suffix.lower()[:4], "")
-    return (
-        f"'{path.suffix or path.name}' is no kind of document that can be read{hint}; readable are {', '.join(KINDS)}"
-    )
+    return f"'{path.suffix or path.name}' is not a readable kind of document{hint}; readable kinds: {', '.join(KINDS)}"
 
 
 def _some(names: Sequence[str]) -> str:

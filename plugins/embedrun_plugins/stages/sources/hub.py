@@ -52,7 +52,7 @@ class Hub(Source):
         return [(split, self.split[split]) for split in SPLITS if split in self.split]
 
     def resolve(self, resolver: Resolver) -> Self:
-        """Fix the revision to a commit; raises UserError where the hub cannot be asked and nothing is cached."""
+        """Fix the revision to a commit; raises UserError where the hub cannot be reached and nothing is cached."""
         if self.revision and _COMMIT.fullmatch(self.revision):
             return self
         from embedrun_plugins.stages.sources.hub_datasets import commit_of

@@ -35,7 +35,7 @@ _LENGTH = 40
 def commit_of(dataset: str, revision: str | None, *, offline: bool) -> str:
     """Return the commit that a branch or tag (None: the main branch) stands for.
 
-    Where the hub cannot be asked, the one commit that is cached is taken. Raises UserError where that fails too.
+    Where the hub cannot be reached, the one commit that is cached is taken. Raises UserError where that fails too.
     """
     reason = "offline"
     try:
@@ -46,9 +46,9 @@ def commit_of(dataset: str, revision: str | None, *, offline: bool) -> str:
     except RevisionNotFoundError as error:
         raise UserError(f"source: '{dataset}' has no revision '{revision}'") from error
     except RepositoryNotFoundError as error:
-        raise UserError(f"source: there is no data set '{dataset}' on the hub, or it needs HF_TOKEN") from error
+        raise UserError(f"source: there is no dataset '{dataset}' on the hub, or it needs HF_TOKEN") from error
     except HFValidationError as error:
-        raise UserError(f"source: '{dataset}' is no id of a data set (owner/name)") from error
+        raise UserError(f"source: '{dataset}' is not the id of a dataset (owner/name)") from error
     except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
         reason = type(error).__name__
     commits = _cached_commits(dataset)
@@ -57,9 +57,9 @@ def commit_of(dataset: str, revision: str | None, *, offline: bool) -> str:
     if commits:
         known = ", ".join(commits)
         raise UserError(
-            f"source: the hub cannot be asked ({reason}); '{dataset}' is cached at {known}: name a revision"
+            f"source: the hub cannot be reached ({reason}); '{dataset}' is cached at {known}: name a revision"
         )
-    raise UserError(f"source: '{dataset}' is not cached, and the hub cannot be asked ({reason}){_INSTEAD}")
+    raise UserError(f"source: '{dataset}' is not cached, and the hub cannot be reached ({reason}){_INSTEAD}")
 
 
 def _cache(dataset: str) -> Path:

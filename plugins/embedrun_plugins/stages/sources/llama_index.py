@@ -82,7 +82,7 @@ class LlamaIndex(Source):
                 rehearsal.note(f"{count} questions of {files[0].name}, with their chunks")
             else:
                 content = _made_up(texts(count + OTHERS, number * (count + OTHERS)), count, split)
-                rehearsal.note(f"{files[-1]} is not here: made-up chunks and questions stand in", unsure=True)
+                rehearsal.note(f"{files[-1]} is not here: made-up chunks and questions are used instead", unsure=True)
             (rehearsal.folder / f"{split}.json").write_text(json.dumps(content, ensure_ascii=False), "utf-8")
         names = {split: split for split in self.splits}
         return changed(self, path=rehearsal.folder, splits=names, holdout=held_out_of(count, self.holdout))

@@ -37,7 +37,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             yield cast("BinaryIO", stream)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: is no whole gzip file: {error}") from error
+        raise DataError(f"{path}: is not a complete gzip file: {error}") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
 

@@ -183,7 +183,7 @@ def few_rows(
             rehearsal.note(f"{rows} rows of {name}")
         else:
             rows = made_up_rows(columns, file, number * ROWS)
-            rehearsal.note(f"{name}: {rows} made-up rows stand in", unsure=True)
+            rehearsal.note(f"{name}: {rows} made-up rows are used instead", unsure=True)
         files.append(file)
         splits.append(split)
         trained += rows if split == "train" else 0

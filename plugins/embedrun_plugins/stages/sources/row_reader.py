@@ -89,7 +89,7 @@ class RowReader:
         if not isinstance(value, str):
             raise self._wrong(row, column, f"must hold text, not {_shown(value)}")
         if not value.isascii() and (found := _LONE_SURROGATE.search(value)):
-            raise self._wrong(row, column, f"holds half a character (\\u{ord(found[0]):04x}), which is no valid text")
+            raise self._wrong(row, column, f"holds half a character (\\u{ord(found[0]):04x}), which is not valid text")
         return value
 
     def plain(self, row: Row, column: str, value: Any) -> Any:

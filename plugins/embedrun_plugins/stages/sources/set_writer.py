@@ -107,7 +107,7 @@ def _note_counts(ctx: Context, contents: Contents, judged: Mapping[Split, Judged
         ctx.note("score_range", [min(scores), max(scores)])
     conflicts = sum(pairs.conflicts for pairs in judged.values())
     if conflicts:
-        ctx.warn(f"{conflicts} rows grade a pair otherwise than a row before them; the highest score is kept")
+        ctx.warn(f"{conflicts} rows grade a pair differently than an earlier row; the highest score is kept")
 
 
 def _note_negatives(ctx: Context, relations: Relations, negatives: Negatives) -> None:

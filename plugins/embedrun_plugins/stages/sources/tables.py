@@ -95,7 +95,7 @@ def _delimited(path: Path, delimiter: str) -> Table:
             if len(fields) != len(columns):
                 raise DataError(
                     f"{path}:{line} (row {number}): has {len(fields)} fields, but the header names {len(columns)}; "
-                    f"a field that holds {delimiter!r} or a line break must stand in double quotes"
+                    f"a field that holds {delimiter!r} or a line break must be in double quotes"
                 )
             yield Row(number, line, dict(zip(columns, fields, strict=True)))
 
@@ -116,7 +116,7 @@ def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         except csv.Error as error:
             raise DataError(
                 f"{path}:{start}: the record that starts here cannot be read: {error}; "
-                'a field with quotes in it must stand in double quotes, with each quote doubled ("")'
+                'a field with quotes in it must be in double quotes, with each quote doubled ("")'
             ) from error
         except UnicodeDecodeError as error:
             raise not_utf8(path) from error
@@ -132,7 +132,7 @@ def _of_objects(path: Path, objects: Iterator[tuple[int, Any]]) -> Table:
 def _rows(path: Path, objects: Iterator[tuple[int, Any]]) -> Iterator[Row]:
     for number, (line, value) in enumerate(objects):
         if not isinstance(value, dict):
-            raise DataError(f"{path}:{line} (row {number}): is no JSON object with named values; {_SHAPES}")
+            raise DataError(f"{path}:{line} (row {number}): is not a JSON object with named values; {_SHAPES}")
         yield Row(number, line, value)
 
 
@@ -228,7 +228,7 @@ def _parquet(path: Path) -> Table:
     try:
         file = parquet.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: is no Parquet file: {str(error).splitlines()[0]}") from error
+        raise DataError(f"{path}: is not a Parquet file: {str(error).splitlines()[0]}") from error
     columns = tuple(file.schema_arrow.names)
 
     def read(wanted: Collection[str]) -> Iterator[Row]:

@@ -75,7 +75,7 @@ def choose(model: SentenceTransformer, loss: nn.Module, *, compiled: bool) -> Fa
         return "the model is compiled"
     unknown = _unknown(loss)
     if unknown is not None:
-        return f"{unknown} may look at more than vectors"
+        return f"{unknown} may use more than the vectors"
     how = forward.way(model)
     if how is None:
         return "the model's input is not plain tokens, or is padded on the left"

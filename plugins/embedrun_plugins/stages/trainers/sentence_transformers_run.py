@@ -195,7 +195,7 @@ class Training:
 
     def _publish(self, trainer: ResumableTrainer, tuned: SentenceTransformer) -> None:
         if any(not torch.isfinite(parameter).all() for parameter in tuned.parameters()):
-            raise StageError("training diverged: the weights are no finite numbers; lower trainer.learning_rate")
+            raise StageError("training diverged: the weights are not finite numbers; lower trainer.learning_rate")
         self.ctx.note("optimizer steps", trainer.state.global_step)
         if self.options.load_best_model_at_end and trainer.state.best_global_step:
             self.ctx.note("best step", trainer.state.best_global_step)

@@ -78,11 +78,11 @@ def test_the_base_is_named_by_a_variable_too_and_otherwise_by_the_dockerfile(mon
 
 
 def test_what_is_no_image_or_extra_is_refused():
-    with pytest.raises(UserError, match="'https://x/y' is no image's name"):
+    with pytest.raises(UserError, match="'https://x/y' is not an image name"):
         docker.pack(base_image="https://x/y")
     with pytest.raises(UserError, match="no extra 'mine'; did you mean 'mining'"):
         docker.pack(["mine"])
-    with pytest.raises(UserError, match="'offline' does not go into an image"):
+    with pytest.raises(UserError, match="'offline' cannot be installed in an image"):
         docker.pack(["offline"])
 
 
@@ -146,7 +146,7 @@ def test_a_password_or_token_is_not_passed_since_the_images_history_would_show_i
     assert passed({"PIP_EXTRA_INDEX_URL": ""})["PIP_EXTRA_INDEX_URL"] == ""
 
 
-@pytest.mark.parametrize(("name", "how"), [("BASE_IMAGE", "--base-image"), ("VERSION", "not to be chosen")])
+@pytest.mark.parametrize(("name", "how"), [("BASE_IMAGE", "--base-image"), ("VERSION", "cannot be chosen")])
 def test_a_build_argument_that_would_make_the_images_name_a_lie_is_refused(name, how):
     packed = docker.pack()
     with pytest.raises(UserError, match=f"--build-arg {name}: .*{how}"):

@@ -71,12 +71,13 @@ def test_what_may_pass_is_tried_again(embed, recorder: Recorder, status: int) ->
 
 def test_an_overload_that_does_not_pass_is_said(embed, recorder: Recorder) -> None:
     recorder.statuses += [429] * transports.TRIES
-    with pytest.raises(StageError, match=r"is overloaded, in spite of 6 tries .* \(said so\); send fewer"):
+    with pytest.raises(StageError, match=r"is overloaded, even after 6 tries .* \(said so\); send fewer"):
         embed(["abc"])
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(401, "does not accept the key"), (422, "has its model a prompt of this"), (404, "no such en")]
+    ("status", "said"),
+    [(401, "does not accept the key"), (422, "does its model have a prompt of this"), (404, "not such an en")],
 )
 def test_what_must_change_first_is_said_at_once(embed, recorder: Recorder, status: int, said: str) -> None:
     recorder.statuses.append(status)
@@ -142,13 +143,13 @@ def test_an_answer_of_too_few_vectors_is_refused(recorder: Recorder, monkeypatch
     with closing(HttpTransport(recorder.url)) as transport:
         client = Client(transport)
         monkeypatch.setattr(HttpTransport, "send", lambda *_: b"[[1.0, 2.0]]")
-        with pytest.raises(StageError, match="answers 1 vectors for 2 texts"):
+        with pytest.raises(StageError, match="returned 1 vectors for 2 texts"):
             client.embed(["a", "b"], "query")
         monkeypatch.setattr(HttpTransport, "send", lambda *_: b'{"vectors": []}')
-        with pytest.raises(StageError, match="answers no list of vectors"):
+        with pytest.raises(StageError, match="returned no list of vectors"):
             client.embed(["a", "b"], "query")
         monkeypatch.setattr(HttpTransport, "send", lambda *_: b"<html>")
-        with pytest.raises(StageError, match="answers no JSON"):
+        with pytest.raises(StageError, match="did not return JSON"):
             client.embed(["a", "b"], "query")
 
 

@@ -30,7 +30,7 @@ def listed(monkeypatch, tmp_path):
     [
         ({}, "$0.23 an hour", "0.23"),
         ({"auto_scaling": {"max_instances": 4}}, "$0.23 to $0.92 an hour", "0.23 to 0.92"),
-        ({"serverless": {}}, "$0.00 an hour and what is asked", "0.00 and what is asked"),
+        ({"serverless": {}}, "$0.00 an hour and a price per request", "0.00 and a price per request"),
         ({"instance_type": "ml.p99.xlarge"}, "price unknown", None),
     ],
 )
@@ -43,6 +43,6 @@ def test_a_deployment_is_shown_with_what_it_may_cost(listed, settings, price, fo
 def test_what_all_of_them_cost_is_an_estimate_and_says_so(listed):
     settings = [{}, {"auto_scaling": {"max_instances": 4}}, {"serverless": {}}, {"instance_type": "ml.p99.xlarge"}]
     assert listed(*map(SageMakerHuggingFace.model_validate, settings)).splitlines()[-1] == (
-        "together about $0.46 to $1.15 an hour and what is asked and what is not known "
+        "together about $0.46 to $1.15 an hour and a price per request and unknown prices "
         "(estimates for us-east-1; check them against AWS's price list)"
     )

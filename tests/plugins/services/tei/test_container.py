@@ -12,7 +12,10 @@ from embedrun_plugins.services.tei.container import TeiContainer
 
 @pytest.mark.parametrize(
     ("out_of_memory", "said"),
-    [(True, "was killed for memory before it answered; raise memory"), (False, "ended with exit code 137 before")],
+    [
+        (True, "was killed for lack of memory before it answered; raise memory"),
+        (False, "ended with exit code 137 before"),
+    ],
 )
 def test_a_container_that_someone_killed_is_not_called_out_of_memory(out_of_memory, said):
     state = {"Running": False, "OOMKilled": out_of_memory, "ExitCode": 137}

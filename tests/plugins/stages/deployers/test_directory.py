@@ -85,7 +85,7 @@ def test_an_export_that_a_later_run_replaced_is_that_runs(
     old = deployer.run(of_run(ctx, "1"), model)
     new = deployer.run(of_run(ctx, "2"), model)
     deployer.delete(old)
-    assert "is the export of another run by now (demo/2)" in caplog.text
+    assert "now holds the export of another run (demo/2)" in caplog.text
     assert Path("model/model.safetensors").exists()
     deployer.delete(new)
     assert not Path("model").exists()

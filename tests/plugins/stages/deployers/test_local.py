@@ -167,7 +167,7 @@ def test_a_server_open_to_other_machines_without_a_key_is_warned_of(ctx: Context
     asked = dataclasses.replace(ctx, on_warning=warnings.append)
     with pytest.raises(StageError):
         LocalServer(host="0.0.0.0", port=0).run(asked, Model(tmp_path / "broken"))
-    assert "no API key is asked for" in warnings[0]
+    assert "no API key is required" in warnings[0]
 
 
 @pytest.mark.parametrize("fields", ["{type: local, api_key_env: KEY}", "{type: hub, repo_id: a/b, token_env: KEY}"])

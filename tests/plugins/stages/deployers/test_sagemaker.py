@@ -65,7 +65,7 @@ def test_a_model_is_deployed_proven_listed_and_removed_without_a_trace(shop, aws
     deleted = shop.run("delete", "shop")
     assert deleted.code == 0, deleted.err
     assert aws.left() == []
-    assert shop.run("resources").out.startswith("nothing lives in the cloud")
+    assert shop.run("resources").out.startswith("nothing is in the cloud")
     assert shop.run("delete", "shop").out.endswith("nothing deployed\n")
 
 

@@ -91,8 +91,8 @@ def test_what_tei_cannot_serve_is_refused_before_and_the_rest_rehearsed(chairs, 
     assert refused.code == 2
     assert "TEI pools by cls or mean or lasttoken, and this model by max" in refused.err
     alone = chairs.run("check", "chairs.yaml", "--set", "deployer.revision=0123abc")
-    assert "revision: is of use only for a model from the hub (repo_id)" in alone.err
+    assert "revision: has an effect only for a model from the hub (repo_id)" in alone.err
     rehearsed = chairs.run("run", "chairs.yaml", "--rehearse")
     assert rehearsed.code == 0, rehearsed.out + rehearsed.err
-    assert "nothing is made at AWS" in rehearsed.out
+    assert "nothing is created at AWS" in rehearsed.out
     assert aws.front.calls == []

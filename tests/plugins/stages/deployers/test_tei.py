@@ -223,7 +223,7 @@ def test_what_is_replaced_goes_with_its_export_and_what_cannot_go_is_said_and_ke
     left = sorted(str(path.relative_to(tmp_path / "runs/demo")) for path in tmp_path.rglob("*.json"))
     there = ["1/deployments/tei/deleted.json", "2/deployments/tei/endpoint.json"]
     assert left == sorted([*there, "2/deployments/tei/out/model/modules.json", "1/run.json", "2/run.json"])
-    assert said == ["of what was served before: container n2: the device is busy; `embedrun delete demo/2` tries again"]
+    assert said == ["left from before: container n2: the device is busy; `embedrun delete demo/2` tries again"]
 
 
 def test_a_host_that_the_engine_cannot_publish_on_is_refused() -> None:

@@ -93,10 +93,10 @@ def test_throttling_and_broken_connections_are_tried_again(services, connect, em
     ("failure", "kind", "told"),
     [
         ("expired", UserError, "the AWS session has expired"),
-        ("unknown", UserError, "cannot ask the model 'amazon.titan-embed-text-v2:0'.*model identifier is invalid"),
+        ("unknown", UserError, "cannot call the model 'amazon.titan-embed-text-v2:0'.*model identifier is invalid"),
         ("denied", UserError, "request access to 'amazon.titan-embed-text-v2:0'"),
-        ("429", StageError, "throttled, in spite of 3 tries"),
-        ("garbage", StageError, "answered no embeddings"),
+        ("429", StageError, "throttled, even after 3 tries"),
+        ("garbage", StageError, "returned no embeddings"),
     ],
 )
 def test_what_goes_wrong_is_explained(services, connect, embedders, failure, kind, told):
@@ -129,8 +129,8 @@ def test_credentials_are_missed_only_where_something_must_be_asked(services, con
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"model": "amazon.titan-embed-text-v3:0"}, "is none that can be asked; did you mean 'amazon.titan-embed-te"),
-        ({"model": "meta.llama3-70b-instruct-v1:0"}, "is none that can be asked; allowed: amazon.titan-embed-g1-text"),
+        ({"model": "amazon.titan-embed-text-v3:0"}, "is not a known model; did you mean 'amazon.titan-embed-te"),
+        ({"model": "meta.llama3-70b-instruct-v1:0"}, "is not a known model; allowed: amazon.titan-embed-g1-text"),
         ({"dimensions": 300}, "has no vectors of 300; allowed: 1024, 512, 256"),
         ({"model": ENGLISH, "dimensions": 512}, "dimensions: cannot be chosen for 'cohere.embed-english-v3'"),
         ({"model": "amazon.titan-embed-text-v1", "normalize": True}, "normalize: cannot be chosen"),

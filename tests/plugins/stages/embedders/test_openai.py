@@ -77,7 +77,7 @@ def test_failures_that_may_pass_are_tried_again(rival, embedders):
     [
         ("expired", UserError, "key is not accepted: Incorrect API key"),
         ("quota", UserError, "no credit left"),
-        ("429", StageError, "throttled, in spite of 6 tries"),
+        ("429", StageError, "throttled, even after 6 tries"),
         ("garbage", StageError, "sent 0 vectors for 1 texts"),
     ],
 )
@@ -103,7 +103,7 @@ def test_a_server_that_does_not_cut_is_found_out(rival, embedders):
 @pytest.mark.parametrize("sent", [[float("nan"), 1.0], [None, 1.0], [], "AACAPw=="])
 def test_what_is_no_vector_is_not_kept(rival, embedders, sent):
     embedders.embed = lambda texts: [sent] * len(texts)
-    with pytest.raises(StageError, match="no vector of finite numbers"):
+    with pytest.raises(StageError, match="not a vector of finite numbers"):
         rival().documents("one")
     embedders.embed = None
     assert rival().documents("one").any()

@@ -34,7 +34,7 @@ def test_a_folder_is_hashed_and_a_missing_one_refused(folder, tmp_path):
     assert stage.resolve(Resolver(offline=True)) == stage
     assert list(SentenceTransformersEmbedder(model="./nowhere").faults()) == ["model: no such folder: ./nowhere"]
     assert list(SentenceTransformersEmbedder(model=str(folder), revision="v1").faults())
-    with pytest.raises(UserError, match="'someone/unknown' is no folder here"):
+    with pytest.raises(UserError, match="'someone/unknown' is not a folder here"):
         SentenceTransformersEmbedder(model="someone/unknown").resolve(Resolver(offline=True))
 
 

@@ -99,11 +99,11 @@ def test_failures_that_may_pass_are_tried_again(rival, embedders):
 @pytest.mark.parametrize(
     ("failure", "kind", "told"),
     [
-        ("429", StageError, "overloaded, in spite of 6 tries"),
-        ("503", StageError, "not healthy, or still loads its model"),
+        ("429", StageError, "overloaded, even after 6 tries"),
+        ("503", StageError, "not healthy, or is still loading its model"),
         ("424", StageError, "cannot run its model: CUDA_ERROR_OUT_OF_MEMORY"),
         ("expired", UserError, "does not accept requests without a key"),
-        ("garbage", StageError, "answers no vectors"),
+        ("garbage", StageError, "returned no vectors"),
         ("broken", StageError, "does not answer: the connection broke"),
     ],
 )

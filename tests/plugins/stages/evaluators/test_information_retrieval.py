@@ -233,7 +233,7 @@ def top(folder):
     ("same", "judged", "setting", "dropped", "warned"),
     [
         (False, "2", None, False, "1 documents have a query's id but not its text: they stay results"),
-        (False, "2", True, True, "1 documents have a query's id but not its text: they are no result to it"),
+        (False, "2", True, True, "1 documents have a query's id but not its text: they are left out"),
         (False, "2", False, False, None),
         (True, "2", None, True, None),
         (True, "1", None, False, "1 documents have"),

@@ -88,7 +88,7 @@ def test_unknown_metrics_are_faults_before_anything_runs():
 
 
 def test_a_limit_without_a_bound_is_refused():
-    with pytest.raises(ValidationError, match="limits nothing: give it min, max, better_than or not_worse_than"):
+    with pytest.raises(ValidationError, match="sets no limit: give it min, max, better_than or not_worse_than"):
         InformationRetrieval(require=[{"metric": "ndcg@10"}])
 
 

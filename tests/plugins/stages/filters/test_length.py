@@ -53,9 +53,9 @@ def test_a_split_is_never_emptied(made, sift):
 
 
 def test_bounds_must_bound_something():
-    assert list(Length().faults()) == ["takes nothing out: give it bounds for 'queries', 'documents' or both"]
+    assert list(Length().faults()) == ["removes nothing: give it bounds for 'queries', 'documents' or both"]
     assert "drop_documents" in next(iter(Length(queries={"min": 1}, drop_documents=True).faults()))
-    with pytest.raises(ValidationError, match="bounds nothing"):
+    with pytest.raises(ValidationError, match="sets no bound"):
         Length(queries={})
     with pytest.raises(ValidationError, match=r"min \(9\) must not be above max \(3\)"):
         Length(queries={"min": 9, "max": 3})

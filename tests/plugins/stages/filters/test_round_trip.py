@@ -45,7 +45,7 @@ def test_taking_out_of_a_test_what_the_base_fails_at_is_warned_of(made, sift, mi
     data = made(train=[SALT], test=[HARBOUR, LOST], more=OTHERS)
     found = sift(RoundTrip(k=1, splits=["train", "test"]), data, Model(minilm))
     assert found.pairs("test") == {HARBOUR}
-    assert "1 of 2 queries of the test split are taken out" in found.warnings[0]
+    assert "1 of 2 queries of the test split are removed" in found.warnings[0]
 
 
 def test_losing_all_says_what_to_loosen(made, sift, minilm):

@@ -94,11 +94,11 @@ def test_what_a_batch_leaves_unanswered_is_asked_one_by_one(cloud, model, ask, p
 
 
 def test_fewer_requests_than_aws_takes_are_refused(cloud, ask, passages):
-    with pytest.raises(UserError, match=r"AWS takes no fewer than 100 records in a job, but there are 16 requests"):
+    with pytest.raises(UserError, match=r"AWS requires at least 100 records in a job, but there are 16 requests"):
         ask(stage(), passages(16))
     assert not cloud.asked
     assert list(stage(limit=50).faults()) == [
-        "batch: AWS takes no fewer than 100 records in a job; raise 'limit', or leave one of the two"
+        "batch: AWS requires at least 100 records in a job; raise 'limit', or remove 'limit' or 'batch'"
     ]
 
 
@@ -112,7 +112,9 @@ def test_a_job_that_fails_says_why_and_is_submitted_anew_next_time(cloud, batche
 
 
 def test_a_batch_must_fit_the_budget_whole(cloud, ask, passages):
-    with pytest.raises(StageError, match=r"budget: 0.05 USD are allowed, 0 USD are spent, the next may take 0.\d+ USD"):
+    with pytest.raises(
+        StageError, match=r"budget: 0.05 USD are allowed, 0 USD are spent, the next call may take 0.\d+ USD"
+    ):
         ask(stage(budget=0.05), passages(120))
     assert not cloud.asked
 

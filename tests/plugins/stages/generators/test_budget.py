@@ -30,7 +30,7 @@ def test_a_request_goes_out_only_if_its_worst_case_fits():
     assert spent.usd == 0.5
     spent.release(spent.hold(REQUEST), Reply("", input_tokens=1, output_tokens=0))
     with pytest.raises(
-        OverBudgetError, match=r"budget: 2.5 USD are allowed, 0.501 USD are spent, the next may take 2 USD"
+        OverBudgetError, match=r"budget: 2.5 USD are allowed, 0.501 USD are spent, the next call may take 2 USD"
     ):
         spent.hold(REQUEST)
 

@@ -184,7 +184,7 @@ def test_requests_and_tokens_can_be_limited_without_a_price(chat, model, ask, pa
 @pytest.mark.usefixtures("_few_tries")
 def test_throttled_in_spite_of_all_tries(stage, model, server, ask, passages):
     model.throttle_all = True
-    with pytest.raises(StageError, match=r"throttled, in spite of 2 tries .* lower 'concurrency'"):
+    with pytest.raises(StageError, match=r"throttled, even after 2 tries .* lower 'concurrency'"):
         ask(stage(), passages())
     assert len(server.asked) == 2
 
@@ -200,9 +200,11 @@ def test_a_session_that_has_expired_stops_at_the_first_request(server, model, as
 
 def test_a_model_that_is_not_there_is_named_with_what_was_probably_meant(server, model, ask, passages):
     model.models = ["meta.llama3-70b-instruct-v1:0", "llama3.1"]
-    with pytest.raises(UserError, match=r"cannot ask the model 'meta.llama3': .*identifier is invalid; take an id"):
+    with pytest.raises(UserError, match=r"cannot call the model 'meta.llama3': .*identifier is invalid; take an id"):
         ask(Bedrock(endpoint_url=server.url, model="meta.llama3"), passages())
-    with pytest.raises(UserError, match=r"cannot ask the model 'llama3': .* does not exist; did you mean 'llama3.1'\?"):
+    with pytest.raises(
+        UserError, match=r"cannot call the model 'llama3': .* does not exist; did you mean 'llama3.1'\?"
+    ):
         ask(OpenAI(model="llama3", base_url=f"{server.url}/v1"), passages())
 
 

@@ -73,6 +73,6 @@ def test_passages_without_words_are_an_error(model, make_set, make_context):
 
 
 def test_faults_name_a_broken_expression():
-    assert "no regular expression" in next(iter(Bm25(words="(").faults()))
+    assert "not a regular expression" in next(iter(Bm25(words="(").faults()))
     assert "captures 2 groups" in next(iter(Bm25(words=r"(a|b)(c)").faults()))
     assert not list(Bm25().faults())

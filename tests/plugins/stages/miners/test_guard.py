@@ -135,10 +135,10 @@ def test_faults_say_what_is_wrong():
 
     assert not faults(guard="cross-encoder/ms-marco-MiniLM-L6-v2", audit={"sample": 10})
     assert "no such folder" in faults(guard="./nowhere")[0]
-    assert "takes nothing for an answer" in faults(guard={"model": "a/b", "absolute_margin": None})[0]
-    assert "takes nothing for an answer" in faults(audit={"absolute_margin": None})[0]
+    assert "can find no false negative" in faults(guard={"model": "a/b", "absolute_margin": None})[0]
+    assert "can find no false negative" in faults(audit={"absolute_margin": None})[0]
     assert "name another model" in faults(guard="a/b", audit={"model": "a/b"})[0]
-    assert "no use without a model" in faults(audit={"revision": "main"})[0]
+    assert "no effect without a model" in faults(audit={"revision": "main"})[0]
 
 
 def test_a_teacher_scores_answers_and_negatives_alike(model, make_set, make_context, cross_encoder, corpus):

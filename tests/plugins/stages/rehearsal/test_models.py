@@ -57,7 +57,7 @@ def test_a_model_that_stays_large_with_two_layers_becomes_a_random_one_of_its_si
     monkeypatch.setattr(random_models, "_MOST", 1_000)
     monkeypatch.setattr(base_models, "LEAST", 16)
     found = basis(ModelChoice(id="large"))
-    assert "large cannot be made small: a random BERT of 32 dimensions stands in" in found.notes[0].sentence
+    assert "large cannot be made small: a random BERT of 32 dimensions is used instead" in found.notes[0].sentence
 
 
 def test_a_model_that_is_not_here_becomes_a_random_one_of_the_size_that_is_asked_for(tmp_path, basis):
@@ -79,7 +79,7 @@ def test_a_name_that_nearly_is_that_of_an_installed_model_is_asked_about(basis):
 
 @pytest.mark.parametrize("name", ["./gone", "/gone/too", "no such: name", "a/b/c"])
 def test_what_can_be_no_model_is_refused(basis, name):
-    with pytest.raises(UserError, match=r"no such folder|no folder here and no hub id"):
+    with pytest.raises(UserError, match=r"no such folder|neither a folder here nor a hub id"):
         basis(ModelChoice(id=name))
 
 

@@ -169,7 +169,7 @@ def test_documents_that_are_not_here_are_made_up_in_the_same_splits(tmp_path, re
     model = Model(tokenizer_only(tmp_path / "model", reads=512))
     splits = {"train": ["lyft"], "test": ["uber"]}
     made, notes = read(Documents(path=tmp_path / "filings", splits=splits, size=size, overlap=0), model)
-    assert "filings is not here: made-up passages stand in" in notes
+    assert "filings is not here: made-up passages are used instead" in notes
     counts = {split: len(made.searched(split)) for split in ("train", "test")}
     assert counts["train"] >= 14
     assert counts["test"] >= 6

@@ -252,7 +252,7 @@ def test_ctrl_c_ends_the_container_and_the_next_run_goes_on(recipe, engine):
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130
-    assert "interrupted; the same command goes on from here" in said
+    assert "interrupted; run the same command again to continue from here" in said
     assert gone(engine)
     assert record(recipe)["status"] == "interrupted"
     assert not half_made(recipe)
@@ -289,7 +289,7 @@ def test_a_container_that_is_killed_is_told_of(recipe, engine):
     training(recipe, engine).kill()
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 1
-    assert "the container was ended from outside (SIGKILL) in trainer" in said
+    assert "the container was stopped from outside (SIGKILL) in trainer" in said
     assert gone(engine)
     assert record(recipe)["status"] == "failed"
     assert resumes(recipe)
@@ -300,7 +300,7 @@ def test_running_out_of_memory_says_where_and_what_to_do(recipe, engine):
     words = ("--set", "plugins=[fakes.py, hungry.py]", "--set", "source.type=hungry")
     done = recipe.run("r.yaml", *words, "--set", "runtime.memory=256m")
     assert done.code == 1
-    assert "killed for memory at 256m in source: lower batch_size, or raise memory" in done.err
+    assert "ran out of memory and was killed at 256m in source: lower batch_size, or raise memory" in done.err
     assert record(recipe)["status"] == "failed"
     assert not half_made(recipe)
 

@@ -84,7 +84,7 @@ def test_a_run_in_a_job_comes_back_whole_and_leaves_nothing(shop, aws):
     assert "train:loss=" in done.err
     made = digests(shop)
     assert aws.left() == []
-    assert shop.run("resources").out.startswith("nothing lives in the cloud")
+    assert shop.run("resources").out.startswith("nothing is in the cloud")
     again = shop.run("shop.yaml")
     assert again.code == 0, again.err
     assert all(stage["cached"] for stage in record(shop)["stages"])
@@ -144,11 +144,11 @@ def test_a_client_that_was_interrupted_finds_the_job_again(shop, aws, here):
     waiting.join()
     assert left.code == 130, left.err
     (name,) = aws.trainings.jobs
-    assert f"{name} goes on, and costs" in left.err
+    assert f"{name} continues, and costs money" in left.err
     assert [row["status"] for row in shop.run("resources", "--json").json] == ["InProgress"]
     again = shop.run("cloud.yaml", *LONG)
     assert again.code == 0, again.err
-    assert f"{name} does this already" in again.err
+    assert f"{name} is doing this work already" in again.err
     assert list(aws.trainings.jobs) == [name]
     assert digests(shop) == here
     assert aws.left() == []
@@ -160,7 +160,7 @@ def test_a_job_that_the_user_stops_leaves_a_checkpoint_from_which_the_next_goes_
     stopped = shop.run("cloud.yaml", *LONG)
     waiting.join()
     assert stopped.code == 130, stopped.err
-    assert "is told to stop" in stopped.err
+    assert "has been asked to stop" in stopped.err
     again = shop.run("cloud.yaml", *LONG)
     assert again.code == 0, again.err
     first, second = aws.trainings.jobs.values()
@@ -241,7 +241,7 @@ class Terminal(io.StringIO):
         (["runtime.instance_type=ml.g5.xlarge", "trainer.processes=4"], "4 training processes cannot share 1 GPUs"),
         (["trainer=null", "loss=null", "runtime.instances=2"], "without a trainer, a recipe runs on one machine only"),
         (["runtime.max_age_hours=2"], "max_age_hours: 2 is less than the 24 hours that the job may take"),
-        (["runtime.max_wait_hours=3"], "max_wait_hours: is of use only with spot: true"),
+        (["runtime.max_wait_hours=3"], "max_wait_hours: has an effect only with spot: true"),
         (["runtime.env=[NOT_SET]"], "the environment variable NOT_SET is not set"),
         (["runtime.bucket=nobodys"], "there is no bucket 'nobodys'"),
         (["runtime.instance_type=ml.q9.huge"], "Member must satisfy enum value set"),

@@ -127,7 +127,7 @@ def test_a_network_that_is_gone_for_a_while_is_borne(plain, aws, monkeypatch):
     done = failing(aws, plain, "lost", lost)
     assert done.code == 0, done.err
     (name,) = aws.trainings.jobs
-    assert done.err.count(f"warning: {name}: cannot be asked now") == 1
+    assert done.err.count(f"warning: {name}: its status cannot be read now") == 1
     assert aws.left() == []
 
 
@@ -147,7 +147,7 @@ def lose_sight(aws: LoopbackAws, plain: Any) -> tuple[Any, Trained]:
 
 def test_who_loses_sight_of_a_job_is_told_that_it_goes_on(plain, aws):
     done, job = lose_sight(aws, plain)
-    assert f"{job.name} may go on, and cost" in done.err
+    assert f"{job.name} may continue, and cost money" in done.err
     again = plain.run("plain.yaml", "--store", "stores/lost")
     assert again.code == 0, again.err
     assert list(aws.trainings.jobs) == [job.name]
@@ -231,6 +231,6 @@ def test_a_job_that_still_runs_is_never_begun_a_second_time(plain, aws, forkserv
     again = failing(aws, plain, "runs", watched)
     assert again.code == 0, again.err
     assert found == "InProgress"
-    assert f"{job.name} does this already" in again.err
+    assert f"{job.name} is doing this work already" in again.err
     assert list(aws.trainings.jobs) == [job.name]
     assert aws.left() == []

@@ -36,7 +36,7 @@ def fails(harvest, path, **keys) -> str:
         (encrypted(SOUND, "secret", algorithm="AES-256"), "is encrypted and needs a password"),
         (SOUND[:60], "is a broken PDF"),
         (b"%PDF-1.7\n" + b"rubbish " * 50, "is a broken PDF"),
-        (b"<html>not a pdf</html>", "is no PDF: it begins with b'<html>not a"),
+        (b"<html>not a pdf</html>", "is not a PDF: it begins with b'<html>not a"),
         (b"", "is empty (0 bytes)"),
     ],
 )
@@ -80,14 +80,14 @@ def other_archive() -> bytes:
     ("name", "content", "says"),
     [
         ("a.docx", b"\xd0\xcf\x11\xe0" + b"x" * 600, "is encrypted, or an old .doc file"),
-        ("a.docx", b"not zipped", "is broken, or no Word document"),
-        ("a.docx", word_file()[:900], "is broken, or no Word document"),
-        ("a.docx", other_archive(), "is broken, or no Word document"),
+        ("a.docx", b"not zipped", "is broken, or not a Word document"),
+        ("a.docx", word_file()[:900], "is broken, or not a Word document"),
+        ("a.docx", other_archive(), "is broken, or not a Word document"),
         ("a.docx", word_file(), "holds no text"),
         ("a.txt", b"", "is empty (0 bytes)"),
         ("a.txt", b" \n\t\n", "holds no text"),
         ("a.txt", b"too short", "holds no passage of min_characters (20) or more letters and digits"),
-        ("a.txt", b"text with \0 in it, as pictures have", "is no text: it holds zero bytes"),
+        ("a.txt", b"text with \0 in it, as pictures have", "is not text: it holds zero bytes"),
         ("a.html", b"<html><script>var x = 'only a script is here'</script></html>", "holds no text"),
         ("a.md", b"---\ntitle: only this\n---\n", "holds no text"),
     ],
@@ -125,7 +125,7 @@ def test_all_bad_files_are_named_at_once(harvest, folder):
     place = folder({"a.pdf": b"", "b.txt": words(0, 30), "c.pdf": encrypted(SOUND, "x"), "d.docx": b"x"})
     lines = fails(harvest, place).splitlines()
     assert [line.split(":")[0].rsplit("/", 1)[-1] for line in lines[:3]] == ["a.pdf", "c.pdf", "d.docx"]
-    assert lines[3] == "3 of 4 files cannot be read; mend them or leave them out, or set on_error: skip"
+    assert lines[3] == "3 of 4 files cannot be read; repair them or leave them out, or set on_error: skip"
 
 
 def test_bad_files_can_be_skipped_with_a_warning(harvest, folder):

@@ -132,11 +132,11 @@ def test_what_cannot_be_meant_is_a_fault(folder, keys, says):
 def test_a_place_without_documents_is_a_fault(folder, tmp_path):
     place = folder({"photo.jpg": "x", "b.doc": "x"})
     assert "no document in" in faults(str(place))
-    assert "b.doc, photo.jpg: of no kind that can be read" in faults(str(place))
+    assert "b.doc, photo.jpg: of a kind that cannot be read" in faults(str(place))
     assert f"path: {place}/*.pdf: matches no file" in faults(f"{place}/*.pdf")
-    assert "'.doc' is no kind of document that can be read; save it as .docx" in faults(f"{place}/b.doc")
+    assert "'.doc' is not a readable kind of document; save it as .docx" in faults(f"{place}/b.doc")
     (tmp_path / "empty").mkdir()
-    assert f"path: no document in {tmp_path}/empty; readable are .pdf, .txt" in faults(str(tmp_path / "empty"))
+    assert f"path: no document in {tmp_path}/empty; readable kinds: .pdf, .txt" in faults(str(tmp_path / "empty"))
 
 
 def test_a_file_in_two_splits_is_a_fault(folder):

@@ -30,7 +30,7 @@ def test_a_passage_in_two_splits_stays_in_the_tests_only(harvest, folder):
     assert len(given.data.searched("test")) == 3
     assert given.notes["passages_dropped_as_in_two_splits"] == 2
     assert (
-        "2 passages that stand, equal or nearly so, in files of two splits are dropped (2 from train)"
+        "2 passages that are in files of two splits, equal or nearly equal, are dropped (2 from train)"
         in (given.warnings[0])
     )
     assert (given.notes["train_documents"], given.notes["test_documents"]) == (1, 3)
@@ -38,7 +38,7 @@ def test_a_passage_in_two_splits_stays_in_the_tests_only(harvest, folder):
 
 def test_a_split_of_which_nothing_is_left_is_an_error(harvest, folder):
     place = folder({"a.txt": words(0, 30), "b.txt": words(0, 30)})
-    with pytest.raises(DataError, match="no passage is left to train: each also stands in a file of another split"):
+    with pytest.raises(DataError, match="no passage is left to train: each is also in a file of another split"):
         harvest(str(place), splits={"train": ["a"], "test": ["b"]})
 
 

@@ -74,7 +74,7 @@ def test_a_data_set_is_read_at_one_commit_and_from_the_cache_when_offline(ask, t
 
 def test_what_cannot_be_had_is_explained(ask):
     asked = [
-        ({"dataset": "someone/else"}, "there is no data set 'someone/else'"),
+        ({"dataset": "someone/else"}, "there is no dataset 'someone/else'"),
         ({**WHOLE, "revision": "v2"}, "has no revision 'v2'"),
         ({**WHOLE, "name": "french"}, "BuilderConfig 'french' not found. Available: ['default']"),
         ({**WHOLE, "split": "tset"}, 'Unknown split "tset". Should be one of'),

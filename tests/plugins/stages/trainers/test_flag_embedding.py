@@ -381,7 +381,7 @@ def test_a_result_that_is_not_what_was_trained_is_never_saved(damage, tmp_path, 
         (["CUDA out of memory. Tried"], [], "ran out of memory.*lower trainer.batch_size"),
         ([], ["  exitcode  : -9 (pid: 7)"], "ran out of memory, or was killed"),
         (["no such thing"], ["a", "b"], r"FlagEmbedding failed: ValueError: no such thing \(its log: log"),
-        ([], ["Segmentation fault"], "its last words:\n  Segmentation fault"),
+        ([], ["Segmentation fault"], "its last output:\n  Segmentation fault"),
     ],
 )
 def test_a_failure_is_explained(found, last, message):

@@ -98,7 +98,7 @@ def _prompts(own: Mapping[Role, str]) -> Iterator[Cause]:
         "it puts no prompt before documents": {"query": own["query"], "document": ""},
         "it puts the query's prompt before documents, too": dict.fromkeys(ROLES, own["query"]),
         "it puts the document's prompt before queries, too": dict.fromkeys(ROLES, own["document"]),
-        "it exchanges the prompts of queries and documents": {"query": own["document"], "document": own["query"]},
+        "it swaps the prompts of queries and documents": {"query": own["document"], "document": own["query"]},
         "it puts the prompts before texts twice": {role: own[role] * 2 for role in ROLES},
     }
     tried = [own]

@@ -118,7 +118,7 @@ class Gate:
         if certain:
             yield cause.said
         else:
-            yield f"no usual cause explains it; the nearest is that {cause.said} (cosine {cause.cosine:.4f} then)"
+            yield f"no usual cause explains it; the closest is that {cause.said} (cosine {cause.cosine:.4f} then)"
 
     def _shapes(self, answered: Mapping[Role, Vectors]) -> Iterator[str]:
         """Say what is wrong with the vectors' dimensions and their lengths."""

@@ -149,7 +149,7 @@ def bring_in(sent: Path | None, root: Path) -> None:
                 made = store.publish(file.parent.name, build, described)
                 if made.digest != manifest["digest"]:
                     shutil.rmtree(made.path)
-                    raise StoreError(f"{file.parent}: did not arrive as it was made")
+                    raise StoreError(f"{file.parent}: was damaged on its way")
     for answer in sorted(path for path in (sent / "answers").rglob("*") if path.is_file()):
         target = root / answer.relative_to(sent)
         if not target.exists():

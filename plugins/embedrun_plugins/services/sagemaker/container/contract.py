@@ -134,7 +134,7 @@ class Order:
         if asked is None:
             return max(1, self.resources.num_gpus if self.resources.num_gpus is not None else _gpus())
         if not asked.isascii() or not asked.isdecimal() or int(asked) < 1:
-            raise UserError(f"hyperparameter nproc_per_node: '{asked}' is no number of processes; give 1 or more")
+            raise UserError(f"hyperparameter nproc_per_node: '{asked}' is not a number of processes; give 1 or more")
         return int(asked)
 
 

@@ -58,7 +58,7 @@ class First:
             except (OSError, http.client.HTTPException, ValueError) as error:
                 if time.monotonic() > until:
                     raise StageError(
-                        f"{self.address}:{self.port}: the first machine gives no answer: {error}"
+                        f"{self.address}:{self.port}: the first machine does not answer: {error}"
                     ) from error
             time.sleep(0.5)
 
@@ -69,9 +69,9 @@ class First:
             with self._asked("GET", f"/folder/{number}") as answer, tarfile.open(fileobj=answer, mode="r|") as archive:
                 unpack(archive, folder)
         except (OSError, http.client.HTTPException, tarfile.TarError) as error:
-            raise StageError(f"{self.address}: what is trained on cannot be fetched: {error}") from error
+            raise StageError(f"{self.address}: the training data cannot be fetched: {error}") from error
         if not (folder / WHOLE).exists():
-            raise StageError(f"{self.address}: what is trained on did not arrive whole")
+            raise StageError(f"{self.address}: the training data did not arrive complete")
 
     def failed(self, reason: str) -> None:
         """Say that training failed here."""

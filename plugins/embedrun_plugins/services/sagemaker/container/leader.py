@@ -77,4 +77,4 @@ class Run:
                 "the run was killed, most likely because the instance's memory was full; "
                 "lower trainer.batch_size, or choose a larger instance"
             )
-        return 1, f"the run ended without a word (exit code {code}); its log says more"
+        return 1, f"the run ended without an error message (exit code {code}); its log says more"

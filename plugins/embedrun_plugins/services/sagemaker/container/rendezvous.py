@@ -125,7 +125,7 @@ def opened(outbox: Path, hosts: Iterable[str], first: str, port: int) -> Iterato
         handler = type("Handler", (_Handler,), {"desk": desk, "addresses": addresses})
         server = ThreadingHTTPServer((socket.gethostbyname(first), port), handler)
     except OSError as error:
-        raise UserError(f"{first}:{port}: the other machines cannot be answered there: {error.strerror}") from error
+        raise UserError(f"{first}:{port}: cannot listen there for the other machines: {error.strerror}") from error
     server.daemon_threads = True
     serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
     serving.start()

@@ -111,7 +111,7 @@ class Pushing:
             try:
                 for step in client.api.push(uri, self.tag, stream=True, decode=True, auth_config=login):
                     if "error" in step:
-                        raise StageError(f"ECR: {uri} does not take the image: {step['error']}")
+                        raise StageError(f"ECR: {uri} refuses the image: {step['error']}")
                     detail = step.get("progressDetail") or {}
                     if detail.get("total"):
                         on_progress(f"pushing {step.get('id', '')}, bytes", detail["current"], detail["total"])
@@ -120,7 +120,7 @@ class Pushing:
                     client.api.remove_image(f"{uri}:{self.tag}", noprune=True)
         if pushed := self.found():
             return pushed
-        raise StageError(f"ECR: {uri}:{self.tag} was pushed, and is not there")
+        raise StageError(f"ECR: {uri}:{self.tag} was pushed, but is not there")
 
     def _make(self, entry: Entry) -> None:
         """Make the repository, unless it is there: then it is not ours to remove, and its users may not make any."""

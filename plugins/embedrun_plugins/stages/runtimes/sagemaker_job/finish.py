@@ -88,7 +88,7 @@ class Ending:
         if record and self.job.plan.recipe.deployer:  # which want the bucket at once, and S3 takes its time
             self.entry.drop(*(one for one in record.resources if one.kind == BUCKET))
         for fault in remove(self.entry, clients=self.clients):
-            self.job.console.say(f"warning: of the training job: {fault}; `embedrun resources` shows it")
+            self.job.console.say(f"warning: left from the training job: {fault}; `embedrun resources` shows it")
 
     def _tell_price(self) -> None:
         told = self.told or {}

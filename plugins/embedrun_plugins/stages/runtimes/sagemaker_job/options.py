@@ -67,7 +67,7 @@ class JobOptions(Account, Runtime):
 
     def faults(self) -> Iterable[str]:
         if self.max_wait_hours and not self.spot:
-            yield "max_wait_hours: is of use only with spot: true"
+            yield "max_wait_hours: has an effect only with spot: true"
         if self.max_wait_hours and self.max_wait_hours < self.max_hours:
             yield f"max_wait_hours: {self.max_wait_hours:g} is less than max_hours: {self.max_hours:g}"
         if self.max_age_hours and self.max_age_hours < self.longest_hours():

@@ -24,7 +24,7 @@ def locked(ledger: Ledger, work: str, say: Say) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        say("another command begins or ends the same work; waiting for it")
+        say("another command is starting or ending the same work; waiting for it")
         lock.acquire()
     try:
         yield

@@ -78,7 +78,7 @@ class _Carrying:
         """Follow a job that is there already, whatever machines the recipe asks for now."""
         self._own(entry)
         self._note(running)
-        self._say(f"training job {running.name} does this already; going on with it")
+        self._say(f"training job {running.name} is doing this work already; following it")
         found = (running.describe() or {}).get("ResourceConfig") or {}
         wanted = (self.stage.instance_type, self.stage.instances)
         if found and (found.get("InstanceType"), found.get("InstanceCount")) != wanted:
@@ -161,11 +161,11 @@ class _Carrying:
             if _agrees(f"\nStop training job {running.name}, too? It leaves a checkpoint. [y/N] "):
                 self._stop(running)
             else:
-                self._say(f"training job {running.name} goes on, and costs; {self._how()}")
+                self._say(f"training job {running.name} continues, and costs money; {self._how()}")
             raise
         except EmbedrunError:
             if begun:
-                self._say(f"training job {running.name} may go on, and cost; {self._how()}")
+                self._say(f"training job {running.name} may continue, and cost money; {self._how()}")
             raise
 
     def _how(self) -> str:
@@ -174,9 +174,9 @@ class _Carrying:
     def _stop(self, running: TrainingJob) -> None:
         try:
             running.stop()
-            self._say(f"training job {running.name} is told to stop; {AGAIN}")
+            self._say(f"training job {running.name} has been asked to stop; {AGAIN}")
         except EmbedrunError as error:
-            self._say(f"training job {running.name} goes on, and costs: {error}")
+            self._say(f"training job {running.name} continues, and costs money: {error}")
 
     def _say(self, text: str) -> None:
         self.job.console.say(text)

@@ -78,7 +78,7 @@ class TrainingJob:
                     raise
                 if not warned:
                     warned = True
-                    say(f"warning: {self.name}: cannot be asked now, and goes on meanwhile: {error}")
+                    say(f"warning: {self.name}: its status cannot be read now; it continues meanwhile: {error}")
                 pauses.wait(str(error))
 
 

@@ -35,7 +35,7 @@ def read(path: Path) -> Reading:
         blocks = list(_blocks(document))
         title = document.core_properties.title.strip()
     except Exception as error:  # zip, zlib, XML and what is built on them raise errors of every sort at damage
-        raise DataError(f"is broken, or no Word document: {error}") from error
+        raise DataError(f"is broken, or not a Word document: {error}") from error
     titled = next((block.text for block in blocks if block.level == 1), "")
     return Reading(blocks, title or titled)
 

@@ -69,7 +69,7 @@ def _parsed(text: str) -> BeautifulSoup:
         try:
             return BeautifulSoup(text, "lxml")
         except ParserRejectedMarkup as error:
-            raise DataError(f"is no HTML that can be read: {error}") from error
+            raise DataError(f"cannot be read as HTML: {error}") from error
 
 
 def _root(soup: BeautifulSoup) -> Tag:

@@ -58,7 +58,7 @@ def read(path: Path, manner: Manner, progress: Progress) -> Reading:
     """
     with path.open("rb") as stream:
         if b"%PDF-" not in (head := stream.read(_HEAD)):
-            raise DataError(f"is no PDF: it begins with {head[:12]!r}")
+            raise DataError(f"is not a PDF: it begins with {head[:12]!r}")
     raw = (_by_pdfium if manner.pdf_reader == "pypdfium2" else _by_pypdf)(path, progress)
     if not raw.pages:
         raise DataError("is a PDF without pages")
@@ -126,7 +126,7 @@ def _explained(reader: str, what: str) -> Iterator[None]:
         raise
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{what} ({reason}); mend the file, or try pdf_reader: {other}") from error
+        raise DataError(f"{what} ({reason}); repair the file, or try pdf_reader: {other}") from error
 
 
 @contextmanager

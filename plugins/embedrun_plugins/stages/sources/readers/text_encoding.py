@@ -39,7 +39,7 @@ def decoded(raw: bytes, declared: str | None = None) -> Decoded:
     if not marked and declared and codecs.lookup(declared).name != "utf-8":
         return _replacing(raw, declared)
     if not marked and b"\0" in raw:
-        raise DataError("is no text: it holds zero bytes; if it is UTF-16 or UTF-32, name that under 'encoding'")
+        raise DataError("is not text: it holds zero bytes; if it is UTF-16 or UTF-32, name that under 'encoding'")
     try:
         return Decoded(raw.decode(marked or "utf-8"))
     except UnicodeDecodeError:

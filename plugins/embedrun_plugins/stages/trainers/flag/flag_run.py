@@ -197,7 +197,7 @@ class Training:
         for file in sorted(self.output.glob("*.safetensors")):
             saved |= load_file(file)
         if any(not torch.isfinite(tensor).all() for tensor in saved.values()):
-            raise StageError("training diverged: the weights are no finite numbers; lower trainer.learning_rate")
+            raise StageError("training diverged: the weights are not finite numbers; lower trainer.learning_rate")
         transformer: Any = tuned[0]
         transformer.auto_model.load_state_dict(saved)
         theirs = load_file(self.vectors)

@@ -58,7 +58,7 @@ class Encoding:
             whole = [prompt + text for text in texts]
             limit: dict[str, Any] = {"max_length": self.max_length} if self.max_length else {}
             if own != tokenizer(whole, padding=True, truncation=bool(limit), **limit)["input_ids"]:
-                raise UserError(f"FlagEmbedding reads other tokens of this model's texts than it does; {_ANOTHER}")
+                raise UserError(f"FlagEmbedding tokenizes this model's texts differently than it does; {_ANOTHER}")
 
 
 def _pooling(modules: Sequence[object], *, prompted: bool) -> str:

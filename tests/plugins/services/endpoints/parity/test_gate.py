@@ -173,14 +173,14 @@ def test_what_no_usual_mistake_explains_is_said_with_the_nearest(cls_gate: Gate,
     def noise(rows: list[list[float]]) -> list[list[float]]:
         return [[random_numbers.gauss(0, 1) for _ in row] for row in rows]
 
-    with pytest.raises(StageError, match="no usual cause explains it; the nearest is that it"):
+    with pytest.raises(StageError, match="no usual cause explains it; the closest is that it"):
         proof(cls_gate, cls_model, found=noise).require()
 
 
 def test_what_are_no_vectors_is_said(cls_gate: Gate, cls_model: Model) -> None:
     found = proof(cls_gate, cls_model, found=lambda rows: {"vectors": rows})
     assert not found.holds
-    assert "it answers no list of vectors of one length: {'vectors': " in str(found)
+    assert "it returned no list of vectors of one length: {'vectors': " in str(found)
 
 
 def test_a_limit_of_ones_own_can_be_stricter_or_looser(mean_gate: Gate, mean_model: Model) -> None:

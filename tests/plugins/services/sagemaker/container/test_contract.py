@@ -72,7 +72,7 @@ def test_hyperparameters_are_changes_of_the_recipe_and_sagemakers_own_are_not(fa
 
 @pytest.mark.parametrize("value", ["0", "two", "-1"])
 def test_processes_are_counted_from_one(value, faked):
-    with pytest.raises(UserError, match=f"nproc_per_node: '{value}' is no number of processes"):
+    with pytest.raises(UserError, match=f"nproc_per_node: '{value}' is not a number of processes"):
         _ = order(faked(nproc_per_node=value)).processes
 
 
@@ -185,7 +185,7 @@ def test_a_damaged_result_is_replaced_and_none_is_taken_over(sent, tmp_path):
     bring_in(sent.root, store.root)
     assert (store.folder("ab12") / "out/a.txt").read_text("utf-8") == "a"
     (sent.folder("ab12") / "out/a.txt").write_text("c", "utf-8")
-    with pytest.raises(StoreError, match="did not arrive as it was made"):
+    with pytest.raises(StoreError, match="was damaged on its way"):
         bring_in(sent.root, tmp_path / "new")
     assert Store(tmp_path / "new").get("ab12") is None
 

@@ -133,7 +133,7 @@ def test_an_image_for_other_processors_is_refused_before_anything_is_made(regist
 
 def test_a_push_that_ecr_refuses_is_told_and_leaves_nothing(project, registry, client, built):
     registry.refusal = "not authorized to perform: ecr:InitiateLayerUpload"
-    with pytest.raises(StageError, match=r"does not take the image: .*ecr:InitiateLayerUpload"):
+    with pytest.raises(StageError, match=r"refuses the image: .*ecr:InitiateLayerUpload"):
         push(client, built)
     assert not any(tag.startswith(registry.address) for tag in tags(client))
     delete_all(project)
