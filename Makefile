@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Bytecode is written where a module is first imported: to compile all of torch's and AWS's takes a minute or two.
+PIP := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 # What a local run, the tests and the linters need; every version is pinned in constraints.txt.
 EXTRAS := offline,serve,lora,tracking,documents,mining,flag,bedrock,openai,docker,sagemaker,langchain,llama-index
 TOOLS := check-jsonschema hatchling httpx ir-measures jsonschema moto[server] pytest pytest-timeout pytest-xdist codespell mypy ruff
@@ -11,7 +13,11 @@ ON ?=
 BASE_IMAGE ?=
 export EMBEDRUN_BASE_IMAGE ?= $(BASE_IMAGE)
 
-.PHONY: demo test test-docker image lint fix bench docs clean
+# How many processes run the tests, each of which takes up to 2 GB (0: this one alone), and more words for pytest.
+WORKERS ?= logical
+PYTEST ?=
+
+.PHONY: demo test test-docker image lint fix bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/embedrun recipes/quickstart.yaml $(if $(ON),--on $(ON))
@@ -20,11 +26,11 @@ image: $(VENV)/.installed
 	$(BIN)/embedrun image build
 
 test: $(VENV)/.tools
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 4 --dist worksteal $(PYTEST)
 
 # On the engine that answers here, else one of its own; the first time it builds an image, which takes minutes.
 test-docker: $(VENV)/.tools
-	$(BIN)/python -m pytest -m docker
+	$(BIN)/python -m pytest -m docker $(PYTEST)
 
 lint: $(VENV)/.tools
 	$(BIN)/ruff check .
@@ -49,10 +55,10 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	$(PIP) --editable '.[$(EXTRAS)]'
 	$(BIN)/python -m compileall -q core plugins
 	touch $@
 
 $(VENV)/.tools: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(TOOLS)
+	$(PIP) $(TOOLS)
 	touch $@
