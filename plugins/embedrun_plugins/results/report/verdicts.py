@@ -34,7 +34,7 @@ def _troubles(run: RunRecord) -> Iterator[Markup]:
     unmet: Iterable[str] = run.data.get("unmet") or ()
     status, error = run.data["status"], run.data.get("error")
     if status == "interrupted":
-        yield _trouble("Interrupted", "The run was stopped before its end; the same command goes on from there.")
+        yield _trouble("Interrupted", "The run was stopped before its end; run the same command again to continue.")
     if unmet:
         yield _trouble("Requirements not met", element("ul", [element("li", limit) for limit in unmet]))
     elif status == "failed":
