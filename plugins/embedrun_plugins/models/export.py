@@ -71,8 +71,8 @@ def _open_up(folder: Path) -> None:
 
 def _write_legacy(folder: Path, loaded: SentenceTransformer) -> None:
     modules = json.loads((folder / "modules.json").read_text("utf-8"))
-    for place, module in enumerate(modules):
-        module["name"] = str(place)
+    for index, module in enumerate(modules):
+        module["name"] = str(index)
         name = module["type"].rsplit(".", 1)[-1]
         if module["type"].startswith("sentence_transformers.") and name in _LEGACY_MODULES:
             module["type"] = f"{_LEGACY}.{name}"

@@ -28,8 +28,8 @@ _NAMES = {
 
 def parted(metric: str) -> tuple[int | None, str]:
     """Return a metric's dimensions, None for the full vectors, and its name without them."""
-    found = _DIMENSION.fullmatch(metric)
-    return (int(found[1]), found[2]) if found else (None, metric)
+    match = _DIMENSION.fullmatch(metric)
+    return (int(match[1]), match[2]) if match else (None, metric)
 
 
 def spoken(metric: str) -> str:
@@ -89,8 +89,8 @@ class Contest:
         base = (against or self.base).name
         wanted = (metric, contender.name, base)
         # Rows of older runs do not say what they are against: the base.
-        found = (row for row in self.rows if (row["metric"], row["role"], row.get("against", "base")) == wanted)
-        return next(found, None)
+        matching = (row for row in self.rows if (row["metric"], row["role"], row.get("against", "base")) == wanted)
+        return next(matching, None)
 
     def judged_rivals(self) -> list[Contender]:
         """Return the rivals that there is a verdict on, by the headline."""
@@ -100,10 +100,12 @@ class Contest:
     def sizes(self) -> list[tuple[int | None, str]]:
         """Return the dimensions at which the headline was measured, full vectors first, each with its metric."""
         name = parted(self.headline)[1]
-        found = [(size, metric) for metric in self.base.metrics for size, plain in [parted(metric)] if plain == name]
+        measured = [(size, metric) for metric in self.base.metrics for size, plain in [parted(metric)] if plain == name]
         full = {contender.size for contender in self.contenders}
-        cut = [item for item in found if item[0] is not None and not (full == {item[0]} and (None, name) in found)]
-        return [item for item in found if item[0] is None] + sorted(cut, key=lambda item: -(item[0] or 0))
+        cut = [
+            item for item in measured if item[0] is not None and not (full == {item[0]} and (None, name) in measured)
+        ]
+        return [item for item in measured if item[0] is None] + sorted(cut, key=lambda item: -(item[0] or 0))
 
     def shown(self) -> tuple[str, ...]:
         """Return the headline at each size, then the other headlines; full vectors once, though they have two names."""
@@ -129,14 +131,14 @@ def of_run(run: RunRecord) -> list[Contest]:
         scored = {role: metrics for role, metrics in by_role.items() if metrics}
         contenders, rivals = (
             tuple(
-                Contender(role, scored[role], run.artifact(f"evaluator.{name}.{role}"), size if own else None, role)
+                Contender(role, scored[role], run.artifact(f"evaluator.{name}.{role}"), size if is_own else None, role)
                 for role in chosen
             )
-            for own, chosen in ((True, roles.own(scored)), (False, roles.rivals(scored)))
+            for is_own, chosen in ((True, roles.own(scored)), (False, roles.rivals(scored)))
         )
         if contenders:
-            known = contenders[0].metrics
-            shown = tuple(m for m in run.data.get("headlines", {}).get(name, ()) if m in known) or tuple(known)
+            measured = contenders[0].metrics
+            shown = tuple(m for m in run.data.get("headlines", {}).get(name, ()) if m in measured) or tuple(measured)
             rows = tuple(run.data.get("comparisons", {}).get(name, ()))
             contests.append(Contest(name, shown, contenders, rows, data, splits.get(name), rivals))
     return contests

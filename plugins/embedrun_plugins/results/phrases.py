@@ -60,20 +60,20 @@ def verdict(
     It is compared with the first model, or with a rival, whose vectors have a size of their own.
     """
     row = contest.row(metric, contender, rival) or {}
-    base, own = (rival or contest.base).metrics.get(metric), contender.metrics.get(metric)
+    base, value = (rival or contest.base).metrics.get(metric), contender.metrics.get(metric)
     name, other = title(contender.name), (rival or contest.base).name
     what = f"{spoken(metric)}{'' if rival else contest.at(size)}"
-    figures = f"{what} is {figure(own)} against {figure(base)}"
+    figures = f"{what} is {figure(value)} against {figure(base)}"
     change = signed(row.get("difference"))
-    found = row.get("verdict")
-    if found in ("better", "worse"):
-        return found, f"{name} is {found} than {other}: {figures}, {change} ({_sureness(contest, row)})."
+    judgement = row.get("verdict")
+    if judgement in ("better", "worse"):
+        return judgement, f"{name} is {judgement} than {other}: {figures}, {change} ({_sureness(contest, row)})."
     sureness = _sureness(contest, row)
-    if found and row.get("won") == row.get("lost") == 0:
+    if judgement and row.get("won") == row.get("lost") == 0:
         return "the same", f"{name} and {other} do equally well on every query: {figures}, {change} ({sureness})."
-    if found:
+    if judgement:
         unsure = f"Can't tell whether {name[:1].lower()}{name[1:]} differs from {other}"
-        return found, f"{unsure}: {figures}, {change} ({sureness}).{_needed(row)}"
+        return judgement, f"{unsure}: {figures}, {change} ({sureness}).{_needed(row)}"
     plain = f"{name} against {other}: {figures}{f', {change}' if row else ''}."
     return "no verdict", f"{plain} There is no interval, since this evaluator keeps no scores by query."
 

@@ -9,8 +9,8 @@ from embedrun.stages import ROLES
 
 def own(roles: Iterable[str]) -> list[str]:
     """Return the run's own models, base first."""
-    given = set(roles)
-    return [role for role in ROLES if role in given]
+    present = set(roles)
+    return [role for role in ROLES if role in present]
 
 
 def rivals(roles: Iterable[str]) -> list[str]:

@@ -44,8 +44,8 @@ def is_local(url: str | None) -> bool:
 
 def reachable(url: str) -> str:
     """Return the address to ask a server of this machine at, where it listens on all of them."""
-    for listening, asked in _LISTENING_ON.items():
-        url = url.replace(listening, asked)
+    for listening, loopback in _LISTENING_ON.items():
+        url = url.replace(listening, loopback)
     return url
 
 

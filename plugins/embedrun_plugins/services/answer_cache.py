@@ -40,8 +40,8 @@ class Answers:
         """Return the answers to many requests in their order, None where there is none."""
         wanted = "SELECT answer FROM answers WHERE request = ?"
         with self._open() as database:
-            found = [database.execute(wanted, (value_digest(request),)).fetchone() for request in requests]
-        return [None if row is None else json.loads(row[0]) for row in found]
+            rows = [database.execute(wanted, (value_digest(request),)).fetchone() for request in requests]
+        return [None if row is None else json.loads(row[0]) for row in rows]
 
     def keep(self, request: Mapping[str, Any], answer: Any) -> None:
         """Keep an answer (JSON, not None); an earlier one to an equal request is replaced."""

@@ -34,7 +34,7 @@ def client(base_url: str | None = None, *, api_key_env: str | None = None) -> An
     variable = key_variable(base_url, api_key_env)
     key = secret(variable, base_url or OPENAI) if variable else _NO_KEY
     transport = openai.DefaultHttpxClient(follow_redirects=False)
-    made = openai.OpenAI(
+    opened = openai.OpenAI(
         api_key=key,
         base_url=base_url or OPENAI,
         max_retries=TRIES - 1,
@@ -42,8 +42,8 @@ def client(base_url: str | None = None, *, api_key_env: str | None = None) -> An
         default_headers={} if is_openai(base_url) else _only(key),
         http_client=transport,
     )
-    weakref.finalize(made, transport.close)  # the client closes only a transport of its own making
-    return made
+    weakref.finalize(opened, transport.close)  # the client closes only a transport of its own making
+    return opened
 
 
 def key_variable(base_url: str | None, named: str | None) -> str | None:
@@ -99,35 +99,35 @@ def explained(base_url: str | None, *, model: str, models: Any = None) -> Iterat
 
 def _answered(server: str, model: str, models: Any, error: Any) -> EmbedrunError:
     """Explain an error that the server answered with."""
-    said = message_of(error)
+    message = message_of(error)
     match error.status_code:
         case status if status < _BAD_REQUEST:
             text = f"leads to {error.response.headers.get('location')}; if that is right, give it as base_url"
         case 401:
-            text = f"the key is not accepted: {said}; 'api_key_env' names the variable that holds it"
+            text = f"the key is not accepted: {message}; 'api_key_env' names the variable that holds it"
         case 403:
-            text = f"access denied: {said}; may this key use '{model}'?"
-        case 404 if "model" in said.lower():
-            text = f"cannot call the model '{model}': {said}{_known(model, models)}"
+            text = f"access denied: {message}; may this key use '{model}'?"
+        case 404 if "model" in message.lower():
+            text = f"cannot call the model '{model}': {message}{_known(model, models)}"
         case 404:
-            text = f"there is no such path: {said}; base_url mostly ends in /v1"
+            text = f"there is no such path: {message}; base_url mostly ends in /v1"
         case 429 if error.code == "insufficient_quota":
-            text = f"the account has no credit left: {said}; answers so far are kept"
+            text = f"the account has no credit left: {message}; answers so far are kept"
         case 429:
             return StageError(
-                f"{server}: throttled, even after {TRIES} tries with growing pauses ({said}); lower 'concurrency'; "
+                f"{server}: throttled, even after {TRIES} tries with growing pauses ({message}); lower 'concurrency'; "
                 "answers so far are kept"
             )
         case status:
-            return StageError(f"{server}: answered {status}: {said}")
+            return StageError(f"{server}: answered {status}: {message}")
     return UserError(f"{server}: {text}")
 
 
 def message_of(error: Any) -> str:
     """Return what a server said, whatever the layout of its errors."""
     body = error.body if isinstance(error.body, dict) else {}
-    said = body.get("message") or body.get("detail") or body.get("error") or error.message
-    return str(said).strip().rstrip(".")[:500]
+    text = body.get("message") or body.get("detail") or body.get("error") or error.message
+    return str(text).strip().rstrip(".")[:500]
 
 
 def _unanswered(server: str, error: Any) -> EmbedrunError:
@@ -143,6 +143,6 @@ def _known(model: str, models: Any) -> str:
     import openai
 
     try:
-        return suggest(model, [found.id for found in models.list()]) if models else ""
+        return suggest(model, [entry.id for entry in models.list()]) if models else ""
     except (openai.OpenAIError, AttributeError, TypeError):
         return ""

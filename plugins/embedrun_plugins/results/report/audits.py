@@ -15,18 +15,18 @@ _LENGTH = 200
 def audits(run: RunRecord) -> Iterator[Markup]:
     """Yield a sentence and a table for each stage that audited its negatives."""
     for stage in run.stages():
-        found = stage.notes.get("audit")
-        if isinstance(found, dict):
-            yield element("p", _said(found))
-            if worst := found.get("worst"):
+        audit = stage.notes.get("audit")
+        if isinstance(audit, dict):
+            yield element("p", _said(audit))
+            if worst := audit.get("worst"):
                 yield folded("The mined negatives most like an answer", _worst(worst))
 
 
-def _said(found: Mapping[str, Any]) -> str:
+def _said(audit: Mapping[str, Any]) -> str:
     return (
-        f"Of {found.get('sampled', 0):,} mined negatives looked at, {found.get('false', 0):,} seem to be answers "
-        f"({found.get('share', 0):.1%}, 95% interval {found.get('low', 0):.1%} to {found.get('high', 0):.1%}), as "
-        f"judged by {found.get('judge', 'its judge')}."
+        f"Of {audit.get('sampled', 0):,} mined negatives looked at, {audit.get('false', 0):,} seem to be answers "
+        f"({audit.get('share', 0):.1%}, 95% interval {audit.get('low', 0):.1%} to {audit.get('high', 0):.1%}), as "
+        f"judged by {audit.get('judge', 'its judge')}."
     )
 
 

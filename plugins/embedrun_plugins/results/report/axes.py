@@ -21,8 +21,8 @@ class Scale:
     @classmethod
     def around(cls, values: Iterable[float], start: float, end: float, *, room: float = 0.06) -> Scale:
         """Return a scale that holds the values with some room to both sides, as a share of their spread."""
-        known = [value for value in values if math.isfinite(value)]
-        low, high = min(known, default=0.0), max(known, default=1.0)
+        finite = [value for value in values if math.isfinite(value)]
+        low, high = min(finite, default=0.0), max(finite, default=1.0)
         spread = (high - low) or abs(high) * 0.2 or 1.0
         return cls(low - room * spread, high + room * spread, start, end)
 

@@ -64,10 +64,10 @@ def _cases(contest: Contest, scores: Mapping[str, tuple[float, float]]) -> dict[
     cases = {}
     for query, (before, after) in scores.items():
         ranked = [found.get(query, _NOTHING) for found in (earlier, later)]
-        ranks = [one.rank(relevant.get(query, frozenset())) for one in ranked]
+        ranks = [ranking.rank(relevant.get(query, frozenset())) for ranking in ranked]
         right, wrong = (passages.get(name) if name else None for name in chosen[query])
-        told = questions.get(word(query), query)
-        cases[query] = Case(told, before, after, ranks[0], ranks[1], len(ranked[1].found), right, wrong)
+        text = questions.get(word(query), query)
+        cases[query] = Case(text, before, after, ranks[0], ranks[1], len(ranked[1].found), right, wrong)
     return cases
 
 
@@ -99,9 +99,9 @@ def _shown(contest: Contest, won: Sequence[Case], lost: Sequence[Case]) -> Marku
         )
     intro = f"By {spoken(contest.headline)}{contest.at(None)}, from {first} to {last}.{counts}"
     parts: list[Content] = [element("p", intro)]
-    for heading, found in (("Gained most", won), ("Lost most", lost)):
-        listed = element("ol", [element("li", _case(case, last)) for case in found], class_="cases")
-        parts += [element("h3", heading), listed if found else element("p", "None.")]
+    for heading, group in (("Gained most", won), ("Lost most", lost)):
+        listed = element("ol", [element("li", _case(case, last)) for case in group], class_="cases")
+        parts += [element("h3", heading), listed if group else element("p", "None.")]
     return section("cases", "Wins and losses", *parts)
 
 
@@ -111,8 +111,8 @@ def _case(case: Case, last: str) -> Markup:
         element("span", clipped(case.query, 200), class_="query", dir="auto"),
         element("span", f"rank {change}", class_="ranks"),
     ]
-    told = f"{figure(case.before)} → {figure(case.after)} ({signed(case.after - case.before)})"
-    return element("details", element("summary", heading), element("p", f"Score {told}"), list(_quotes(case, last)))
+    scores = f"{figure(case.before)} → {figure(case.after)} ({signed(case.after - case.before)})"
+    return element("details", element("summary", heading), element("p", f"Score {scores}"), list(_quotes(case, last)))
 
 
 def _quotes(case: Case, last: str) -> Iterator[Markup]:

@@ -25,12 +25,12 @@ _MOST_WARNINGS = 30
 
 def health(runs: Sequence[tuple[str, RunRecord]]) -> Markup:
     """Return each run's data, and the warnings of all stages."""
-    found: list[Content] = []
+    content: list[Content] = []
     for name, run in runs:
         if len(runs) > 1:
-            found.append(element("h3", title(name)))
-        found += [list(_leaks(run)), list(audits(run)), _lengths(run, name), _counts(run, name), _warnings(run)]
-    return section("data", "Data health", *found)
+            content.append(element("h3", title(name)))
+        content += [list(_leaks(run)), list(audits(run)), _lengths(run, name), _counts(run, name), _warnings(run)]
+    return section("data", "Data health", *content)
 
 
 def _counts(run: RunRecord, name: str) -> Markup | None:
@@ -60,18 +60,18 @@ def _leaks(run: RunRecord) -> Iterator[Markup]:
                 yield element("p", _leak(key.removesuffix("_leaks"), value))
 
 
-def _leak(split: str, found: Mapping[str, Any]) -> str:
-    passages, queries = found.get("passages_trained_on", 0), found.get("queries_trained_on", 0)
-    said = f"The {split} split has {found.get('queries', 0):,} queries on {found.get('passages', 0):,} passages; "
+def _leak(split: str, leaks: Mapping[str, Any]) -> str:
+    passages, queries = leaks.get("passages_trained_on", 0), leaks.get("queries_trained_on", 0)
+    sentence = f"The {split} split has {leaks.get('queries', 0):,} queries on {leaks.get('passages', 0):,} passages; "
     if passages or queries:
-        said += f"{passages:,} of these passages and {queries:,} of these queries are also trained on."
+        sentence += f"{passages:,} of these passages and {queries:,} of these queries are also trained on."
     else:
-        said += "none of them is trained on."
-    best, unmerged = found.get("best_ndcg@10"), found.get("best_ndcg@10_unmerged")
+        sentence += "none of them is trained on."
+    best, unmerged = leaks.get("best_ndcg@10"), leaks.get("best_ndcg@10_unmerged")
     if best is not None:
-        said += f" A perfect retriever could reach nDCG@10 {best:.3f} in it"
-        said += f", and {unmerged:.3f} if equal passages were not counted as one." if unmerged is not None else "."
-    return said
+        sentence += f" A perfect retriever could reach nDCG@10 {best:.3f} in it"
+        sentence += f", and {unmerged:.3f} if equal passages were not counted as one." if unmerged is not None else "."
+    return sentence
 
 
 def _lengths(run: RunRecord, name: str) -> Markup | None:
@@ -97,8 +97,8 @@ def _words(file: Path) -> list[int]:
 
 
 def _spread(sort: str, words: Sequence[int]) -> list[str]:
-    places = (len(words) // 2, min(len(words) - 1, int(len(words) * 0.95)), -1)
-    return [sort, f"{len(words):,}", *(f"{words[place]:,}" for place in places)]
+    indices = (len(words) // 2, min(len(words) - 1, int(len(words) * 0.95)), -1)
+    return [sort, f"{len(words):,}", *(f"{words[index]:,}" for index in indices)]
 
 
 def _cut(run: RunRecord, words: Sequence[int]) -> Markup:
@@ -107,29 +107,29 @@ def _cut(run: RunRecord, words: Sequence[int]) -> Markup:
     if limit is None or not words:
         return Markup()
     cut = sum(count > limit - _SPECIAL for count in words)
-    said = "none of the documents looked at has more words than that"
+    sentence = "none of the documents looked at has more words than that"
     if cut:
-        said = f"at least {cut:,} of {len(words):,} documents looked at ({cut / len(words):.1%}) are cut"
-    return element("p", f"The model reads {limit:,} tokens of a text; {said}.")
+        sentence = f"at least {cut:,} of {len(words):,} documents looked at ({cut / len(words):.1%}) are cut"
+    return element("p", f"The model reads {limit:,} tokens of a text; {sentence}.")
 
 
 def _limit(run: RunRecord) -> int | None:
     """Return the tokens that the model reads of a text, where the recipe or its files say so."""
-    own: int | None = (recipe_of(run).get("model") or {}).get("max_length")
+    limit: int | None = (recipe_of(run).get("model") or {}).get("max_length")
     model = last_model(run)
     for name, key in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
         file = model / name if model else None
-        if own is None and file and file.is_file():
-            found = json.loads(file.read_text("utf-8")).get(key)
-            own = found if isinstance(found, int) and found < 10**9 else None
-    return own
+        if limit is None and file and file.is_file():
+            length = json.loads(file.read_text("utf-8")).get(key)
+            limit = length if isinstance(length, int) and length < 10**9 else None
+    return limit
 
 
 def _warnings(run: RunRecord) -> Markup | None:
-    told = [(stage.slot, warning) for stage in run.stages() for warning in stage.warnings]
-    if not told:
+    pairs = [(stage.slot, warning) for stage in run.stages() for warning in stage.warnings]
+    if not pairs:
         return None
-    items = [element("li", element("b", slot), f": {warning}") for slot, warning in told[:_MOST_WARNINGS]]
-    if len(told) > _MOST_WARNINGS:
-        items.append(element("li", f"and {len(told) - _MOST_WARNINGS} more, in run.json"))
+    items = [element("li", element("b", slot), f": {warning}") for slot, warning in pairs[:_MOST_WARNINGS]]
+    if len(pairs) > _MOST_WARNINGS:
+        items.append(element("li", f"and {len(pairs) - _MOST_WARNINGS} more, in run.json"))
     return element("div", element("h3", "Warnings"), element("ul", items), class_="warnings")

@@ -14,8 +14,8 @@ _HEADER = ("clients", "p50", "p95", "p99", "requests per second", "tokens per se
 
 def latency(runs: Sequence[tuple[str, RunRecord]]) -> Markup:
     """Return a table for each endpoint that was measured once it was deployed."""
-    found = [part for name, run in runs for part in _run(run, name if len(runs) > 1 else None)]
-    return section("latency", "Latency and throughput", *found)
+    content = [part for name, run in runs for part in _run(run, name if len(runs) > 1 else None)]
+    return section("latency", "Latency and throughput", *content)
 
 
 def _run(run: RunRecord, name: str | None) -> Iterator[Content]:
@@ -24,10 +24,10 @@ def _run(run: RunRecord, name: str | None) -> Iterator[Content]:
         if not isinstance(levels, list) or not levels:
             continue
         slot = stage.slot.removeprefix("deployer.")
-        place = f"{slot} at {stage.notes.get('at') or stage.type}"
-        yield table(f"{title(name)}: {place}" if name else place, _HEADER, [_row(level) for level in levels])
-        said = dict.fromkeys(str(level["said"]) for level in levels if level.get("said"))
-        yield from (element("p", f"An error of {slot}: {text}") for text in said)
+        heading = f"{slot} at {stage.notes.get('at') or stage.type}"
+        yield table(f"{title(name)}: {heading}" if name else heading, _HEADER, [_row(level) for level in levels])
+        errors = dict.fromkeys(str(level["said"]) for level in levels if level.get("said"))
+        yield from (element("p", f"An error of {slot}: {text}") for text in errors)
         lost = sum(sum(level["errors"].values()) for level in levels)
         yield element(
             "p",

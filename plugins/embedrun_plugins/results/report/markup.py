@@ -24,14 +24,14 @@ Content = str | int | None | Iterable["Content"]
 
 def element(name: str, /, *content: Content, **attributes: str | float | None) -> Markup:
     """Return an element; attributes have `_` for `-` and after a reserved word, and are left out where None."""
-    given = "".join(
+    written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{text(str(value))}"'
         for key, value in attributes.items()
         if value is not None
     )
     if name in _VOID:
-        return Markup(f"<{name}{given}>")
-    return Markup(f"<{name}{given}>{join(content)}</{name}>")
+        return Markup(f"<{name}{written}>")
+    return Markup(f"<{name}{written}>{join(content)}</{name}>")
 
 
 def join(content: Content) -> Markup:

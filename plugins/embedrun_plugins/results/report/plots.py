@@ -66,24 +66,24 @@ def legend(series: Sequence[tuple[str, str]]) -> Markup:
 
 def lines(name: str, title: str, told: str, series: Sequence[Series], x_name: str) -> Markup:
     """Plot lines over steps, with a legend where there are several."""
-    points = [point for one in series for point in one.points]
-    x = Scale.around((place for place, _ in points), _LEFT, _RIGHT, room=0.02)
+    points = [point for line in series for point in line.points]
+    x = Scale.around((step for step, _ in points), _LEFT, _RIGHT, room=0.02)
     y = Scale.around((value for _, value in points), _BOTTOM, _TOP)
     ticks = x.ticks(6)
     axis = _x_axis([(x(value), label) for value, label in zip(ticks, labels(ticks), strict=True)], x_name, _BOTTOM)
-    marked = [list(_marks(one, x, y)) for one in series if len(one.points) <= _MOST_MARKS]
-    drawing = [_y_axis(y), axis, [_line(one, x, y) for one in series], marked]
-    keys = legend([(one.label, one.colour) for one in series]) if len(series) > 1 else None
+    marked = [list(_marks(line, x, y)) for line in series if len(line.points) <= _MOST_MARKS]
+    drawing = [_y_axis(y), axis, [_line(line, x, y) for line in series], marked]
+    keys = legend([(line.label, line.colour) for line in series]) if len(series) > 1 else None
     return figure(name, title, told, drawing, _HEIGHT, keys)
 
 
 def steps(name: str, title: str, told: str, series: Sequence[Series], places: Sequence[str], x_name: str) -> Markup:
     """Plot lines over a few named places, evenly spaced; a point's x is the place's number."""
     x = Scale(-0.3, len(places) - 0.7, _LEFT, _RIGHT)
-    y = Scale.around((value for one in series for _, value in one.points), _BOTTOM, _TOP)
+    y = Scale.around((value for line in series for _, value in line.points), _BOTTOM, _TOP)
     axis = _x_axis([(x(number), place) for number, place in enumerate(places)], x_name, _BOTTOM)
-    drawing = [_y_axis(y), axis, [[_line(one, x, y), list(_marks(one, x, y))] for one in series]]
-    return figure(name, title, told, drawing, _HEIGHT, legend([(one.label, one.colour) for one in series]))
+    drawing = [_y_axis(y), axis, [[_line(line, x, y), list(_marks(line, x, y))] for line in series]]
+    return figure(name, title, told, drawing, _HEIGHT, legend([(line.label, line.colour) for line in series]))
 
 
 def intervals(name: str, title: str, told: str, rows: Sequence[Range], keys: Sequence[tuple[str, str]]) -> Markup:
@@ -111,15 +111,15 @@ def _range(row: Range, x: Scale, top: float) -> Iterator[Markup]:
 
 def _line(series: Series, x: Scale, y: Scale) -> Markup:
     """Draw a line in a frame of its own that is stretched to the plot's width, as lines know no per cent."""
-    points = " ".join(f"{x(place) * 10:.1f},{y(value):.1f}" for place, value in series.points)
+    points = " ".join(f"{x(step) * 10:.1f},{y(value):.1f}" for step, value in series.points)
     line = element("polyline", points=points, class_=f"line {series.colour}", vector_effect="non-scaling-stroke")
     frame = {"viewBox": f"0 0 1000 {_HEIGHT}", "preserveAspectRatio": "none"}
     return element("svg", line, x="0", y="0", width="100%", height=_HEIGHT, aria_hidden="true", **frame)
 
 
 def _marks(series: Series, x: Scale, y: Scale) -> Iterator[Markup]:
-    for place, value in series.points:
-        yield element("circle", cx=_percent(x(place)), cy=y(value), r=4.5, class_=f"point {series.colour}")
+    for step, value in series.points:
+        yield element("circle", cx=_percent(x(step)), cy=y(value), r=4.5, class_=f"point {series.colour}")
 
 
 def _y_axis(y: Scale) -> Iterator[Markup]:
@@ -131,8 +131,8 @@ def _y_axis(y: Scale) -> Iterator[Markup]:
 
 def _x_axis(ticks: Sequence[tuple[float, str]], name: str, bottom: float) -> Iterator[Markup]:
     yield _stroke(0 if not name else _LEFT, bottom, 100, bottom, "axis")
-    for place, label in ticks:
-        yield _letters(place, bottom + 16, label, text_anchor="middle")
+    for x, label in ticks:
+        yield _letters(x, bottom + 16, label, text_anchor="middle")
     if name:
         yield _letters((_LEFT + _RIGHT) / 2, bottom + 29, name, text_anchor="middle")
 

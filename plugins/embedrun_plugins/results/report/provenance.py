@@ -16,21 +16,21 @@ from embedrun_plugins.results.report.markup import Content, Markup, element, fol
 
 def model(runs: Sequence[tuple[str, RunRecord]]) -> Markup:
     """Say where each run's model is, how it is served, and where it was deployed."""
-    found = [part for name, run in runs for part in _model(run, name if len(runs) > 1 else "The model")]
-    return section("model", "The model", *found)
+    content = [part for name, run in runs for part in _model(run, name if len(runs) > 1 else "The model")]
+    return section("model", "The model", *content)
 
 
 def _model(run: RunRecord, name: str) -> Iterator[Content]:
-    made = last_model(run)
-    if made is not None:
+    folder = last_model(run)
+    if folder is not None:
         yield element("p", f"{title(name)} is a sentence-transformers folder, to be loaded or copied from here:")
-        yield _code(str(nearby(made)))
+        yield _code(str(nearby(folder)))
         yield element("p", "Serve it on this machine:")
         yield _code(f"embedrun serve {shlex.quote(str(nearby(run.folder)))}")
     for stage in run.stages():
         if stage.slot.startswith("deployer.") and not stage.error:
-            place = stage.notes.get("at") or stage.type
-            yield element("p", f"{stage.slot.removeprefix('deployer.')} made it available at {place}.")
+            address = stage.notes.get("at") or stage.type
+            yield element("p", f"{stage.slot.removeprefix('deployer.')} made it available at {address}.")
 
 
 def nearby(path: Path) -> Path:
@@ -75,7 +75,7 @@ def _facts(run: RunRecord) -> list[tuple[str, str]]:
         if key == "git" and value:
             rows.append(("git", f"{value.get('commit')}{', with changes' if value.get('changed') else ''}"))
         elif isinstance(value, Mapping):
-            rows += [(str(name), str(told)) for name, told in value.items()]
+            rows += [(str(name), str(text)) for name, text in value.items()]
         elif value is not None and value != []:
             rows.append((key, ", ".join(value) if isinstance(value, list) else str(value)))
     rows += [

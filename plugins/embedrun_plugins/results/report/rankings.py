@@ -28,11 +28,11 @@ def by_query(scores: Path, metric: str) -> dict[str, float]:
         return {}
     content = file.read_text("utf-8")
     # Only a metric's name is followed by a mapping, and a quote within a name would be escaped.
-    place = re.search(re.escape(json.dumps(metric, ensure_ascii=False)) + r":\s*(?={)", content)
-    if place is None:
+    start = re.search(re.escape(json.dumps(metric, ensure_ascii=False)) + r":\s*(?={)", content)
+    if start is None:
         return {}
-    found: dict[str, float] = json.JSONDecoder().raw_decode(content, place.end())[0]
-    return found
+    values: dict[str, float] = json.JSONDecoder().raw_decode(content, start.end())[0]
+    return values
 
 
 @dataclass(frozen=True)

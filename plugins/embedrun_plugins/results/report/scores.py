@@ -17,19 +17,19 @@ _MOST_ROWS = 12
 
 def scores(contests: Sequence[Contest]) -> Markup:
     """Return each evaluator's plot and table."""
-    found: list[Content] = []
+    content: list[Content] = []
     for number, contest in enumerate(contests, start=1):
         rows = [*list(_ranges(contest))[:_MOST_ROWS], *_rival_ranges(contest)]
         if rows:
-            found.append(_plot(contest, rows, f"scores-{number}"))
-        found.append(_table(contest, contest.shown(), f"Scores of {contest.name}"))
+            content.append(_plot(contest, rows, f"scores-{number}"))
+        content.append(_table(contest, contest.shown(), f"Scores of {contest.name}"))
         if contest.judged_rivals():
-            found.append(_rivals_table(contest))
+            content.append(_rivals_table(contest))
         others = [metric for metric in contest.base.metrics if metric not in contest.shown()]
         if others:
             count = f"All {len(contest.base.metrics)} metrics of {contest.name}"
-            found.append(folded(count, _table(contest, tuple(contest.base.metrics), count)))
-    return section("scores", "Scores", *found)
+            content.append(folded(count, _table(contest, tuple(contest.base.metrics), count)))
+    return section("scores", "Scores", *content)
 
 
 def _plotted(contest: Contest) -> list[str]:

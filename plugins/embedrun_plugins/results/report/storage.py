@@ -17,17 +17,17 @@ _MILLION = 1_000_000
 
 def storage(contests: Sequence[Contest]) -> Markup:
     """Return a plot and a table for each evaluator that scored several numbers of dimensions."""
-    found: list[Content] = []
+    content: list[Content] = []
     for number, contest in enumerate(contests, start=1):
         sizes = [(size or contest.base.size, metric) for size, metric in contest.sizes()]
-        known = [(size, metric) for size, metric in sizes if size is not None]
-        if len(known) > 1:
-            found += [
-                _smallest(contest, known),
-                _plot(contest, known, f"storage-{number}"),
-                _table(contest, known, contest.sizes()[0][1]),
+        known_sizes = [(size, metric) for size, metric in sizes if size is not None]
+        if len(known_sizes) > 1:
+            content += [
+                _smallest(contest, known_sizes),
+                _plot(contest, known_sizes, f"storage-{number}"),
+                _table(contest, known_sizes, contest.sizes()[0][1]),
             ]
-    return section("storage", "Quality against storage", *found)
+    return section("storage", "Quality against storage", *content)
 
 
 def _smallest(contest: Contest, sizes: Sequence[tuple[int, str]]) -> Markup | None:
@@ -58,9 +58,9 @@ def _plot(contest: Contest, sizes: Sequence[tuple[int, str]], name: str) -> Mark
 
 
 def _points(contender: Contender, sizes: Sequence[tuple[int, str]]) -> Iterator[tuple[float, float]]:
-    for place, (_, metric) in enumerate(sizes):
+    for number, (_, metric) in enumerate(sizes):
         if metric in contender.metrics:
-            yield place, contender.metrics[metric]
+            yield number, contender.metrics[metric]
 
 
 def _table(contest: Contest, sizes: Sequence[tuple[int, str]], full: str) -> Markup:

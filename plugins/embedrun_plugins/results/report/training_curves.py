@@ -65,8 +65,8 @@ def _entries(run: RunRecord) -> Iterator[Mapping[str, Any]]:
 
 def _points(entries: Sequence[Mapping[str, Any]], key: str) -> Points:
     """Return a value by step; a step told twice, as after a kill, counts once."""
-    found = {entry["step"]: entry[key] for entry in entries if "step" in entry and _finite(entry.get(key))}
-    return sorted(found.items())
+    values = {entry["step"]: entry[key] for entry in entries if "step" in entry and _finite(entry.get(key))}
+    return sorted(values.items())
 
 
 def _finite(value: object) -> bool:
@@ -109,6 +109,6 @@ def _curve(name: str, title: str, curves: Sequence[tuple[str, Points]]) -> Itera
 def _rows(label: str, points: Points) -> Iterator[list[str]]:
     """Yield evenly spaced points, the last one among them."""
     every = math.ceil(len(points) / _MOST_ROWS)
-    for place, (step, value) in enumerate(points):
-        if (len(points) - 1 - place) % every == 0:
+    for number, (step, value) in enumerate(points):
+        if (len(points) - 1 - number) % every == 0:
             yield [f"{step:,.0f}", label, figure(value, 4)]

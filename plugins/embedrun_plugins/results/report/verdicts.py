@@ -21,13 +21,13 @@ _MARKS = {
 def section(contests: Sequence[Contest], runs: Sequence[RunRecord]) -> Markup:
     """Return the verdicts, after whatever kept a run from its end."""
     troubles = [trouble for run in runs for trouble in _troubles(run)]
-    found: list[Content] = [element("div", troubles, class_="troubles")] if troubles else []
+    content: list[Content] = [element("div", troubles, class_="troubles")] if troubles else []
     for contest in contests:
         heading = element("h3", title(contest.name.replace("_", " "))) if len(contests) > 1 else None
-        found += [heading, element("ul", list(_verdicts(contest)), class_="verdicts")]
+        content += [heading, element("ul", list(_verdicts(contest)), class_="verdicts")]
     if not contests:
-        found.append(element("p", "No model was scored."))
-    return element("section", element("h2", "Verdict", id="verdict-heading"), found, id="verdict")
+        content.append(element("p", "No model was scored."))
+    return element("section", element("h2", "Verdict", id="verdict-heading"), content, id="verdict")
 
 
 def _troubles(run: RunRecord) -> Iterator[Markup]:

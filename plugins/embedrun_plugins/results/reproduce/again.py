@@ -66,17 +66,17 @@ def room(run: Path) -> Iterator[Room]:
     Raises UserError where it cannot be made.
     """
     _clear(run.resolve())
-    made = Room(_new_folder(run.resolve()))
-    going, lock = made.path / _GOING, made.path / _LOCK
+    folder = Room(_new_folder(run.resolve()))
+    going, lock = folder.path / _GOING, folder.path / _LOCK
     try:
         with FileLock(lock):
             going.touch()
-            yield made
+            yield folder
             going.unlink()
     finally:
         lock.unlink(missing_ok=True)
-        if not made.kept:
-            shutil.rmtree(made.path, ignore_errors=True)
+        if not folder.kept:
+            shutil.rmtree(folder.path, ignore_errors=True)
 
 
 def _clear(run: Path) -> None:

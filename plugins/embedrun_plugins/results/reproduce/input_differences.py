@@ -38,13 +38,13 @@ def place_of(step: Step) -> str:
     return ".".join(words[:2]) if words[0] == "filters" else step.stage.kind
 
 
-def _stage_changes(then: Made, now: Made, place: str) -> Iterator[str]:
+def _stage_changes(then: Made, now: Made, path: str) -> Iterator[str]:
     (name, version), (name_now, version_now) = then["owner"], now["owner"]
     if (name, version) != (name_now, version_now):
-        yield f"{place}: its plugin is {name_now} {version_now} now, and was {name} {version}"
+        yield f"{path}: its plugin is {name_now} {version_now} now, and was {name} {version}"
     if then["version"] != now["version"]:
-        yield f"{place}: the stage's own version is {now['version']} now, and was {then['version']}"
-    yield from differences(then["config"], now["config"], place)
+        yield f"{path}: the stage's own version is {now['version']} now, and was {then['version']}"
+    yield from differences(then["config"], now["config"], path)
 
 
 def _files(parts: Mapping[str, tuple[str, Stage | None]]) -> Iterator[tuple[str, Path]]:
@@ -52,9 +52,9 @@ def _files(parts: Mapping[str, tuple[str, Stage | None]]) -> Iterator[tuple[str,
         yield from ((place, path) for path in (stage.inputs() if stage else ()))
 
 
-def _file_changes(then: list[str], now: list[str], files: list[tuple[str, Path]], place: str) -> Iterator[str]:
+def _file_changes(then: list[str], now: list[str], files: list[tuple[str, Path]], key: str) -> Iterator[str]:
     if len(then) != len(now):
-        yield f"{place}: it reads {len(now)} files or folders now, and read {len(then)}"
+        yield f"{key}: it reads {len(now)} files or folders now, and read {len(then)}"
     for before, after, (where, path) in zip(then, now, files, strict=False):
         if before != after:
             yield f"{where}: {shown_path(path)} has changed"
@@ -74,19 +74,19 @@ def _input_changes(then: Mapping[str, str], now: Mapping[str, str], step: Step) 
             yield f"{slot}: {told if slot == 'model' else f'its result, which {step.slot} reads, differs'}"
 
 
-def differences(then: Any, now: Any, place: str) -> Iterator[str]:
+def differences(then: Any, now: Any, path: str) -> Iterator[str]:
     """Say where two JSON values differ, each place by its dotted path."""
     if isinstance(then, Mapping) and isinstance(now, Mapping):
         for key in dict.fromkeys((*then, *now)):
             if key in then and key in now:
-                yield from differences(then[key], now[key], f"{place}.{key}")
+                yield from differences(then[key], now[key], f"{path}.{key}")
             else:
-                yield f"{place}.{key}: {'is gone' if key in then else f'is new, {_value(now[key])}'}"
+                yield f"{path}.{key}: {'is gone' if key in then else f'is new, {_value(now[key])}'}"
     elif isinstance(then, list) and isinstance(now, list) and len(then) == len(now):
         for index, (before, after) in enumerate(zip(then, now, strict=True)):
-            yield from differences(before, after, f"{place}.{index}")
+            yield from differences(before, after, f"{path}.{index}")
     elif then != now:
-        yield f"{place}: {_value(then)} then, {_value(now)} now"
+        yield f"{path}: {_value(then)} then, {_value(now)} now"
 
 
 def _value(value: Any) -> str:

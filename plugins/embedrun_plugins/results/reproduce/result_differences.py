@@ -14,10 +14,10 @@ _MOST = 5
 def changes(then: Stored, now: Stored) -> list[str]:
     """Name the rows of a retrieval set that differ, or an artifact's files, weights with by how much."""
     of_sets = all((stored.out / "corpus.jsonl").is_file() for stored in (then, now))
-    if of_sets and (told := set_differences.changes(then.out, now.out)):
-        return told
-    found = list(_files(then, now))
-    return found if len(found) <= _MOST else [*found[:_MOST], f"… and {len(found) - _MOST} more files"]
+    if of_sets and (rows := set_differences.changes(then.out, now.out)):
+        return rows
+    files = list(_files(then, now))
+    return files if len(files) <= _MOST else [*files[:_MOST], f"… and {len(files) - _MOST} more files"]
 
 
 def _files(then: Stored, now: Stored) -> Iterator[str]:
@@ -35,10 +35,10 @@ def _largest_step(then: Path, now: Path) -> float | None:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(then, "pt") as one, safe_open(now, "pt") as other:
-            if set(one.keys()) != set(other.keys()):
+        with safe_open(then, "pt") as before, safe_open(now, "pt") as after:
+            if set(before.keys()) != set(after.keys()):
                 return None
-            pairs = ((one.get_tensor(name).float(), other.get_tensor(name).float()) for name in one.keys())  # noqa: SIM118 - it is no dict
+            pairs = ((before.get_tensor(name).float(), after.get_tensor(name).float()) for name in before.keys())  # noqa: SIM118 - it is no dict
             return max((float((first - second).abs().max()) for first, second in pairs if first.numel()), default=0.0)
     except (SafetensorError, OSError, RuntimeError):
         return None

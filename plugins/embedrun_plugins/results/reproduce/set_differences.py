@@ -36,8 +36,8 @@ def _texts(name: str, then: Mapping[str, _Row], now: Mapping[str, _Row], text: C
     for key in then:
         if key in now and then[key] != now[key]:
             before, after = text(then[key]), text(now[key])
-            told = _both(before, after) if before != after else "its metadata has changed"
-            yield f"{name} {key}: {told}"
+            difference = _both(before, after) if before != after else "its metadata has changed"
+            yield f"{name} {key}: {difference}"
     for gone, come in _pairs(list(then), list(now)):
         if gone and come:
             yield f"{name} {gone}: {_both(text(then[gone]), text(now[come]))}"
@@ -55,19 +55,19 @@ def _pairs(then: list[str], now: list[str]) -> Iterator[tuple[str | None, str | 
 
 
 def _behind(keys: Iterable[str], shared: set[str]) -> dict[str | None, list[str]]:
-    found: dict[str | None, list[str]] = {}
+    groups: dict[str | None, list[str]] = {}
     anchor: str | None = None
     for key in keys:
         if key in shared:
             anchor = key
         else:
-            found.setdefault(anchor, []).append(key)
-    return found
+            groups.setdefault(anchor, []).append(key)
+    return groups
 
 
 def _both(then: str, now: str) -> str:
     """Show two texts from shortly before where they part."""
-    same = next((place for place, (one, other) in enumerate(zip(then, now, strict=False)) if one != other), None)
+    same = next((index for index, (old, new) in enumerate(zip(then, now, strict=False)) if old != new), None)
     start = max(0, (min(len(then), len(now)) if same is None else same) - _BEFORE)
     return f"{_short(then, start)} is {_short(now, start)} now"
 

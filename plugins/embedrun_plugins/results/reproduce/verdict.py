@@ -70,9 +70,9 @@ def judge(repetition: Repetition) -> Verdict:
     scores = tuple(_scores(repetition.then, repetition.now))
     first = next((slot for slot, same in stages.items() if not same), None)
     if first is None:
-        found = dict.fromkeys(line for slot in then for line in _inputs(repetition, then[slot], now[slot]))
+        changes = dict.fromkeys(line for slot in then for line in _inputs(repetition, then[slot], now[slot]))
         environment = environments.differences(repetition.then, repetition.now)
-        return Verdict(stages, scores, tuple(found), (), tuple(environment), ())
+        return Verdict(stages, scores, tuple(changes), (), tuple(environment), ())
     maker = environments.maker(repetition.then, first)
     return Verdict(
         stages,
@@ -87,8 +87,8 @@ def judge(repetition: Repetition) -> Verdict:
 def _scores(then: RunRecord, now: RunRecord) -> Iterator[Score]:
     for evaluator, roles in then.scores.items():
         for role, metrics in roles.items():
-            found = now.scores.get(evaluator, {}).get(role, {})
-            yield from (Score(evaluator, role, name, value, found.get(name)) for name, value in metrics.items())
+            metrics_now = now.scores.get(evaluator, {}).get(role, {})
+            yield from (Score(evaluator, role, name, value, metrics_now.get(name)) for name, value in metrics.items())
 
 
 def _inputs(repetition: Repetition, then: Finished, now: Finished | None) -> Iterator[str]:
@@ -110,9 +110,9 @@ def _result(repetition: Repetition, then: Finished, now: Finished | None) -> Ite
         return
     before, after = _stored(repetition.then, then), _stored(repetition.now, now)
     if before and after:
-        found = result_differences.changes(before, after)
+        differences = result_differences.changes(before, after)
         # Other inputs are bound to give other weights; rows tell which inputs.
-        yield from found if then.key == now.key or (after.out / "corpus.jsonl").is_file() else ()
+        yield from differences if then.key == now.key or (after.out / "corpus.jsonl").is_file() else ()
 
 
 def _unknown(run: RunRecord, stage: Finished, maker: RunRecord | None) -> Iterator[str]:
@@ -126,8 +126,8 @@ def _unknown(run: RunRecord, stage: Finished, maker: RunRecord | None) -> Iterat
 
 def _stored(run: RunRecord, stage: Finished) -> Stored | None:
     """Return what a stage left, if it is still there as it was."""
-    found = Store(run.store).get(stage.key) if stage.key else None
-    return found if found and found.digest == stage.digest else None
+    stored = Store(run.store).get(stage.key) if stage.key else None
+    return stored if stored and stored.digest == stage.digest else None
 
 
 def _made_of(run: RunRecord, stage: Finished) -> dict[str, Any] | None:

@@ -45,10 +45,10 @@ class RequestParameters(BaseModel):
     def body(self, texts: Sequence[str], role: Role) -> bytes:
         """Return the request's JSON."""
         prompt = self.query if role == "query" else self.document
-        asked: dict[str, Any] = {"inputs": list(texts), "normalize": self.normalize, "truncate": True}
-        asked |= {"prompt_name": prompt} if prompt else {}
-        asked |= {"dimensions": self.dimensions} if self.dimensions else {}
-        return json.dumps(asked, ensure_ascii=False).encode()
+        request: dict[str, Any] = {"inputs": list(texts), "normalize": self.normalize, "truncate": True}
+        request |= {"prompt_name": prompt} if prompt else {}
+        request |= {"dimensions": self.dimensions} if self.dimensions else {}
+        return json.dumps(request, ensure_ascii=False).encode()
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Client:
         if len(parts) < 2:  # noqa: PLR2004  # one part needs no threads
             return [vector for part in parts for vector in self._embed(part, role)]
         with ThreadPoolExecutor(min(self.concurrency, len(parts))) as pool:
-            return [vector for found in pool.map(lambda part: self._embed(part, role), parts) for vector in found]
+            return [vector for vectors in pool.map(lambda part: self._embed(part, role), parts) for vector in vectors]
 
     async def embed_async(self, texts: Sequence[str], role: Role) -> list[Vector]:
         """Do the same without blocking the event loop."""
@@ -81,13 +81,13 @@ class Client:
             async with room:
                 return await self._embed_async(part, role)
 
-        asked = [asyncio.ensure_future(embed(part)) for part in parts]
+        tasks = [asyncio.ensure_future(embed(part)) for part in parts]
         try:
-            found = await asyncio.gather(*asked)
+            answers = await asyncio.gather(*tasks)
         finally:
-            for one in asked:
-                one.cancel()  # where one failed, nobody waits for the rest
-        return [vector for vectors in found for vector in vectors]
+            for task in tasks:
+                task.cancel()  # where one failed, nobody waits for the rest
+        return [vector for vectors in answers for vector in vectors]
 
     def answer(self, texts: Sequence[str], role: Role) -> Any:
         """Return what one request answers, as it is, for whoever judges it. Raises as `embed` does."""
@@ -100,12 +100,12 @@ class Client:
 
     def _answers(self, texts: Sequence[str], role: Role) -> Iterator[tuple[Sequence[str], Any]]:
         try:
-            found = self.answer(texts, role)
+            response = self.answer(texts, role)
         except _TooLargeError:
             for half in _halves(texts):
                 yield from self._answers(half, role)
         else:
-            yield texts, found
+            yield texts, response
 
     def close(self) -> None:
         self.transport.close()
@@ -114,8 +114,8 @@ class Client:
         """Return the texts in parts that fit in a request. Raises UserError where one cannot be sent."""
         parts: list[list[str]] = []
         room = 0
-        for place, text in enumerate(texts):
-            length = 6 + self._size(text, f"text {place} of {len(texts)}")
+        for number, text in enumerate(texts):
+            length = 6 + self._size(text, f"text {number} of {len(texts)}")
             if not parts or len(parts[-1]) >= self.most_texts or length > room:
                 parts.append([])
                 room = _MOST_BYTES
@@ -171,13 +171,13 @@ class Client:
         except ValueError as error:
             raise StageError(f"{self.transport.where}: did not return JSON; is it an embedding server?") from error
 
-    def _counted(self, texts: Sequence[str], found: Any) -> list[Vector]:
+    def _counted(self, texts: Sequence[str], answer: Any) -> list[Vector]:
         where = self.transport.where
-        if not (isinstance(found, list) and all(isinstance(vector, list) for vector in found)):
-            raise StageError(f"{where}: returned no list of vectors: {json.dumps(found)[:80]}")
-        if len(found) != len(texts):
-            raise StageError(f"{where}: returned {len(found)} vectors for {len(texts)} texts")
-        return found
+        if not (isinstance(answer, list) and all(isinstance(vector, list) for vector in answer)):
+            raise StageError(f"{where}: returned no list of vectors: {json.dumps(answer)[:80]}")
+        if len(answer) != len(texts):
+            raise StageError(f"{where}: returned {len(answer)} vectors for {len(texts)} texts")
+        return answer
 
 
 class _TooLargeError(EmbedrunError):

@@ -49,13 +49,13 @@ class ClientOptions(BaseModel):
 
     def reading(self, recorded: RequestParameters) -> RequestParameters:
         """Return how the endpoint is asked: as recorded, but for what is given here."""
-        given = {
+        options = {
             "query": self.query_prompt,
             "document": self.document_prompt,
             "normalize": self.normalize,
             "dimensions": self.dimensions,
         }
-        return recorded.model_copy(update={name: value for name, value in given.items() if value is not None})
+        return recorded.model_copy(update={name: value for name, value in options.items() if value is not None})
 
     def client(self, transport: Transport, recorded: RequestParameters) -> Client:
         return Client(transport, self.reading(recorded), self.batch_size, self.concurrency)
@@ -77,14 +77,14 @@ def of_run(run: str | Path, deployer: str | None, runs: Path, options: ClientOpt
     Raises UserError where that is nothing that answers, it does not take what is given, or its record does not say how
     it is asked.
     """
-    transport, found = answering(run, runs, deployer)
+    transport, endpoint = answering(run, runs, deployer)
     transport = _with(transport, options)
-    if found.reading is None and options.query_prompt is None:
+    if endpoint.reading is None and options.query_prompt is None:
         raise UserError(
-            f"{run}: the record of '{found.name}' does not say which prompts its endpoint has; name query_prompt and "
-            "document_prompt, or deploy again"
+            f"{run}: the record of '{endpoint.name}' does not say which prompts its endpoint has; name query_prompt "
+            "and document_prompt, or deploy again"
         )
-    return options.client(transport, found.reading or RequestParameters())
+    return options.client(transport, endpoint.reading or RequestParameters())
 
 
 def _with(transport: Transport, options: ClientOptions) -> Transport:
@@ -96,8 +96,8 @@ def _with(transport: Transport, options: ClientOptions) -> Transport:
                 "requests to SageMaker"
             )
         transport = replace(transport, key=options.key)
-    if isinstance(transport, HttpTransport) and (said := sends_in_the_open(transport.url, transport.key.named)):
-        warnings.warn(said, stacklevel=2)
+    if isinstance(transport, HttpTransport) and (warning := sends_in_the_open(transport.url, transport.key.named)):
+        warnings.warn(warning, stacklevel=2)
     if options.timeout is None:
         return transport
     if not hasattr(transport, "seconds"):

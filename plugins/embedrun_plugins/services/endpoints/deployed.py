@@ -82,15 +82,15 @@ def answering(run: str | Path, runs: Path = Path("runs"), name: str | None = Non
     Raises UserError where there is none, or several and none is named.
     """
     folder = find_run(str(run), runs)
-    found = [(transport, one) for one in deployed(folder) if (transport := one.transport)]
-    names = [one.name for _, one in found]
+    endpoints = [(transport, entry) for entry in deployed(folder) if (transport := entry.transport)]
+    names = [entry.name for _, entry in endpoints]
     if name is not None:
-        found = [(transport, one) for transport, one in found if one.name == name]
-        if not found:
+        endpoints = [(transport, entry) for transport, entry in endpoints if entry.name == name]
+        if not endpoints:
             raise UserError(f"{folder}: deployed no '{name}' that answers{suggest(name, names)}")
-    if len(found) != 1:
+    if len(endpoints) != 1:
         raise UserError(f"{folder}: {_which(names)}")
-    return found[0]
+    return endpoints[0]
 
 
 def _which(names: Sequence[str]) -> str:

@@ -27,14 +27,17 @@ class FolderTransport(SharedTransport["SentenceTransformer"]):
         return str(self.path)
 
     def send(self, body: bytes) -> bytes:
-        asked = json.loads(body)
+        request = json.loads(body)
         try:
-            found = self._client.encode(
-                asked["inputs"], prompt_name=asked.get("prompt_name"), show_progress_bar=False, convert_to_numpy=True
+            vectors = self._client.encode(
+                request["inputs"],
+                prompt_name=request.get("prompt_name"),
+                show_progress_bar=False,
+                convert_to_numpy=True,
             )
         except ValueError as error:
             raise Refused(_NO_SUCH_PROMPT, str(error)) from error
-        return json.dumps(found.tolist()).encode()
+        return json.dumps(vectors.tolist()).encode()
 
     def _make(self) -> SentenceTransformer:
         return Model(self.path).load("cpu")

@@ -31,9 +31,9 @@ class EmbedrunEmbedding(BaseEmbedding):
 
     def __init__(self, url: str | Client, **options: Any) -> None:
         """Ask a server by its address. What LlamaIndex itself takes, such as embed_batch_size, may be given, too."""
-        own, rest = self._parted(options)
+        fields, rest = self._parted(options)
         client = url if isinstance(url, Client) else at(url, rest)
-        super().__init__(**{"model_name": client.transport.where, "embed_batch_size": 128, **own})
+        super().__init__(**{"model_name": client.transport.where, "embed_batch_size": 128, **fields})
         self._client = client
 
     @classmethod
@@ -45,21 +45,21 @@ class EmbedrunEmbedding(BaseEmbedding):
         cls, run: str | Path, *, deployer: str | None = None, runs: str | Path = "runs", **options: Any
     ) -> Self:
         """Ask what a run deployed, or a recipe's latest run; `deployer` names one of several endpoints."""
-        own, rest = cls._parted(options)
-        return cls(of_run(run, deployer, Path(runs), rest), **own)
+        fields, rest = cls._parted(options)
+        return cls(of_run(run, deployer, Path(runs), rest), **fields)
 
     @classmethod
     def from_sagemaker(
         cls, endpoint: str, *, region: str | None = None, profile: str | None = None, **options: Any
     ) -> Self:
         """Ask a SageMaker endpoint by its name."""
-        own, rest = cls._parted(options)
-        return cls(on_sagemaker(endpoint, region, profile, rest), **own)
+        fields, rest = cls._parted(options)
+        return cls(on_sagemaker(endpoint, region, profile, rest), **fields)
 
     @classmethod
     def _parted(cls, options: dict[str, Any]) -> tuple[dict[str, Any], ClientOptions]:
-        own = {name: value for name, value in options.items() if name in cls.model_fields}
-        return own, ClientOptions(**{name: value for name, value in options.items() if name not in own})
+        fields = {name: value for name, value in options.items() if name in cls.model_fields}
+        return fields, ClientOptions(**{name: value for name, value in options.items() if name not in fields})
 
     def _get_query_embedding(self, query: str) -> list[float]:
         return self._client.embed([query], "query")[0]

@@ -93,8 +93,8 @@ def _original(error: Any) -> int | None:
 
 def _refused(error: Any) -> Refused:
     """Return the status that the container answered with, where it did, else AWS's own."""
-    said = error.response.get("Error", {})
-    code, message = str(said.get("Code") or ""), str(said.get("Message") or "")
+    details = error.response.get("Error", {})
+    code, message = str(details.get("Code") or ""), str(details.get("Message") or "")
     if original := _original(error):
         return Refused(original, str(error.response.get("OriginalMessage") or message))
     if code in _THROTTLED:

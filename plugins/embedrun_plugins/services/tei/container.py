@@ -49,8 +49,8 @@ class TeiContainer:
 
     def log(self) -> str:
         """Return the last lines that it wrote, for an error."""
-        said = self.container.logs(tail=_LINES).decode("utf-8", "replace")
-        text = _COLOURS.sub("", said).strip().replace(self.secret or "\0", "***")
+        output = self.container.logs(tail=_LINES).decode("utf-8", "replace")
+        text = _COLOURS.sub("", output).strip().replace(self.secret or "\0", "***")
         return f"its log ends:\n{text}" if text else "it wrote no log"
 
 
@@ -94,24 +94,24 @@ def started(client: Any, options: dict[str, Any], url: str, secret: str | None =
 
 
 def _refusal(error: Any, url: str) -> str:
-    said = str(error.explanation or error)
-    if "port is already allocated" in said or "address already in use" in said:
+    reason = str(error.explanation or error)
+    if "port is already allocated" in reason or "address already in use" in reason:
         return f"{url}: the port is taken; choose another port, or 0 for one that is free"
-    return gpus.explained(said, "deployer", "deployer.gpu")
+    return gpus.explained(reason, "deployer", "deployer.gpu")
 
 
 @contextmanager
 def making_room(client: Any, labels: Mapping[str, str], port: int) -> Iterator[list[Any]]:
     """Yield the containers with these labels, those that hold the port stopped; if the block fails, as they were."""
     earlier = found(client, labels)
-    stopped = [one for one in earlier if port in published(one) and one.status == "running"]
-    for one in stopped:
-        one.stop(timeout=STOP_SECONDS)
+    stopped = [container for container in earlier if port in published(container) and container.status == "running"]
+    for container in stopped:
+        container.stop(timeout=STOP_SECONDS)
     try:
         yield earlier
     except BaseException:
-        for one in stopped:
-            one.start()
+        for container in stopped:
+            container.start()
         raise
 
 

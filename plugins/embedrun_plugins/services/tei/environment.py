@@ -60,7 +60,7 @@ def of(
             f"max_batch_tokens: {limits.max_batch_tokens} is less than the {longest} tokens that the model reads, and "
             "TEI would cut texts to it; raise it, or lower model.max_length"
         )
-    told: dict[str, Any] = {
+    variables: dict[str, Any] = {
         "POOLING": _POOLING[shape.pooling[0]],
         "DTYPE": dtype or number_format(shape, gpu=gpu),
         "MAX_BATCH_TOKENS": limits.max_batch_tokens or max(BATCH_TOKENS, longest),
@@ -70,7 +70,7 @@ def of(
         "DEFAULT_PROMPT_NAME": shape.default_prompt_name,
         "PAYLOAD_LIMIT": limits.payload_limit,
     }
-    return {name: str(value) for name, value in told.items() if value is not None}
+    return {name: str(value) for name, value in variables.items() if value is not None}
 
 
 def number_format(shape: Shape, *, gpu: bool) -> Dtype:

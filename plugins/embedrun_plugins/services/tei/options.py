@@ -24,10 +24,10 @@ def base_environment(network: Network, host: str, port: int) -> dict[str, str]:
 
     At the level "info" it would write its arguments, the key too, and a line for every request.
     """
-    told = {"LOG_LEVEL": "warn", "NO_COLOR": "1", "HOME": "/tmp"}  # noqa: S108  # a tmpfs
+    variables = {"LOG_LEVEL": "warn", "NO_COLOR": "1", "HOME": "/tmp"}  # noqa: S108  # a tmpfs
     if network == "bridge":
-        return told | {"HOSTNAME": "0.0.0.0", "PORT": str(_PORT)}  # noqa: S104  # inside; outside it is the host given
-    return told | {"HOSTNAME": host, "PORT": str(port), "PROMETHEUS_PORT": str(free_port(host))}
+        return variables | {"HOSTNAME": "0.0.0.0", "PORT": str(_PORT)}  # noqa: S104  # inside; outside it is the host given
+    return variables | {"HOSTNAME": host, "PORT": str(port), "PROMETHEUS_PORT": str(free_port(host))}
 
 
 def hardened(info: Mapping[str, Any], memory: str | None, cpus: float | None) -> dict[str, Any]:

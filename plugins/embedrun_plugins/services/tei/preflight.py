@@ -20,10 +20,10 @@ _NVIDIA = ("nvidia-container-runtime-hook", "nvidia-container-runtime", "nvidia-
 
 def require_here(client: Any) -> None:
     """Raise UserError where the engine runs on another machine, which sees none of this one's folders and ports."""
-    place = urlsplit(str(client.api.base_url))
-    if place.hostname == "ssh" or (not place.scheme.startswith("http+") and not is_local(place.geturl())):
+    address = urlsplit(str(client.api.base_url))
+    if address.hostname == "ssh" or (not address.scheme.startswith("http+") and not is_local(address.geturl())):
         raise UserError(
-            f"the container engine is on another machine ({place.geturl()}), and this deployer serves from this one; "
+            f"the container engine is on another machine ({address.geturl()}), and this deployer serves from this one; "
             "run the recipe there, or let DOCKER_HOST name the engine of this machine"
         )
 
@@ -41,9 +41,9 @@ def require_image(client: Any, reference: str, *, offline: bool) -> None:
     try:
         client.api.inspect_distribution(reference)
     except (APIError, RequestException) as error:
-        said = getattr(error, "explanation", None) or error
+        reason = getattr(error, "explanation", None) or error
         raise UserError(
-            f"image {reference}: is not here, and cannot be had from its registry ({said}); {how}"
+            f"image {reference}: is not here, and cannot be had from its registry ({reason}); {how}"
         ) from error
 
 
@@ -52,14 +52,14 @@ def require_port(client: Any, host: str, port: int) -> None:
     try:
         listen(host, port).close()
     except UserError:
-        if not any(port in published(one) for one in found(client, {LABEL: KIND})):
+        if not any(port in published(container) for container in found(client, {LABEL: KIND})):
             raise
 
 
 def require_gpus(info: Mapping[str, Any]) -> None:
     """Raise UserError where the engine cannot give a GPU to a container."""
-    known = "nvidia" in (info.get("Runtimes") or {}) or Path("/dev/dxg").exists() or info.get("DiscoveredDevices")
-    if not known and not any(map(shutil.which, _NVIDIA)):
+    has_nvidia = "nvidia" in (info.get("Runtimes") or {}) or Path("/dev/dxg").exists() or info.get("DiscoveredDevices")
+    if not has_nvidia and not any(map(shutil.which, _NVIDIA)):
         raise UserError(
             "gpu: this machine has a GPU, but the engine cannot give it to a container: install the NVIDIA Container "
             "Toolkit and restart the engine, or set gpu to none"

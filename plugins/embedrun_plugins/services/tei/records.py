@@ -26,9 +26,9 @@ _RECIPE, _RUN, _SLOT = "embedrun.recipe", "embedrun.run", "embedrun.slot"
 
 def labels(ctx: Context, *, owner: bool = False) -> dict[str, str]:
     """Return what a container is found by: by later runs of the recipe (`owner`), and by its user."""
-    found = {container.LABEL: container.KIND, _SLOT: ctx.out.absolute().parent.name}
-    found[_RECIPE] = str((run_folder(ctx) or ctx.out.absolute()).parent)
-    return found if owner else found | {_RUN: run_id(ctx) or ""}
+    marks = {container.LABEL: container.KIND, _SLOT: ctx.out.absolute().parent.name}
+    marks[_RECIPE] = str((run_folder(ctx) or ctx.out.absolute()).parent)
+    return marks if owner else marks | {_RUN: run_id(ctx) or ""}
 
 
 @contextmanager

@@ -64,8 +64,8 @@ def image_for(capability: str | None, architecture: str = "amd64", version: str 
 
 def version_of(image: str) -> str | None:
     """Return the version that one of TEI's own images has, as in "1.9"; None where its name does not tell."""
-    found = re.search(r"/text-embeddings-inference:(?:[a-z0-9-]+-)?(\d+\.\d+)(?:\.\d+)?(?:@|$)", image)
-    return found[1] if found else None
+    match = re.search(r"/text-embeddings-inference:(?:[a-z0-9-]+-)?(\d+\.\d+)(?:\.\d+)?(?:@|$)", image)
+    return match[1] if match else None
 
 
 @functools.cache
@@ -76,5 +76,5 @@ def capability(gpu: int | str = 0) -> str | None:
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)  # noqa: S603  # no shell
     except (OSError, subprocess.SubprocessError):
         return None
-    found = re.search(r"^\d+\.\d+$", done.stdout.strip())
-    return found[0] if found else None
+    match = re.search(r"^\d+\.\d+$", done.stdout.strip())
+    return match[0] if match else None

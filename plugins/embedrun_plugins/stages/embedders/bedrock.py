@@ -118,8 +118,8 @@ class _BedrockService:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        given = {"dimensions": self.stage.dimensions, "normalize": self.stage.normalize}
-        return {name: value for name, value in given.items() if value is not None}
+        chosen = {"dimensions": self.stage.dimensions, "normalize": self.stage.normalize}
+        return {name: value for name, value in chosen.items() if value is not None}
 
     def identity(self, role: Role) -> dict[str, Any]:
         # Only Cohere reads the two roles differently; Titan is not asked twice for a text that is both.

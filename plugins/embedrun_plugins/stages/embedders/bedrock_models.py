@@ -47,7 +47,7 @@ KNOWN: dict[str, FamilyName] = {
 
 def family_of(model: str) -> FamilyName | None:
     """Return a model's family by its id (or the id in its inference profile's), if that tells."""
-    return next((family for known, family in KNOWN.items() if f".{model}".find(f".{known}") >= 0), None)
+    return next((family for name, family in KNOWN.items() if f".{model}".find(f".{name}") >= 0), None)
 
 
 def asked(family: FamilyName, texts: Sequence[str], role: Role, parameters: Json) -> Json:
@@ -61,6 +61,6 @@ def asked(family: FamilyName, texts: Sequence[str], role: Role, parameters: Json
 def answered(family: FamilyName, body: Json) -> tuple[list[list[float]], int]:
     """Return the vectors and the tokens that were counted, if they were. Raises KeyError where the body has none."""
     if family == "cohere_v3":
-        found = body["embeddings"]
-        return (found["float"] if isinstance(found, dict) else found), 0
+        vectors = body["embeddings"]
+        return (vectors["float"] if isinstance(vectors, dict) else vectors), 0
     return [body["embedding"]], int(body.get("inputTextTokenCount") or 0)

@@ -56,7 +56,7 @@ class WordVectors:
         return EmbeddingAnswer([self._vector(text) for text in texts])
 
     def _vector(self, text: str) -> list[float]:
-        found = [0.0] * self.dimensions
+        counts = [0.0] * self.dimensions
         for word in text.lower().split() or [text]:
-            found[crc32(word.encode()) % self.dimensions] += 1.0
-        return found
+            counts[crc32(word.encode()) % self.dimensions] += 1.0
+        return counts

@@ -78,13 +78,13 @@ class ServiceEncoder:
         identity = self.service.identity(role)
         requests = [{**identity, "text": text} for text in texts]
         answers = self._answers.get_all(requests)
-        missing = [place for place, answer in enumerate(answers) if answer is None and texts[place].strip()]
+        missing = [index for index, answer in enumerate(answers) if answer is None and texts[index].strip()]
         self._count("texts answered before", sum(answer is not None for answer in answers))
         if missing and not self._open:
             self.service.open()
             self._open = True
-        for place, answer in self._asked(texts, missing, role, requests):
-            answers[place] = answer
+        for index, answer in self._asked(texts, missing, role, requests):
+            answers[index] = answer
         self._tell_cut(role, sum(bool(answer and answer["cut"]) for answer in answers))
         return self._stacked(answers)
 
@@ -93,23 +93,23 @@ class ServiceEncoder:
     ) -> Iterator[tuple[int, dict[str, Any]]]:
         """Ask in batches, and yield each text's place and answer as they come; they are kept by then."""
 
-        def ask(places: Sequence[int]) -> list[dict[str, Any]]:
-            found, tokens = self._embedded([texts[place] for place in places], role)
-            self._answers.keep_all((requests[place], one.kept) for place, one in zip(places, found, strict=True))
-            return [{**one.kept, "tokens": tokens} for one in found]
+        def ask(indices: Sequence[int]) -> list[dict[str, Any]]:
+            embedded, tokens = self._embedded([texts[index] for index in indices], role)
+            self._answers.keep_all((requests[index], text.kept) for index, text in zip(indices, embedded, strict=True))
+            return [{**text.kept, "tokens": tokens} for text in embedded]
 
         most, done, label = self.service.most_texts, 0, f"{self.name}: {_PLURALS[role]} asked"
         with ThreadPoolExecutor(self.concurrency, thread_name_prefix=self.name) as pool:
             parts = [missing[start : start + most] for start in range(0, len(missing), most)]
-            waiting = {pool.submit(ask, places): places for places in parts}
+            waiting = {pool.submit(ask, indices): indices for indices in parts}
             try:
                 for answered in as_completed(waiting):
-                    places, found = waiting[answered], answered.result()
-                    self._count("texts asked", len(places))
-                    self._count("tokens", found[0]["tokens"])
-                    done += len(places)
+                    indices, embedded = waiting[answered], answered.result()
+                    self._count("texts asked", len(indices))
+                    self._count("tokens", embedded[0]["tokens"])
+                    done += len(indices)
                     self.ctx.progress(label, done, len(missing))
-                    yield from zip(places, found, strict=True)
+                    yield from zip(indices, embedded, strict=True)
             finally:
                 pool.shutdown(cancel_futures=True)
 
@@ -161,16 +161,16 @@ class ServiceEncoder:
         if self._size is not None:
             sizes.add(self._size)
         if len(sizes) > 1:
-            told = ", ".join(map(str, sorted(sizes)))
-            raise StageError(f"{self.name}: sends vectors of different dimensions: {told}")
+            dimensions = ", ".join(map(str, sorted(sizes)))
+            raise StageError(f"{self.name}: sends vectors of different dimensions: {dimensions}")
         if not sizes:
             raise DataError(f"{self.name}: all of the {len(answers)} texts are blank; there is nothing to ask")
         self._size = size = sizes.pop()
-        found = np.zeros((len(vectors), size), np.float32)
-        for row, vector in zip(found, vectors, strict=True):
+        stacked = np.zeros((len(vectors), size), np.float32)
+        for row, vector in zip(stacked, vectors, strict=True):
             if vector is not None:
                 row[:] = vector
-        return found
+        return stacked
 
     def _count(self, name: str, more: int) -> None:
         self._counts[name] = self._counts.get(name, 0) + more

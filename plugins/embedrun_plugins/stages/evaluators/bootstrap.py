@@ -106,14 +106,14 @@ def _intervals(columns: Sequence[NDArray[np.float64]], seed: int) -> list[Interv
     """Judge every column of differences; those of equal length share their resamples, in one pass."""
     import numpy as np
 
-    found: dict[int, Interval] = {}
+    intervals: dict[int, Interval] = {}
     for length in dict.fromkeys(len(column) for column in columns):
-        places = [place for place, column in enumerate(columns) if len(column) == length]
-        differences = np.stack([columns[place] for place in places], axis=1)
+        indices = [number for number, column in enumerate(columns) if len(column) == length]
+        differences = np.stack([columns[number] for number in indices], axis=1)
         low, high = np.quantile(_resampled_means(differences, seed), (0.025, 0.975), axis=0)
-        for index, place in enumerate(places):
-            found[place] = _interval(columns[place], float(low[index]), float(high[index]))
-    return [found[place] for place in range(len(columns))]
+        for index, number in enumerate(indices):
+            intervals[number] = _interval(columns[number], float(low[index]), float(high[index]))
+    return [intervals[number] for number in range(len(columns))]
 
 
 def _resampled_means(differences: NDArray[np.float64], seed: int) -> NDArray[np.float64]:

@@ -62,9 +62,9 @@ class RetrievalEvaluator(Evaluator, ABC):
         for warning in task.warnings:
             ctx.warn(warning)
         too_few = partial(_warned, ctx) if isinstance(model, Remote) else None
-        found = self.retrieved(model.load(ctx.device), task, TREC_DEPTH, ctx.progress, too_few)
-        scores = self.measured(task, found)
-        for label, retrieved in found.items():
+        by_size = self.retrieved(model.load(ctx.device), task, TREC_DEPTH, ctx.progress, too_few)
+        scores = self.measured(task, by_size)
+        for label, retrieved in by_size.items():
             trec_files.write_run(ctx.out / ".".join(filter(None, ("run", label, "trec"))), task, retrieved)
         trec_files.write_qrels(ctx.out / "qrels.trec", task)
         per_query = {name: task.by_query_id(values) for name, values in scores.items()}
@@ -133,12 +133,12 @@ class RetrievalEvaluator(Evaluator, ABC):
             too_few=too_few or refused,
         )
 
-    def measured(self, task: Task, found: Mapping[str, Retrieved]) -> dict[str, NDArray[np.float64]]:
+    def measured(self, task: Task, by_size: Mapping[str, Retrieved]) -> dict[str, NDArray[np.float64]]:
         """Return the metrics by name, each (queries,)."""
         from embedrun_plugins.stages.evaluators.metrics import MEASURES
 
         scores = {}
-        for label, retrieved in found.items():
+        for label, retrieved in by_size.items():
             judged = task.judge(retrieved)
             for name, k in self.cutoffs():
                 scores["_".join(filter(None, (label, f"{name}@{k}")))] = MEASURES[name](judged, k)

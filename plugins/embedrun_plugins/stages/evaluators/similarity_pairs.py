@@ -83,9 +83,9 @@ class SimilarityPairs(Evaluator):
 
     def unmet(self, scores: Mapping[str, Scores], comparison: Comparison | None) -> Iterable[str]:  # noqa: ARG002
         role = last(scores)
-        found = scores[role].metrics
+        cosines = scores[role].metrics
         for name, pair in zip(self._names(), self.pairs, strict=True):
-            yield from breached(f"cosine of {name} by {role}", found[name], pair.min, pair.max)
+            yield from breached(f"cosine of {name} by {role}", cosines[name], pair.min, pair.max)
 
     def _names(self) -> list[str]:
         return [pair.name or f"pair_{number}" for number, pair in enumerate(self.pairs, start=1)]
@@ -101,11 +101,11 @@ class SimilarityPairs(Evaluator):
         return self._means(cosine_similarity(first.double(), second.double()).tolist())
 
     def _means(self, cosines: Sequence[float]) -> dict[str, float]:
-        found = dict(zip(self._names(), cosines, strict=True))
+        means = dict(zip(self._names(), cosines, strict=True))
         for mean, similar in (("mean_similar", True), ("mean_different", False)):
             values = [cosine for pair, cosine in zip(self.pairs, cosines, strict=True) if pair.similar is similar]
             if values:
-                found[mean] = sum(values) / len(values)
-        if "mean_similar" in found and "mean_different" in found:
-            found["margin"] = found["mean_similar"] - found["mean_different"]
-        return found
+                means[mean] = sum(values) / len(values)
+        if "mean_similar" in means and "mean_different" in means:
+            means["margin"] = means["mean_similar"] - means["mean_different"]
+        return means

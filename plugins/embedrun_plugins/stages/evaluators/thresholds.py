@@ -84,9 +84,9 @@ class Limit(BaseModel):
         if metric not in scores[other].per_query:
             yield f"{wanted}, but {other} was not scored by it: its vectors are shorter"
             return
-        found = _interval(scores, comparison, (role, self.metric), (other, metric))
-        if found.verdict == "worse" or (word == "better" and found.verdict != "better"):
-            yield f"{wanted}, but {'is worse' if found.verdict == 'worse' else 'may not be'}: {_told(found)}"
+        interval = _interval(scores, comparison, (role, self.metric), (other, metric))
+        if interval.verdict == "worse" or (word == "better" and interval.verdict != "better"):
+            yield f"{wanted}, but {'is worse' if interval.verdict == 'worse' else 'may not be'}: {_told(interval)}"
 
 
 def _interval(
@@ -99,12 +99,12 @@ def _interval(
     return paired(scores[model[0]].per_query[model[1]], scores[base[0]].per_query[base[1]], SEED)
 
 
-def _told(found: Interval) -> str:
-    if found.low is None or found.high is None:
-        return f"{found.difference:+.4f} on one query"
+def _told(interval: Interval) -> str:
+    if interval.low is None or interval.high is None:
+        return f"{interval.difference:+.4f} on one query"
     return (
-        f"{found.difference:+.4f}, 95% interval {found.low:+.4f} to {found.high:+.4f} over {found.queries} queries "
-        f"({found.won} won, {found.lost} lost)"
+        f"{interval.difference:+.4f}, 95% interval {interval.low:+.4f} to {interval.high:+.4f} over "
+        f"{interval.queries} queries ({interval.won} won, {interval.lost} lost)"
     )
 
 

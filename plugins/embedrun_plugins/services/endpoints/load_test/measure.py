@@ -84,9 +84,9 @@ class Bench:
     @classmethod
     def of(cls, transport: Transport, reading: RequestParameters, load: Load, batch: int = 1) -> Bench:
         """Prepare requests of so many texts each."""
-        places = [[(first + n) % len(load.texts) for n in range(batch)] for first in range(0, len(load.texts), batch)]
-        bodies = [reading.body([load.texts[place] for place in some], load.role) for some in places]
-        tokens = None if load.tokens is None else [sum(load.tokens[place] for place in some) for some in places]
+        parts = [[(first + n) % len(load.texts) for n in range(batch)] for first in range(0, len(load.texts), batch)]
+        bodies = [reading.body([load.texts[index] for index in some], load.role) for some in parts]
+        tokens = None if load.tokens is None else [sum(load.tokens[index] for index in some) for some in parts]
         return cls(transport, bodies, batch, tokens)
 
     def level(
@@ -121,7 +121,7 @@ class Bench:
             max(tally.ended, end) - begin,
             requests,
             requests * self.texts,
-            None if self.tokens is None else sum(self.tokens[place] for place in tally.places),
+            None if self.tokens is None else sum(self.tokens[index] for index in tally.places),
             tuple(1000 * latency for latency in tally.latencies),
             dict(sorted(tally.errors.items())),
             tally.said,
@@ -129,10 +129,10 @@ class Bench:
 
     def _client(self, tally: _Tally, order: count[int], begin: float, end: float) -> None:
         while (started := time.perf_counter()) < end and tally.fault is None:
-            place = next(order) % len(self.bodies)
+            index = next(order) % len(self.bodies)
             problem: TransportError | None = None
             try:
-                answer = self.transport.send(self.bodies[place])
+                answer = self.transport.send(self.bodies[index])
                 problem = None if answer.startswith(b"[") else Unanswered("no list of vectors", kind="no vectors")
             except TransportError as caught:
                 problem = caught
@@ -141,16 +141,16 @@ class Bench:
                 return
             ended = time.perf_counter()
             if started >= begin:
-                self._note(tally, place, started, ended, problem)
+                self._note(tally, index, started, ended, problem)
             if problem:
                 time.sleep(_PAUSE)
 
-    def _note(self, tally: _Tally, place: int, started: float, ended: float, problem: TransportError | None) -> None:
+    def _note(self, tally: _Tally, index: int, started: float, ended: float, problem: TransportError | None) -> None:
         with tally.lock:
             tally.ended = max(tally.ended, ended)
             if problem is None:
                 tally.latencies.append(ended - started)
-                tally.places.append(place)
+                tally.places.append(index)
                 return
             tally.errors[problem.kind] += 1
             tally.said = tally.said or str(problem)

@@ -48,9 +48,9 @@ class Latency(BaseModel):
         from embedrun_plugins.services.endpoints.load_test.measure import Bench
 
         bench = Bench.of(transport, reading, load, self.batch)
-        found = []
+        levels = []
         for clients in self.concurrency:
             label = f"{clients} client{'' if clients == 1 else 's'}"
-            told = partial(on_progress, label)
-            found.append(bench.level(clients, self.seconds, self.warm_up, told).described())
-        return found
+            report = partial(on_progress, label)
+            levels.append(bench.level(clients, self.seconds, self.warm_up, report).described())
+        return levels

@@ -84,7 +84,7 @@ def counted_by_server(load: Load, server: HttpTransport) -> Load:
     try:
         limit = json.loads(server.get("/info")).get("max_input_length")
         parts = [load.texts[first : first + _AT_A_TIME] for first in range(0, len(load.texts), _AT_A_TIME)]
-        found = [json.loads(server.post("/tokenize", json.dumps({"inputs": list(part)}).encode())) for part in parts]
+        answers = [json.loads(server.post("/tokenize", json.dumps({"inputs": list(part)}).encode())) for part in parts]
     except (TransportError, ValueError, AttributeError):
         return load
-    return load.counted((len(tokens) for part in found for tokens in part), limit)
+    return load.counted((len(tokens) for part in answers for tokens in part), limit)

@@ -44,9 +44,12 @@ class Checkpoint:
     @property
     def prompts(self) -> dict[Role, str]:
         """The text that goes before each role's texts: its own prompt, else the default one."""
-        known = self.loaded.prompts
-        default = known.get(self.loaded.default_prompt_name or "") or ""
-        return {role: (known.get(self.name_of(role) or "") or "") if self.name_of(role) else default for role in ROLES}
+        prompts_by_name = self.loaded.prompts
+        default = prompts_by_name.get(self.loaded.default_prompt_name or "") or ""
+        return {
+            role: (prompts_by_name.get(self.name_of(role) or "") or "") if self.name_of(role) else default
+            for role in ROLES
+        }
 
     def name_of(self, role: Role) -> str | None:
         """Return the name under which the model keeps a role's prompt, as encode_query and encode_document look."""
@@ -66,8 +69,8 @@ class Checkpoint:
     def positions(self) -> int | None:
         """Tokens that the transformer has positions for."""
         config = getattr(self.loaded.transformers_model, "config", None)
-        found = getattr(config, "max_position_embeddings", None)
-        return found if isinstance(found, int) else None
+        count = getattr(config, "max_position_embeddings", None)
+        return count if isinstance(count, int) else None
 
     def vectors(self, texts: Sequence[str]) -> dict[Role, Vectors]:
         """Return (texts, dimensions) for each role, as the model's contract says."""
@@ -79,11 +82,11 @@ class Checkpoint:
         loaded = self._of_base() if how.base else self.loaded
         prompts = how.prompts or self.prompts
         with _changed(loaded, how.pooling, how.length or self.length):
-            found = {
+            vectors = {
                 prompt: _array(loaded.encode(list(texts), prompt=prompt, show_progress_bar=False))
                 for prompt in set(prompts.values())
             }
-        return {role: found[prompts[role]] for role in ROLES}
+        return {role: vectors[prompts[role]] for role in ROLES}
 
     def _of_base(self) -> SentenceTransformer:
         if self._loaded_base is None:
@@ -97,18 +100,18 @@ class Checkpoint:
 def _changed(loaded: SentenceTransformer, pooling: str | None, length: int | None) -> Iterator[None]:
     from sentence_transformers.sentence_transformer.modules import Pooling
 
-    modules, own = list(loaded), loaded.max_seq_length
+    modules, length_before = list(loaded), loaded.max_seq_length
     try:
-        for place, module in enumerate(modules):
+        for index, module in enumerate(modules):
             if pooling and isinstance(module, Pooling):
-                loaded[place] = Pooling(module.embedding_dimension, pooling_mode=pooling)
+                loaded[index] = Pooling(module.embedding_dimension, pooling_mode=pooling)
         loaded.max_seq_length = length
         yield
     finally:
-        loaded.max_seq_length = own
-        for place, module in enumerate(modules):
-            loaded[place] = module
+        loaded.max_seq_length = length_before
+        for index, module in enumerate(modules):
+            loaded[index] = module
 
 
-def _array(found: Any) -> Vectors:
-    return np.asarray(found, np.float64)
+def _array(encoded: Any) -> Vectors:
+    return np.asarray(encoded, np.float64)

@@ -57,16 +57,18 @@ class _Diagnosis:
 
     def __call__(self, cause: Cause) -> Cause:
         """Return the cause with its worst cosine; long texts, which are dear, are only read where short ones agree."""
-        short = [place for place, text in enumerate(self.texts) if len(text) <= _SHORT]
-        found = self._cosine(cause, short)
-        if found >= self.least:
-            found = min(found, self._cosine(cause, [place for place in range(len(self.texts)) if place not in short]))
-        return replace(cause, cosine=found)
+        short = [index for index, text in enumerate(self.texts) if len(text) <= _SHORT]
+        worst_cosine = self._cosine(cause, short)
+        if worst_cosine >= self.least:
+            worst_cosine = min(
+                worst_cosine, self._cosine(cause, [index for index in range(len(self.texts)) if index not in short])
+            )
+        return replace(cause, cosine=worst_cosine)
 
-    def _cosine(self, cause: Cause, places: Sequence[int]) -> float:
-        texts = [self.texts[place] for place in places if place < len(self.answered["query"])]
+    def _cosine(self, cause: Cause, indices: Sequence[int]) -> float:
+        texts = [self.texts[index] for index in indices if index < len(self.answered["query"])]
         some = {
-            role: vectors[[place for place in places if place < len(vectors)]]
+            role: vectors[[index for index in indices if index < len(vectors)]]
             for role, vectors in self.answered.items()
         }
         return worst(texts, self.checkpoint.misread(texts, cause.how), some).cosine if texts else 1.0
@@ -76,10 +78,10 @@ def _single(checkpoint: Checkpoint) -> Iterator[Cause]:
     if checkpoint.has_base:
         yield Cause("it serves the weights of the base model, not the tuned ones", Misreading(base=True))
     yield from _prompts(checkpoint.prompts)
-    own = checkpoint.pooling
-    for mode in _POOLINGS if own else ():
-        if mode != own and {mode, own} != {"mean", "mean_sqrt_len_tokens"}:  # which differ in length alone
-            yield Cause(f"it pools by {mode}, and the model by {own}", Misreading(pooling=mode))
+    right = checkpoint.pooling
+    for mode in _POOLINGS if right else ():
+        if mode != right and {mode, right} != {"mean", "mean_sqrt_len_tokens"}:  # which differ in length alone
+            yield Cause(f"it pools by {mode}, and the model by {right}", Misreading(pooling=mode))
     for length in _LENGTHS:
         if checkpoint.length and length < checkpoint.length:
             yield Cause(
@@ -91,17 +93,17 @@ def _single(checkpoint: Checkpoint) -> Iterator[Cause]:
             )
 
 
-def _prompts(own: Mapping[Role, str]) -> Iterator[Cause]:
+def _prompts(right: Mapping[Role, str]) -> Iterator[Cause]:
     said: dict[str, dict[Role, str]] = {
         "it puts no prompt before texts": {"query": "", "document": ""},
-        "it puts no prompt before queries": {"query": "", "document": own["document"]},
-        "it puts no prompt before documents": {"query": own["query"], "document": ""},
-        "it puts the query's prompt before documents, too": dict.fromkeys(ROLES, own["query"]),
-        "it puts the document's prompt before queries, too": dict.fromkeys(ROLES, own["document"]),
-        "it swaps the prompts of queries and documents": {"query": own["document"], "document": own["query"]},
-        "it puts the prompts before texts twice": {role: own[role] * 2 for role in ROLES},
+        "it puts no prompt before queries": {"query": "", "document": right["document"]},
+        "it puts no prompt before documents": {"query": right["query"], "document": ""},
+        "it puts the query's prompt before documents, too": dict.fromkeys(ROLES, right["query"]),
+        "it puts the document's prompt before queries, too": dict.fromkeys(ROLES, right["document"]),
+        "it swaps the prompts of queries and documents": {"query": right["document"], "document": right["query"]},
+        "it puts the prompts before texts twice": {role: right[role] * 2 for role in ROLES},
     }
-    tried = [own]
+    tried = [right]
     for words, prompts in said.items():
         if prompts not in tried:
             tried.append(prompts)

@@ -64,10 +64,10 @@ class Proof:
         }
 
 
-def reading_of(checkpoint: Checkpoint, own: Mapping[Role, Vectors]) -> RequestParameters:
+def reading_of(checkpoint: Checkpoint, vectors: Mapping[Role, Vectors]) -> RequestParameters:
     """Return how an endpoint of this model must be asked: by its own prompts' names, normalised if its vectors are."""
     names = {role: checkpoint.name_of(role) for role in ROLES}
-    unit = all(np.allclose(lengths(own[role]), 1.0, atol=_LENGTH) for role in ROLES)
+    unit = all(np.allclose(lengths(vectors[role]), 1.0, atol=_LENGTH) for role in ROLES)
     return RequestParameters(query=names["query"], document=names["document"], normalize=unit)
 
 
@@ -87,8 +87,8 @@ class Gate:
         checkpoint = Checkpoint(model, base)
         by_precision = SAME_BFLOAT16 if str(checkpoint.loaded.dtype) == "torch.bfloat16" else SAME
         texts = golden(checkpoint.loaded)
-        own = checkpoint.vectors(texts)
-        return cls(checkpoint, least or by_precision, texts, own, reading_of(checkpoint, own))
+        expected = checkpoint.vectors(texts)
+        return cls(checkpoint, least or by_precision, texts, expected, reading_of(checkpoint, expected))
 
     def at_least(self, least: float | None) -> Gate:
         """Return the same gate with another limit, if one is given."""
@@ -103,8 +103,8 @@ class Gate:
         try:
             answered = {role: Answered.of(client.answers(self.texts, role)) for role in ROLES}
         except NoVectorsError as strange:
-            said = f"it answers no list of vectors of one length: {str(strange)[:60]}"
-            return Proof(transport.where, None, self.least, (said,), len(self.texts))
+            reason = f"it answers no list of vectors of one length: {str(strange)[:60]}"
+            return Proof(transport.where, None, self.least, (reason,), len(self.texts))
         miscounted = dict.fromkeys(found.miscounted for found in answered.values() if found.miscounted)
         known = {role: found.vectors for role, found in answered.items()}
         closeness = worst(self.texts, self.expected, known)
@@ -122,23 +122,23 @@ class Gate:
 
     def _shapes(self, answered: Mapping[Role, Vectors]) -> Iterator[str]:
         """Say what is wrong with the vectors' dimensions and their lengths."""
-        width, own = answered["query"].shape[1], self.expected["query"].shape[1]
-        if width != own:
+        width, size = answered["query"].shape[1], self.expected["query"].shape[1]
+        if width != size:
             yield (
-                f"it answers {width} of {own} dimensions"
-                if width < own
-                else (f"it answers {width} dimensions, and the model has {own}")
+                f"it answers {width} of {size} dimensions"
+                if width < size
+                else (f"it answers {width} dimensions, and the model has {size}")
             )
         if said := self._wrong_length(answered):
             yield said
 
     def _wrong_length(self, answered: Mapping[Role, Vectors]) -> str | None:
-        found = np.concatenate([lengths(answered[role]) for role in ROLES])
-        own = np.concatenate([lengths(self.expected[role])[: len(answered[role])] for role in ROLES])
-        if np.allclose(found, own, rtol=_LENGTH):
+        sent = np.concatenate([lengths(answered[role]) for role in ROLES])
+        norms = np.concatenate([lengths(self.expected[role])[: len(answered[role])] for role in ROLES])
+        if np.allclose(sent, norms, rtol=_LENGTH):
             return None
-        if np.allclose(own, 1.0, atol=_LENGTH):
-            return f"its vectors are not normalised: their lengths go from {found.min():.3g} to {found.max():.3g}"
-        if np.allclose(found, 1.0, atol=_LENGTH):
+        if np.allclose(norms, 1.0, atol=_LENGTH):
+            return f"its vectors are not normalised: their lengths go from {sent.min():.3g} to {sent.max():.3g}"
+        if np.allclose(sent, 1.0, atol=_LENGTH):
             return "its vectors are normalised, and the model's are not"
         return None  # lengths of other texts' vectors: what differs is their content

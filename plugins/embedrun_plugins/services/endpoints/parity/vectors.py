@@ -30,10 +30,10 @@ class Answered:
         Raises NoVectorsError with what is none.
         """
         joined: list[Vectors] = []
-        for texts, found in answers:
-            vectors = _vectors(found)
+        for texts, answer in answers:
+            vectors = _vectors(answer)
             if vectors is None or (joined and vectors.shape[1] != joined[0].shape[1]):
-                raise NoVectorsError(str(found))
+                raise NoVectorsError(str(answer))
             joined.append(vectors[: len(texts)])
             if len(vectors) != len(texts):
                 return cls(np.concatenate(joined), _miscounted(len(vectors), len(texts)))
@@ -47,10 +47,10 @@ def _miscounted(count: int, wanted: int) -> str:
     return f"it answers {which}"
 
 
-def _vectors(found: Any) -> Vectors | None:
+def _vectors(answer: Any) -> Vectors | None:
     """Return (texts, dimensions); one flat list is one vector."""
     try:
-        read = np.array(found, np.float64)
+        read = np.array(answer, np.float64)
     except (ValueError, TypeError):
         return None
     read = read[None, :] if read.ndim == 1 and read.size else read
@@ -68,12 +68,12 @@ class Closeness:
 
 def worst(texts: Sequence[str], expected: Mapping[Role, Vectors], answered: Mapping[Role, Vectors]) -> Closeness:
     """Compare as many texts and leading dimensions as were answered; what is no number is as far as can be."""
-    found = [
+    closenesses = [
         Closeness(float(cosine), role, text)
         for role in ROLES
         for cosine, text in zip(_cosines(expected[role], answered[role]), texts, strict=False)
     ]
-    return min(found, key=lambda closeness: closeness.cosine)
+    return min(closenesses, key=lambda closeness: closeness.cosine)
 
 
 def lengths(vectors: Vectors) -> Vectors:
