@@ -45,6 +45,7 @@ def services(data, aws, monkeypatch):
         yield started
 
 
+@pytest.mark.slow
 def test_from_two_filings_to_an_endpoint_by_both_kinds_of_language_model(project, services, data, aws):
     settings = [*SMALL, f"source.path={data / 'llamaindex-10k/pdf'}"]
     words = [word for setting in settings for word in ("--set", setting)]

@@ -101,6 +101,7 @@ def test_a_recipe_opens_with_what_it_is_and_how_to_run_it(name):
     assert f"embedrun {name}" in head
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.usefixtures("bedrock")
 def test_a_recipe_runs_small(small, name):

@@ -54,6 +54,7 @@ def reached(monkeypatch):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_shipped_recipe_passes_its_rehearsal(name, nowhere, reached):
     done = nowhere.run(name, "--rehearse", "--json")

@@ -141,6 +141,7 @@ def test_metrics_that_do_not_exist_are_refused_before_anything_runs(ready):
     assert not (ready.folder / "runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small file system")
 def test_a_full_disk_says_so_and_the_next_run_is_whole(ready):
     disk = ready.folder / "disk"

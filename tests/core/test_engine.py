@@ -123,6 +123,7 @@ def test_a_killed_trainer_goes_on_where_it_was(recipe):
     assert not list(recipe.folder.glob("runs/.store/tmp/*/"))
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_share_the_work(recipe):
     words = [sys.executable, "-m", "embedrun", "r.yaml", "--json", "--set", "trainer.wait=0.3"]
     both = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]

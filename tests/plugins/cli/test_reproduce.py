@@ -345,6 +345,7 @@ def test_data_that_lies_elsewhere_now_can_be_named(made, project):
     assert project.run("reproduce", str(run), "--set", "source.path=moved.jsonl").code == 0
 
 
+@pytest.mark.slow
 def test_a_run_elsewhere_is_reproduced_on_request(made, project):
     run = made(more="runtime: {type: elsewhere, image: first}")
     record = RunRecord.read(run).data

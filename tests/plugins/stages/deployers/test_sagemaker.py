@@ -48,6 +48,7 @@ def record_of(project) -> dict[str, Any]:
     return json.loads(file.read_text())
 
 
+@pytest.mark.slow
 def test_a_model_is_deployed_proven_listed_and_removed_without_a_trace(shop, aws):
     assert "usd an hour (estimate) 0.23" in shop.run("plan", "shop.yaml").out
     done = deploy(shop)
@@ -69,6 +70,7 @@ def test_a_model_is_deployed_proven_listed_and_removed_without_a_trace(shop, aws
     assert shop.run("delete", "shop").out.endswith("nothing deployed\n")
 
 
+@pytest.mark.slow
 def test_no_key_or_token_gets_into_what_a_run_leaves(shop, aws):
     done = deploy(shop, "deployer.role=nobody")
     assert done.code == 2

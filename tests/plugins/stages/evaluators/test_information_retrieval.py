@@ -323,6 +323,7 @@ def test_a_configuration_that_measures_nothing_is_a_fault():
         InformationRetrieval(ndcg_at_k=(0,))
 
 
+@pytest.mark.slow
 def test_a_part_of_cranfield_with_the_real_model_equals_both_references(data, minilm, tmp_path):
     cranfield = part_of(RetrievalSet(data / "cranfield"), tmp_path / "data")
     model = Model(minilm)

@@ -74,6 +74,7 @@ def digests(project) -> dict[str, str]:
     return {stage["slot"]: stage["digest"] for stage in record(project)["stages"]}
 
 
+@pytest.mark.slow
 def test_a_run_in_a_job_comes_back_whole_and_leaves_nothing(shop, aws):
     done = shop.run("cloud.yaml")
     assert done.code == 0, done.err
@@ -138,6 +139,7 @@ def here(material) -> dict[str, str]:
     return {stage["slot"]: stage["digest"] for stage in json.loads(file.read_text("utf-8"))["stages"]}
 
 
+@pytest.mark.slow
 def test_a_client_that_was_interrupted_finds_the_job_again(shop, aws, here):
     waiting = when_training(aws, interrupt_here)
     left = shop.run("cloud.yaml", *LONG)

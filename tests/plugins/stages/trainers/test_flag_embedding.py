@@ -141,6 +141,7 @@ def trained(tmp_path_factory, data, model):
     return made, said, folder
 
 
+@pytest.mark.slow
 def test_the_result_is_a_complete_model_with_the_base_models_contract(trained, model):
     made, _, folder = trained
     loaded, base = Model(made.path).load("cpu"), model.load("cpu")
@@ -190,6 +191,7 @@ def test_it_says_what_it_did(trained):
     assert [("log", entry) for entry in history] == said["events"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_and_a_killed_training_end_as_if_they_had_not_been(tmp_path, data, model, trained, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
@@ -216,6 +218,7 @@ def test_an_interrupted_and_a_killed_training_end_as_if_they_had_not_been(tmp_pa
         assert file_digest(made.path / name) == file_digest(whole.path / name)
 
 
+@pytest.mark.slow
 def test_a_stopped_training_goes_on_as_if_it_had_not_been(tmp_path, data, model, trained):
     def stopped(step):
         if step == 2:
@@ -240,6 +243,7 @@ def test_what_was_trained_before_a_kill_is_not_trained_again(trained, data, mode
     assert file_digest(again.path / "model.safetensors") == before
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_the_loss_and_the_teacher_say(tmp_path, tiny):
     """The loss of the first step, computed by hand from the base model's vectors."""
     data = small_set(tmp_path / "small")

@@ -70,6 +70,7 @@ def judged(guide: Model) -> dict:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ranking", "matryoshka", "cached", "gist"])
 def test_fifty_steps_lose_the_same(name, curve, tiny):
     loss = judged(tiny)[name]

@@ -40,22 +40,30 @@ class Judge:
 @pytest.fixture
 def fit(tmp_path, ranked, tiny):
     def run(name, kill_at=None, loss=None, dev=None, data=ranked, **options):
-        out = tmp_path / name / "out"
-        out.mkdir(parents=True, exist_ok=True)
-
         def progress(_, step, __):
             if step == kill_at:
                 raise Killed
 
-        ctx = Context(out=out, state=tmp_path / name / "state", device="cpu", on_progress=progress)
-        trainer = SentenceTransformers(**{**SHORT, **options})
-        return trainer.run(ctx, data, tiny, loss or MultipleNegativesRanking(), dev)
+        return train(tmp_path / name, progress, tiny, data, loss or MultipleNegativesRanking(), dev, **options)
 
     return run
 
 
+def train(folder, progress, model, data, loss, dev=None, **options):
+    (folder / "out").mkdir(parents=True, exist_ok=True)
+    ctx = Context(out=folder / "out", state=folder / "state", device="cpu", on_progress=progress)
+    return SentenceTransformers(**{**SHORT, **options}).run(ctx, data, model, loss, dev)
+
+
 def digests(model):
     return [file_digest(model.path / name) for name in ("model.safetensors", "training_history.json")]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, ranked, tiny):
+    """The digests of a training with no options that nothing disturbs."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return digests(train(folder, lambda *_: None, tiny, ranked, MultipleNegativesRanking()))
 
 
 CASES = {
@@ -123,8 +131,7 @@ def test_weights_of_the_loss_itself_go_on_too(fit, graded):
 
 @pytest.mark.parametrize("call", [2, 3, 8])
 @pytest.mark.parametrize("place", ["torch.save", "safetensors", "shutil.rmtree"])
-def test_a_kill_in_the_middle_of_a_checkpoint_does_no_harm(place, call, fit, monkeypatch):
-    undisturbed = digests(fit("undisturbed"))
+def test_a_kill_in_the_middle_of_a_checkpoint_does_no_harm(place, call, fit, undisturbed, monkeypatch):
     from embedrun_plugins.stages.trainers import checkpoints
 
     owner, name = {
@@ -147,8 +154,7 @@ def test_a_kill_in_the_middle_of_a_checkpoint_does_no_harm(place, call, fit, mon
     assert digests(fit("killed")) == undisturbed
 
 
-def test_a_kill_after_training_trains_nothing_again(fit, tmp_path, monkeypatch):
-    undisturbed = digests(fit("undisturbed"))
+def test_a_kill_after_training_trains_nothing_again(fit, undisturbed, tmp_path, monkeypatch):
     from embedrun_plugins.stages.trainers import sentence_transformers_run
 
     def broken(*_):
@@ -242,6 +248,7 @@ for name, moments in {"none": [{}], "two": [{"kill_at": 2}, {"kill_at": 6}, {}],
 """
 
 
+@pytest.mark.slow
 def test_kill_9_does_no_harm(tmp_path, ranked, tiny):
     script = tmp_path / "killing.py"
     script.write_text(KILLING)

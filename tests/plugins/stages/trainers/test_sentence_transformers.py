@@ -217,6 +217,7 @@ def test_a_metric_that_the_evaluator_does_not_give_is_named(fit):
         )
 
 
+@pytest.mark.slow
 def test_matrices_beside_the_weights_end_up_in_them(fit, tiny):
     trained, _ = fit(lora=Lora(r=4), learning_rate=1e-2)
     code = (
@@ -373,6 +374,7 @@ for stop in (4, 5):  # there are two steps in an epoch: one stops at its end, on
 """
 
 
+@pytest.mark.slow
 def test_several_processes_train_together_one_saves_and_they_go_on_from_any_step(tmp_path, tiny):
     small_set(tmp_path / "data")
     script = tmp_path / "together.py"
