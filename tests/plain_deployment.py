@@ -14,8 +14,7 @@ from botocore.loaders import JSONFileLoader
 from botocore.retries.adaptive import ClientRateLimiter
 
 from embedrun.artifacts import Endpoint, Model
-from embedrun.context import Context
-from embedrun.deployments import run_folder
+from embedrun.context import Context, RunRef
 from embedrun_plugins.services import aws
 from embedrun_plugins.services.endpoints import transports
 from embedrun_plugins.services.endpoints.client import Client
@@ -116,8 +115,7 @@ def deployed(
     out = runs / "plain" / f"run-{number}" / "deployments" / "plain" / "out"
     out.mkdir(parents=True)
     (out.parents[2] / "run.json").write_text("{}")
-    ctx = Context(out=out, state=out)
-    assert run_folder(ctx)
+    ctx = Context(out=out, state=out, run=RunRef(out.parents[2]))
     stage = Plain.model_validate({"auto_scaling": AutoScaling(), "instance_type": "ml.m5.xlarge", **settings})
     endpoint = sagemaker_deployment.deploy(stage, ctx, Model(out))
     described = {"endpoint": endpoint.model_dump(mode="json"), "deployer": {"type": "plain"}}

@@ -14,7 +14,8 @@ _MODULES = {
     "model_settings": "ModelSettings",
     "record": "RunRecord",
     "rehearsal": "Rehearsal",
-    "stages": "Deployer Embedder Evaluator Filter Generator Loss Merger Miner Runtime Source Stage Trainer",
+    "stage": "Stage",
+    "stages": "Deployer Embedder Evaluator Filter Generator Loss Merger Miner Runtime Source Trainer",
 }
 """Where each public name is defined; a module is imported when one of its names is first used."""
 

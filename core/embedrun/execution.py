@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embedrun import console as consoles
-from embedrun import plan as plans
-from embedrun import recipe_file, rules
+from embedrun import recipe_file, rules, steps
 from embedrun.artifacts import Model
-from embedrun.base_model import Base, find, on_disk
+from embedrun.base_model import find, find_on_disk, on_disk
+from embedrun.console import Console
 from embedrun.context import Resolver
 from embedrun.engine import Engine
 from embedrun.errors import INTERRUPTED, EmbedrunError, Problem, StageError, UserError
-from embedrun.job import Job
-from embedrun.model_settings import ModelChoice
+from embedrun.job import Forecast, Job
+from embedrun.plan import Plan
 from embedrun.recipe import Recipe
 from embedrun.record import RunRecord, environment
 from embedrun.registry import Registry
@@ -72,20 +71,21 @@ class Loaded:
 
     def require_served(self, deployers: Sequence[Deployer], model: Model | None) -> None:
         """Raise RecipeError where a deployer refuses the model; None, whose files are not here, is refused by none."""
-        refused = [(n, why) for n, one in enumerate(deployers) if model for why in one.refuses(model)]
+        refused = [(n, why) for n, stage in enumerate(deployers) if model for why in stage.refuses(model)]
         if refused:
             raise self.document.error([Problem(("deployer", n), why) for n, why in refused])
 
-    def plan(self, settings: Settings) -> plans.Plan:
+    def plan(self, settings: Settings) -> Plan:
         """Fix what floats and lay out the steps. Raises RecipeError where the model cannot be found or served."""
         files = FileDigests(settings.store_folder / "files.json")
         try:
-            base = find(self.recipe.model, self.registry, files, folder=self.path.parent, offline=settings.offline)
+            copies = self.registry.local_models()
+            base = find(self.recipe.model, copies, files, folder=self.path.parent, offline=settings.offline)
         except UserError as error:
             raise self.document.error([Problem(("model",), str(error))]) from error
-        recipe = plans.resolved(self.recipe, Resolver(settings.offline))
+        recipe = steps.resolved(self.recipe, Resolver(settings.offline))
         self.require_served(recipe.deployer, on_disk(base))
-        return plans.make(recipe, base, self.registry, files, until=settings.until)
+        return steps.make_plan(recipe, base, self.registry.owner, files, until=settings.until)
 
 
 def run(
@@ -93,56 +93,56 @@ def run(
     overrides: Mapping[str, Any] | None = None,
     *,
     settings: Settings | None = None,
-    console: consoles.Console | None = None,
+    console: Console | None = None,
 ) -> RunRecord:
     """Run a recipe, on its runtime, and return its record: `.scores`, `.stages()`, `.folder`.
 
     Raises UserError where the recipe or its data must change, StageError where a stage fails.
     """
-    record, stopped = carry_out(Loaded.read(recipe, overrides), settings or Settings(), console or consoles.Console())
+    record, stopped = execute(Loaded.read(recipe, overrides), settings or Settings(), console or Console())
     if stopped:
         raise stopped
     return record
 
 
-def carry_out(loaded: Loaded, settings: Settings, console: consoles.Console) -> tuple[RunRecord, EmbedrunError | None]:
+def execute(loaded: Loaded, settings: Settings, console: Console) -> tuple[RunRecord, EmbedrunError | None]:
     """Run a recipe on its runtime; return its record, and what stopped it where something did.
 
     Raises KeyboardInterrupt where the run was interrupted, here or elsewhere.
     """
     loaded.require()
     plan, store = loaded.plan(settings), Store(settings.store_folder)
-    work = _Work(plan, store, _record(loaded, plan, settings).folder, settings, console)
+    execution = Execution(loaded, plan, store, _record(loaded, plan, settings).folder, settings, console)
     runtime = plan.recipe.runtime
     judged_or_trained = plan.recipe.trainer or plan.recipe.evaluator
-    if settings.record or runtime is None or not judged_or_trained or not plan.work(store):
-        work.here()
+    if settings.record or runtime is None or not judged_or_trained or not execution.job().left():
+        execution.here()
     else:
-        work.elsewhere(runtime)
-    return work.record, work.stopped
+        execution.elsewhere(runtime)
+    return execution.record, execution.stopped
 
 
-def _record(loaded: Loaded, plan: plans.Plan, settings: Settings) -> RunRecord:
+def _record(loaded: Loaded, plan: Plan, settings: Settings) -> RunRecord:
     """Begin a run's record, or go on with the one that a runtime began elsewhere."""
     if settings.record:
         record = RunRecord.read(settings.record)
-        record.data["environment"] = {**environment(), "git": record.data["environment"]["git"]}
-        record.save()
+        record.change(environment={**environment(), "git": record.environment["git"]})
         return record
-    owners = {stage.type: str(plan.registry.owner(stage)) for _, stage in plan.recipe.stages()}
+    owners = {stage.type: str(plan.owner_of(stage)) for _, stage in plan.recipe.stages()}
     plugins = [loaded.path.parent / name for name in plan.recipe.plugins]
-    return RunRecord.begin(settings.runs, plan.recipe, loaded.written, settings.store_folder, owners, plugins)
+    return RunRecord.begin(settings.runs, plan.recipe.dump(), loaded.written, settings.store_folder, owners, plugins)
 
 
 @dataclass
-class _Work:
-    """A planned run, carried out here or by a runtime."""
+class Execution:
+    """A planned run, executed here or by a runtime."""
 
-    plan: plans.Plan
+    loaded: Loaded
+    plan: Plan
     store: Store
     folder: Path
     settings: Settings
-    console: consoles.Console
+    console: Console
     stopped: EmbedrunError | None = None
 
     @property
@@ -151,9 +151,9 @@ class _Work:
         return RunRecord.read(self.folder)
 
     def here(self) -> int:
-        device, offline = self.settings.device, self.settings.offline
+        device, offline, hooks = self.settings.device, self.settings.offline, self.loaded.registry.hooks
         try:
-            Engine(self.plan, self.store, self.record, self.console, device=device, offline=offline).run()
+            Engine(self.plan, self.store, self.record, self.console, hooks, device, offline).run()
         except EmbedrunError as error:
             self.stopped = error
             return error.exit_code
@@ -161,7 +161,7 @@ class _Work:
 
     def elsewhere(self, runtime: Runtime) -> None:
         try:
-            code = runtime.run(self._job())
+            code = runtime.run(self.job())
         except EmbedrunError as error:
             self.stopped, code = error, error.exit_code
         except KeyboardInterrupt:
@@ -174,43 +174,51 @@ class _Work:
             self._close("interrupted", None)
         self._close("failed", f"runtime: ended with exit code {code} before the run was done")
         record = self.record
-        if record.data["status"] == "interrupted" and not self.stopped:
+        if record.status == "interrupted" and not self.stopped:
             raise KeyboardInterrupt
-        if record.data["status"] != "done":
+        if record.status != "done":
             kind = UserError if code == UserError.exit_code else StageError
-            self.stopped = self.stopped or kind(record.data["error"])
+            self.stopped = self.stopped or kind(record.error)
         elif {step.slot for step in self.plan.steps} > {stage.slot for stage in record.stages()}:
             self.here()
 
     def _close(self, status: str, error: str | None) -> None:
         """End a record that nobody else will."""
         record = self.record
-        if record.data["status"] == "running":
+        if record.status == "running":
             record.end(status, 0.0, str(self.stopped or error or "") or None)
 
-    def _job(self) -> Job:
-        folder, settings = self.folder.resolve(), self.settings
-        inputs = [path.resolve() for _, stage in self.plan.recipe.stages() for path in stage.inputs()]
-        inputs += [self.plan.base.path.resolve()] if self.plan.base.path else []
-        last = [step.slot for step in self.plan.steps if step.cached][-1] if settings.until else None
-        options = {"--store": self.store.root, "--record": folder, "--until": last, "--device": settings.device}
-        arguments = ["run", str(folder / "recipe.lock.json"), "--set", "deployer=[]", "--set", "runtime=null"]
-        arguments += [word for name, value in options.items() if value for word in (name, str(value))]
-        return Job(self.here, arguments, self.plan, inputs, self.store, folder, self.console, offline=settings.offline)
+    def job(self) -> Job:
+        """Return what a runtime is given to run."""
+        plan, settings = self.plan, self.settings
+        inputs = [path.resolve() for _, stage in plan.recipe.stages() for path in stage.inputs()]
+        inputs += [plan.base.path.resolve()] if plan.base.path else []
+        until = [step.slot for step in plan.steps if step.cached][-1] if settings.until else None
+        return Job(
+            here=self.here,
+            forecast=self._forecast,
+            digest=lambda copies, image: plan.digest(inputs, copies, until, image),
+            recipe=plan.recipe.dump(),
+            stages=plan.moved,
+            base=plan.base,
+            copies=self.loaded.registry.local_models(),
+            inputs=inputs,
+            store=self.store,
+            run_folder=self.folder.resolve(),
+            console=self.console,
+            until=until,
+            device=settings.device,
+            offline=settings.offline,
+        )
+
+    def _forecast(self) -> Iterator[Forecast]:
+        for step, key, stored in self.plan.forecast(self.store):
+            if step.cached:
+                yield Forecast(step.slot, step.stage.kind, key, stored)
 
 
 def require(loaded: Loaded) -> None:
     """Raise RecipeError where a deployer refuses the recipe's model; nothing is downloaded or hashed."""
     if deployers := loaded.recipe.deployer:
-        loaded.require_served(deployers, found(loaded.recipe.model, loaded.registry, loaded.path.parent))
-
-
-def found(choice: ModelChoice, registry: Registry, beside: Path) -> Model | None:
-    """Return the model that a recipe in the folder `beside` means, if its files are here, be it without its weights.
-
-    As in a run, a folder wins over an installed copy, and that over the hub's cache.
-    """
-    path = Path(choice.id).expanduser()
-    folder = next((one.resolve() for one in (beside / path, path) if one.is_dir()), None)
-    copies = {copy.id: copy.path for copy in registry.local_models()} if choice.revision is None else {}
-    return on_disk(Base(choice, "", folder or copies.get(choice.id)))
+        copies = loaded.registry.local_models()
+        loaded.require_served(deployers, find_on_disk(loaded.recipe.model, copies, loaded.path.parent))

@@ -1,4 +1,4 @@
-"""TODO core/embedrun/finished.py."""
+"""How one step of a run ended."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ class Finished:
     """How one step ended."""
 
     slot: str
+    """What the step is called: `trainer`, `filters.0.length`, `evaluator.information_retrieval.tuned`."""
     type: str
     key: str | None
     digest: str | None = None
@@ -22,3 +23,13 @@ class Finished:
     notes: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     error: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """The key of the recipe that its stage stands under."""
+        return self.slot.partition(".")[0]
+
+    @property
+    def name(self) -> str:
+        """What is left of the slot without its kind; a deployer's name in the recipe."""
+        return self.slot.partition(".")[2]

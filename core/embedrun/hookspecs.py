@@ -14,7 +14,7 @@ import pluggy
 if TYPE_CHECKING:
     from embedrun.finished import Finished
     from embedrun.record import RunRecord
-    from embedrun.stages import Stage
+    from embedrun.stage import Stage
 
 hookspec = pluggy.HookspecMarker("embedrun")
 hookimpl = pluggy.HookimplMarker("embedrun")

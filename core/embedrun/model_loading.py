@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedrun.artifacts import Model
 from embedrun.errors import DataError
 from embedrun.model_settings import ModelSettings
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
-def load(model: Model, device: str | None = None) -> SentenceTransformer:
+def load(path: Path, settings: ModelSettings, device: str | None = None) -> SentenceTransformer:
     """Load a sentence-transformers folder, or a plain checkpoint, with its contract applied.
 
     Raises DataError where the folder holds no model that can be loaded.
@@ -22,19 +22,18 @@ def load(model: Model, device: str | None = None) -> SentenceTransformer:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers has no annotation there
-    settings = model.settings
-    if not (model.path / "config.json").exists() and not (model.path / "modules.json").exists():
-        raise DataError(f"{model.path}: no model here (neither modules.json nor config.json)")
+    if not (path / "config.json").exists() and not (path / "modules.json").exists():
+        raise DataError(f"{path}: no model here (neither modules.json nor config.json)")
     try:
         loaded = SentenceTransformer(
-            str(model.path),
+            str(path),
             device=device,
             local_files_only=True,
             trust_remote_code=settings.trust_remote_code,
             model_kwargs=_weights_arguments(settings),
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise DataError(f"{model.path}: the model cannot be loaded: {error}") from error
+        raise DataError(f"{path}: the model cannot be loaded: {error}") from error
     _apply(loaded, settings)
     return loaded
 
@@ -65,17 +64,17 @@ def _apply(loaded: SentenceTransformer, settings: ModelSettings) -> None:
 def _pool(loaded: SentenceTransformer, mode: str) -> None:
     from sentence_transformers.sentence_transformer.modules import Pooling
 
-    for place, module in enumerate(loaded):
+    for index, module in enumerate(loaded):
         if isinstance(module, Pooling):
-            loaded[place] = Pooling(module.embedding_dimension, pooling_mode=mode)
+            loaded[index] = Pooling(module.embedding_dimension, pooling_mode=mode)
 
 
 def _normalise(loaded: SentenceTransformer, *, normalise: bool) -> None:
     from sentence_transformers.sentence_transformer.modules import Normalize
 
-    for place in reversed(range(len(loaded))):
-        if isinstance(loaded[place], Normalize):
-            del loaded[place]
+    for index in reversed(range(len(loaded))):
+        if isinstance(loaded[index], Normalize):
+            del loaded[index]
     if normalise:
         loaded.append(Normalize())
 

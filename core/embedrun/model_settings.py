@@ -42,6 +42,10 @@ class ModelSettings(BaseModel):
     trust_remote_code: bool = False
     """Run Python code that comes with the model. Only for publishers that you trust."""
 
+    def unsaved(self) -> ModelSettings:
+        """Return the part that a tuned model's files do not hold, and that must be given to load it."""
+        return ModelSettings(attention=self.attention, dtype=self.dtype, trust_remote_code=self.trust_remote_code)
+
 
 class ModelChoice(ModelSettings):
     """Which model to start from, and the embedding contract."""

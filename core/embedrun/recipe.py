@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from embedrun.model_settings import ModelChoice
+from embedrun.stage import Stage
 from embedrun.stages import (
     Deployer,
     Embedder,
@@ -19,7 +20,6 @@ from embedrun.stages import (
     Miner,
     Runtime,
     Source,
-    Stage,
     Trainer,
 )
 

@@ -13,7 +13,8 @@ from embedrun import rules, yamlfile
 from embedrun.errors import Problem, suggest
 from embedrun.recipe import Recipe
 from embedrun.registry import Registry
-from embedrun.stages import KINDS, Loss, Stage
+from embedrun.stage import Stage
+from embedrun.stages import KINDS, Loss
 
 
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[Recipe, Registry, yamlfile.YamlFile]:

@@ -15,7 +15,8 @@ from pydantic_core import PydanticCustomError
 from embedrun.errors import PluginError, suggest
 from embedrun.hookspecs import LocalModel, StageReference
 from embedrun.plugins import Owner, Plugins
-from embedrun.stages import KINDS, Stage
+from embedrun.stage import Stage
+from embedrun.stages import KINDS
 
 HEAVY = frozenset({"torch", "transformers", "sentence_transformers", "datasets", "boto3", "sagemaker", "docker"})
 """Modules that checking a recipe must not import; stages import them inside `run`."""

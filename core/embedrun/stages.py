@@ -1,28 +1,21 @@
-"""The kinds of stage, what each is given and what it gives back.
-
-A plugin's stage is one class below one of these kinds: its fields are the recipe's keys, its `run` does the work.
-Heavy imports belong inside `run`: these classes are loaded whenever a recipe is only checked.
-"""
+"""The kinds of stage, what each is given and what it gives back."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, ValidationInfo, model_validator
+from pydantic import Field
 
 from embedrun.artifacts import Comparison, Encoder, Endpoint, Model, RetrievalSet, Scores, Split
-from embedrun.context import Context, Resolver, Unkeyed
-from embedrun.errors import UserError
-from embedrun.rehearsal import Rehearsal
+from embedrun.context import Context, Unkeyed
+from embedrun.job import Job
+from embedrun.stage import Stage
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import nn
-
-    from embedrun.job import Job
 
 Column = Literal["positive", "negative", "score", "teacher_score"]
 """What a retrieval set can hold for training: relevant documents, negatives, graded pairs, a teacher's scores."""
@@ -48,88 +41,6 @@ NEEDED: Mapping[Rows, frozenset[Column]] = {
 
 ROLES = ("base", "tuned", "merged")
 """The models of a run, in the order in which they come to be."""
-
-
-class Stage(BaseModel, ABC):
-    """Configuration and behaviour of one stage: fields are recipe keys, their docstrings the documentation."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False, protected_namespaces=()
-    )
-    kind: ClassVar[str] = ""
-    """The recipe's key. Set by the kind, not by plugins."""
-    version: ClassVar[int] = 1
-    """Raise it when the same configuration and inputs give another result than before."""
-    seeded: ClassVar[bool] = True
-    """False where the result does not depend on the seed."""
-    packages: ClassVar[Mapping[str, str]] = {}
-    """Optional modules that `run` imports, and the extra of embedrun that installs each."""
-
-    type: str
-
-    @model_validator(mode="wrap")
-    @classmethod
-    def _narrow(cls, value: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
-        """Validate a mapping given for a kind as the installed stage that its `type` names."""
-        if isinstance(value, str) and "type" in cls.model_fields:
-            value = {"type": value}
-        if isinstance(value, Stage) or not cls.__abstractmethods__:
-            return handler(value)
-        return cast("Self", _narrowed(cls, value, info))
-
-    def needs(self) -> Mapping[str, str]:
-        """Name the optional modules that this configuration imports, and the extra that installs each."""
-        return self.packages
-
-    def uses_model(self) -> bool:
-        """Say whether a source, generator or filter wants the model, as `ctx.model`; its key then depends on it."""
-        return False
-
-    def inputs(self) -> Iterable[Path]:
-        """Return outside files and folders whose content the result depends on; they are hashed into the key."""
-        return ()
-
-    def resolve(self, resolver: Resolver) -> Stage:
-        """Return a copy in which everything that floats, such as a hub revision, is fixed."""
-        return self
-
-    def faults(self) -> Iterable[str]:
-        """Say what is wrong with this configuration beyond its fields, without loading anything heavy."""
-        return ()
-
-    def fetch(self, resolver: Resolver) -> None:
-        """Download into the hub's cache what `run` would, so that it can run elsewhere without a network.
-
-        Called after `resolve`. Raises UserError where that fails.
-        """
-
-    def reaches(self) -> Iterable[str]:
-        """Return the URLs of what `run` talks to, the hub's cached files aside; without any it gets no network."""
-        return ()
-
-    def variables(self) -> Iterable[str]:
-        """Name the environment variables that `run` may read; elsewhere it sees no others."""
-        return ()
-
-    def rehearsal(self, rehearsal: Rehearsal) -> Stage:
-        """Return what `embedrun run --rehearse` runs instead: the same values, little work, nothing outside touched.
-
-        `rehearsal` holds an empty folder of this stage's own, for what it makes up or would have written elsewhere, and
-        is told by `note` what is replaced.
-        """
-        return self
-
-    def forecast(self, data: RetrievalSet | None) -> Mapping[str, object]:
-        """Say what running would take (steps, calls, cost), as far as the data, if known already, tells."""
-        return {}
-
-
-def _narrowed(kind: type[Stage], value: Any, info: ValidationInfo) -> Stage:
-    find = (info.context or {}).get("find_stage")
-    if find is None:
-        raise UserError(f"{kind.kind}: a stage can only be chosen by type through a Registry")
-    stage: type[Stage] = find(kind, value)
-    return stage.model_validate(value, context=info.context)
 
 
 class Source(Stage):
@@ -259,10 +170,15 @@ class Evaluator(Stage):
     kind = "evaluator"
     seeded = False
     only_encodes: ClassVar[bool] = False
-    """Whether `run` uses nothing of a model but the methods of an Encoder, so that it can score `compare_with`."""
+    """Whether `evaluate` says all that it does, so that it can score the models of `compare_with`."""
 
-    @abstractmethod
-    def run(self, ctx: Context, data: RetrievalSet, model: Model) -> Scores: ...
+    def run(self, ctx: Context, data: RetrievalSet, model: Model) -> Scores:
+        """Score a model of the run; by default it is loaded, and scored as what it encodes."""
+        return self.evaluate(ctx, data, model.load(ctx.device))
+
+    def evaluate(self, ctx: Context, data: RetrievalSet, encoder: Encoder) -> Scores:
+        """Score what encodes: a loaded model or, where `only_encodes` says so, one of `compare_with`, behind an API."""
+        raise NotImplementedError
 
     @abstractmethod
     def score(self, model: SentenceTransformer, data: RetrievalSet, split: Split) -> dict[str, float]:

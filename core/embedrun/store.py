@@ -65,8 +65,16 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    @staticmethod
+    def relative(key: str) -> str:
+        """Return where in a store the folder of a result lies."""
+        return f"{key[:2]}/{key}"
+
     def folder(self, key: str) -> Path:
-        return self.root / key[:2] / key
+        return self.root / self.relative(key)
+
+    def out(self, key: str) -> Path:
+        return self.folder(key) / "out"
 
     @property
     def answers(self) -> Path:

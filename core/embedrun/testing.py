@@ -13,7 +13,8 @@ from embedrun.context import Context
 from embedrun.docstrings import descriptions
 from embedrun.hashing import file_digest, folder_files
 from embedrun.registry import HEAVY
-from embedrun.stages import Deployer, Embedder, Evaluator, Filter, Generator, Loss, Merger, Miner, Stage, Trainer
+from embedrun.stage import Stage
+from embedrun.stages import Deployer, Embedder, Evaluator, Filter, Generator, Loss, Merger, Miner, Trainer
 
 _WORDS = "anchor lamp river stone cloud copper garden violin harbour pepper window saddle lantern meadow timber glacier"
 

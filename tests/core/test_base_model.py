@@ -37,7 +37,7 @@ answers = []
 for choice, offline in json.loads(sys.argv[1]):
     try:
         files = FileDigests(Path("digests.json"))
-        base = find(ModelChoice(**choice), Registry(), files, folder=Path(), offline=offline)
+        base = find(ModelChoice(**choice), Registry().local_models(), files, folder=Path(), offline=offline)
         names = sorted(path.name for path in fetch(base, offline=offline).iterdir())
         answers.append({"revision": base.choice.revision, "digest": base.digest, "files": names})
     except EmbedrunError as error:
@@ -57,7 +57,9 @@ def asked(tmp_path, address, *questions):
 
 def chosen(tmp_path, name, registry=None, **choice):
     files = FileDigests(tmp_path / "digests.json")
-    return find(ModelChoice(id=name, **choice), registry or Registry(), files, folder=tmp_path, offline=True)
+    return find(
+        ModelChoice(id=name, **choice), (registry or Registry()).local_models(), files, folder=tmp_path, offline=True
+    )
 
 
 def test_a_model_of_the_hub_is_fixed_to_its_commit_and_found_again_offline(tmp_path):

@@ -13,13 +13,13 @@ from pydantic import ValidationError
 from embedrun.artifacts import Scores
 from embedrun.context import Context
 from embedrun.errors import UserError
-from embedrun.plan import named
 from embedrun.record import RunRecord, find_run
 from embedrun.registry import Registry
 from embedrun.stages import Evaluator
+from embedrun.steps import named
 from embedrun_plugins.cli.arguments import places
 from embedrun_plugins.cli.score_tables import comparison_table
-from embedrun_plugins.results.comparison import Contender, Contest, judged_set, recipe_of, vector_size
+from embedrun_plugins.results.comparison import Contender, Contest, judged_set, vector_size
 from embedrun_plugins.results.roles import last
 
 
@@ -46,27 +46,26 @@ def compare_runs(first: RunRecord, second: RunRecord) -> list[Contest]:
     Raises UserError where the two runs have no evaluator in common.
     """
     found = [
-        _contest(first, second, slot, judge)
-        for slot, judge in named(_judges(second))
-        if all(run.scores.get(slot.removeprefix("evaluator.")) for run in (first, second))
+        _contest(first, second, name, evaluator)
+        for name, evaluator in named(_evaluators(second))
+        if all(run.scores.get(name) for run in (first, second))
     ]
     if not found:
         raise UserError(f"{first.folder} and {second.folder}: no evaluator scored both")
     return found
 
 
-def _judges(run: RunRecord) -> list[Evaluator]:
+def _evaluators(run: RunRecord) -> list[Evaluator]:
     """Return a run's evaluators; what else it needed, such as documents or a token, may be gone."""
     registry = Registry(sorted((run.folder / "plugins").glob("*/*.py")))
     context = registry.validation_context()
     try:
-        return [Evaluator.model_validate(judge, context=context) for judge in recipe_of(run).get("evaluator") or ()]
+        return [Evaluator.model_validate(judge, context=context) for judge in run.recipe.get("evaluator") or ()]
     except ValidationError as error:
         raise UserError(f"{run.folder}: its evaluators cannot be read by this version: {error}") from error
 
 
-def _contest(first: RunRecord, second: RunRecord, slot: str, judge: Evaluator) -> Contest:
-    name = slot.removeprefix("evaluator.")
+def _contest(first: RunRecord, second: RunRecord, name: str, judge: Evaluator) -> Contest:
     one, other = (_contender(run, label, name) for run, label in ((first, "first"), (second, "second")))
     headlines = tuple(metric for metric in judge.headline(list(other.metrics)) if metric in one.metrics)
     rows = tuple(_rows(judge, one, other))
@@ -77,7 +76,7 @@ def _contender(run: RunRecord, label: str, evaluator: str) -> Contender:
     scores = run.scores[evaluator]
     role = last(scores)
     return Contender(
-        label, scores[role], run.artifact(f"evaluator.{evaluator}.{role}"), vector_size(run, recipe_of(run)), role
+        label, scores[role], run.artifact(f"evaluator.{evaluator}.{role}"), vector_size(run, run.recipe), role
     )
 
 

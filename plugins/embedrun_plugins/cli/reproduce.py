@@ -52,8 +52,8 @@ def run(arguments: Namespace) -> int:
 
 
 def _told(run: RunRecord, verdict: Verdict, kept: RunRecord | None, made: Room) -> Iterator[str]:
-    if run.data["status"] != "done":
-        yield f"this run is {run.data['status']}; compared are the stages that it finished: {', '.join(verdict.stages)}"
+    if run.status != "done":
+        yield f"this run is {run.status}; compared are the stages that it finished: {', '.join(verdict.stages)}"
     yield from _identical(run, verdict) if verdict.identical else _differs(run, verdict)
     if kept:
         yield f"kept: {short(kept.folder)} with its results, all below {short(made.path)}"
@@ -98,7 +98,7 @@ def _described(run: RunRecord, verdict: Verdict, kept: RunRecord | None) -> dict
     scores = [vars(score) for score in verdict.differing]
     return {
         "run": str(run.folder),
-        "status": run.data["status"],
+        "status": run.status,
         "identical": verdict.identical,
         "stages": dict(verdict.stages),
         "first": verdict.first,

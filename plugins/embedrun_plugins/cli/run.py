@@ -8,7 +8,7 @@ from pathlib import Path
 
 from embedrun import UserError
 from embedrun.console import Console
-from embedrun.execution import carry_out
+from embedrun.execution import execute
 from embedrun_plugins.cli import console as terminal
 from embedrun_plugins.cli.arguments import device, loaded, planned, settings_of
 from embedrun_plugins.cli.score_tables import report, short
@@ -28,7 +28,7 @@ def run(arguments: Namespace) -> int:
     console = terminal.console()
     if arguments.rehearse:
         return _rehearse(arguments, console)
-    record, stopped = carry_out(loaded(arguments), settings_of(arguments), console)
+    record, stopped = execute(loaded(arguments), settings_of(arguments), console)
     if arguments.record:  # whoever began the run tells how it ended
         return stopped.exit_code if stopped else 0
     if not arguments.json and record.scores:
@@ -42,7 +42,7 @@ def run(arguments: Namespace) -> int:
         console.say(f"serve its model: embedrun serve {short(record.folder)}")
     if arguments.json:
         stages = [{"slot": s.slot, "key": s.key, "cached": s.cached, "seconds": s.seconds} for s in record.stages()]
-        done = {"run": str(record.folder), "status": record.data["status"], "error": record.data.get("error")}
+        done = {"run": str(record.folder), "status": record.status, "error": record.error}
         print(json.dumps({**done, "stages": stages, "scores": record.scores}))
     return stopped.exit_code if stopped else 0
 

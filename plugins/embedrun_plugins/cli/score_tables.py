@@ -13,13 +13,12 @@ from embedrun_plugins.results import roles
 
 def report(record: RunRecord) -> str:
     """Return the tables of a run's scores."""
-    data = record.data
     parts = []
     for name, scores in record.scores.items():
         models, rivals = ({role: scores[role] for role in part(scores)} for part in (roles.own, roles.rivals))
         metrics = list(models["base"])
-        shown = [m for m in data.get("headlines", {}).get(name, metrics) if m in metrics]
-        rows = data.get("comparisons", {}).get(name, [])
+        shown = [m for m in record.headlines.get(name, metrics) if m in metrics]
+        rows = record.comparisons.get(name, [])
         parts.append(f"\n{name}\n{comparison_table(models, rivals, rows, shown)}\n")
     return "".join(parts).strip("\n")
 

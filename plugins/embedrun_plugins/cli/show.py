@@ -30,15 +30,14 @@ def run(arguments: Namespace) -> int:
     if arguments.export:
         _export(record, arguments.to)
     elif arguments.json:
-        print(json.dumps(record.data, indent=1))
+        print(json.dumps(record.dump(), indent=1))
     else:
         _show(record)
     return 0
 
 
 def _show(record: RunRecord) -> None:
-    data = record.data
-    print(f"{record.folder}: {data['status']}{': ' + data['error'] if data.get('error') else ''}")
+    print(f"{record.folder}: {record.status}{': ' + record.error if record.error else ''}")
     print("\n".join(console.summary(stage) for stage in record.stages()))
     print(report(record))
     if model := record.artifact(record.last_model):

@@ -123,7 +123,7 @@ class Contest:
 
 def of_run(run: RunRecord) -> list[Contest]:
     """Return what a run's evaluators found, as far as it came."""
-    lock = recipe_of(run)
+    lock = run.recipe
     data, size = judged_set(run), vector_size(run, lock)
     splits = dict(_splits(lock))
     contests = []
@@ -138,15 +138,10 @@ def of_run(run: RunRecord) -> list[Contest]:
         )
         if contenders:
             measured = contenders[0].metrics
-            shown = tuple(m for m in run.data.get("headlines", {}).get(name, ()) if m in measured) or tuple(measured)
-            rows = tuple(run.data.get("comparisons", {}).get(name, ()))
+            shown = tuple(m for m in run.headlines.get(name, ()) if m in measured) or tuple(measured)
+            rows = tuple(run.comparisons.get(name, ()))
             contests.append(Contest(name, shown, contenders, rows, data, splits.get(name), rivals))
     return contests
-
-
-def recipe_of(run: RunRecord) -> dict[str, Any]:
-    """Return the recipe as it was locked."""
-    return dict(json.loads((run.folder / "recipe.lock.json").read_text("utf-8"))["lock"]["recipe"])
 
 
 def _splits(lock: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
@@ -159,18 +154,13 @@ def _splits(lock: Mapping[str, Any]) -> Iterator[tuple[str, str | None]]:
 
 def judged_set(run: RunRecord) -> Path | None:
     """Return the folder of the set that models are judged by: what the source, generator and filters left."""
-    slots = [stage.slot for stage in run.stages() if stage.slot.split(".")[0] in ("source", "generator", "filters")]
+    slots = [stage.slot for stage in run.stages() if stage.kind in ("source", "generator", "filters")]
     return run.artifact(slots[-1]) if slots else None
-
-
-def last_model(run: RunRecord) -> Path | None:
-    """Return the folder of the model that a run ends with, where it made one."""
-    return run.artifact("merge") or run.artifact("trainer")
 
 
 def vector_size(run: RunRecord, lock: Mapping[str, Any]) -> int | None:
     """Return the length of the model's vectors, from its files, where the run made a model."""
-    model = last_model(run)
+    model = run.artifact(run.last_model)
     size = _written_size(model) if model and (model / "modules.json").is_file() else None
     cut = (lock.get("model") or {}).get("dimensions")
     return min(size, cut) if size and cut else size

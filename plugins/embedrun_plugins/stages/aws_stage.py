@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import Field
 
 from embedrun.context import Resolver
-from embedrun.stages import Stage
+from embedrun.stage import Stage
 
 if TYPE_CHECKING:
     from embedrun_plugins.services.ledger.aws_clients import Clients

@@ -55,6 +55,8 @@ def folder_of(name: str, revision: str | None = None, *, offline: bool, trust_re
     return base_model.fetch(_found(name, revision, offline=offline, trusted=trust_remote_code), offline=offline)
 
 
-def _found(name: str, revision: str | None, *, offline: bool, trusted: bool = False) -> base_model.Base:
+def _found(name: str, revision: str | None, *, offline: bool, trusted: bool = False) -> base_model.BaseModelRef:
     choice = ModelChoice(id=name, revision=revision, trust_remote_code=trusted)
-    return base_model.find(choice, Registry(), FileDigests(Path("none")), folder=Path.cwd(), offline=offline)
+    return base_model.find(
+        choice, Registry().local_models(), FileDigests(Path("none")), folder=Path.cwd(), offline=offline
+    )

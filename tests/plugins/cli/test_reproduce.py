@@ -71,10 +71,9 @@ class Elsewhere(Runtime):
     def run(self, job):
         from embedrun import RunRecord
 
-        record = RunRecord.read(job.run_folder)
         name = self.image or "newest"
-        record.data["image"] = {"reference": name, "id": f"sha256:{name.removeprefix('sha256:')}", "digest": None}
-        record.save()
+        image = {"reference": name, "id": f"sha256:{name.removeprefix('sha256:')}", "digest": None}
+        RunRecord.read(job.run_folder).change(image=image)
         environment = {**os.environ, "OMP_NUM_THREADS": "7"}
         words = [sys.executable, "-m", "embedrun", *job.arguments]
         return subprocess.run(words, check=False, env=environment).returncode
@@ -160,7 +159,7 @@ def test_what_differs_is_kept_and_can_be_compared(made, project):
     shown = project.run("reproduce", "small")
     kept = next(line for line in shown.out.splitlines() if line.startswith("kept: "))
     again = kept.split()[1]
-    assert RunRecord.read(Path(again)).data["status"] == "done"
+    assert RunRecord.read(Path(again)).status == "done"
     assert project.run("compare", str(run), again).code == 0
     assert project.run("show", again).code == 0
     assert project.run("gc").code == 0
@@ -360,7 +359,7 @@ def test_a_run_elsewhere_is_reproduced_on_request(made, project):
     assert there.out.startswith(f"runs/small/{run.name}: identical (5 stages, 2 scores)\nkept: ")
     again = RunRecord.read(project.folder / there.out.splitlines()[1].split()[1])
     # The recorded image, by what pins it.
-    assert again.data["image"]["reference"] == "sha256:first"
+    assert again.image["reference"] == "sha256:first"
 
 
 IMAGE = {"reference": "embedrun:1", "id": "sha256:1", "digest": None}
@@ -397,7 +396,7 @@ def test_a_run_in_a_container_is_reproduced_in_its_image(made, project, image):
     assert again.code == 0, again.err
     assert again.out.startswith(f"runs/small/{run.name}: identical (5 stages, 2 scores)\nkept: ")
     repeated = RunRecord.read(project.folder / again.out.splitlines()[1].split()[1])
-    assert repeated.data["image"]["id"] == image.id
+    assert repeated.image["id"] == image.id
     here = project.run("reproduce", "small", "--on", "local")
     assert here.code == 0
     assert f"  image {image.id[:19]} then, none now" in here.out

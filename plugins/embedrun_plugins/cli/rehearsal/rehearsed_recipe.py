@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ from typing import Any
 from embedrun.artifacts import SPLITS
 from embedrun.errors import Problem, UserError
 from embedrun.execution import Loaded
-from embedrun.plan import named
 from embedrun.recipe import Recipe
 from embedrun.rehearsal import Note, Rehearsal
-from embedrun.stages import Deployer, Embedder, Generator, Source, Stage
+from embedrun.stage import Stage
+from embedrun.stages import Deployer, Generator, Source
+from embedrun.steps import named
 from embedrun_plugins.cli.rehearsal.cut_source import CutSource
 from embedrun_plugins.stages.rehearsal.base_models import basis, requested
 from embedrun_plugins.stages.rehearsal.lenient import inner
@@ -50,22 +51,13 @@ def rehearsed(loaded: Loaded, scratch: Path) -> Rehearsed:
         if key != "runtime" and isinstance(value, Stage):
             changes[key] = next(_standing_in(result, [(key, value)], scratch), None)
         elif isinstance(value, tuple) and value and isinstance(value[0], Stage):
-            changes[key] = tuple(_standing_in(result, _slots(value), scratch))
+            changes[key] = tuple(
+                _standing_in(result, [(f"{key}.{name}", stage) for name, stage in named(value)], scratch)
+            )
     if recipe.runtime:
         result.notes["runtime"] = [Note(f"{recipe.runtime.type} is left out: everything is rehearsed in this process")]
     result.recipe = recipe.model_copy(update=changes)
     return result
-
-
-def _slots(stages: Sequence[Stage]) -> Iterator[tuple[str, Stage]]:
-    """Yield the stages of a list with the slots that the plan gives them."""
-    for index, stage in enumerate(stages):
-        if stage.kind == "filters":
-            yield f"filters.{index}.{stage.type}", stage
-        elif isinstance(stage, Embedder):
-            yield f"compare_with.{stage.role}", stage
-    if not isinstance(stages[0], Embedder) and stages[0].kind != "filters":
-        yield from named(stages)
 
 
 def _standing_in(result: Rehearsed, stages: Iterable[tuple[str, Stage]], scratch: Path) -> Iterator[Any]:

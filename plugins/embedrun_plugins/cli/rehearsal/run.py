@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 import time
@@ -12,17 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from embedrun import execution, rules
-from embedrun import plan as plans
-from embedrun.artifacts import Endpoint
+from embedrun import deployments, execution, rules, steps
 from embedrun.base_model import find
 from embedrun.console import Console
 from embedrun.context import Resolver
 from embedrun.engine import Engine
-from embedrun.errors import EmbedrunError, Problem, RequirementError, UserError
+from embedrun.errors import EmbedrunError, Problem, UserError
 from embedrun.execution import Loaded
 from embedrun.finished import Finished
-from embedrun.plan import Step
+from embedrun.plan import Plan, Step
 from embedrun.record import RunRecord
 from embedrun.rehearsal import Note
 from embedrun.store import FileDigests, Store
@@ -59,7 +56,7 @@ def rehearse(loaded: Loaded, console: Console, *, until: str | None = None) -> O
             changed = rehearsed(loaded, scratch)
             outcome.notes = changed.notes
             outcome.left_out = {slot: stage.type for slot, stage in changed.left_out.items()}
-            _carry_out(loaded, changed, scratch, console, outcome, until)
+            _execute(loaded, changed, scratch, console, outcome, until)
     finally:
         outcome.seconds = round(time.monotonic() - started, 1)
         if outcome.error:
@@ -78,27 +75,28 @@ def _scratch() -> Path:
 
 def _require(loaded: Loaded) -> None:
     """Raise RecipeError where a package or file is missing; data that is not here is made up instead."""
-    found = [one for one in rules.missing(loaded.recipe) if one.path != ("source", "path")]
-    if found:
-        raise loaded.document.error(found)
+    problems = [problem for problem in rules.missing(loaded.recipe) if problem.path != ("source", "path")]
+    if problems:
+        raise loaded.document.error(problems)
     execution.require(loaded)
 
 
-def _carry_out(
+def _execute(
     loaded: Loaded, changed: Rehearsed, scratch: Path, console: Console, outcome: Outcome, until: str | None
 ) -> None:
     files, store = FileDigests(scratch / "files.json"), Store(scratch / "store")
     try:
-        base = find(changed.recipe.model, loaded.registry, files, folder=loaded.path.parent, offline=True)
+        copies = loaded.registry.local_models()
+        base = find(changed.recipe.model, copies, files, folder=loaded.path.parent, offline=True)
     except UserError as error:
         raise loaded.document.error([Problem(("model",), str(error))]) from error
-    recipe = plans.resolved(changed.recipe, Resolver(offline=True))
-    plan = plans.make(recipe, base, loaded.registry, files, until=until)
+    recipe = steps.resolved(changed.recipe, Resolver(offline=True))
+    plan = steps.make_plan(recipe, base, loaded.registry.owner, files, until=until)
     outcome.steps = plan.steps
-    owners = {stage.type: str(plan.registry.owner(stage)) for _, stage in recipe.stages()}
+    owners = {stage.type: str(plan.owner_of(stage)) for _, stage in recipe.stages()}
     plugins = [loaded.path.parent / name for name in recipe.plugins]
-    record = RunRecord.begin(scratch / "runs", recipe, loaded.written, store.root, owners, plugins)
-    engine = _Rehearsal(plan, store, record, console, device="cpu", offline=True)
+    record = RunRecord.begin(scratch / "runs", recipe.dump(), loaded.written, store.root, owners, plugins)
+    engine = _Rehearsal(plan, store, record, console, loaded.registry.hooks, device="cpu", offline=True)
     try:
         with _deleted(plan, record.folder):
             engine.run()
@@ -106,7 +104,7 @@ def _carry_out(
     except EmbedrunError as error:
         outcome.error = error
     finally:
-        outcome.finished = {one.slot: one for one in record.stages()}
+        outcome.finished = {stage.slot: stage for stage in record.stages()}
 
 
 class _Rehearsal(Engine):
@@ -117,23 +115,19 @@ class _Rehearsal(Engine):
 
     def _require(self) -> None:
         """Read the limits, so that what is wrong with them shows, but do not judge by them."""
-        try:
-            super()._require()
-        except RequirementError:
-            self.record.data.pop("unmet", None)
+        list(self._unmet())
 
 
 @contextmanager
-def _deleted(plan: plans.Plan, run: Path) -> Iterator[None]:
+def _deleted(plan: Plan, run: Path) -> Iterator[None]:
     """Delete what was deployed in the end, by the deployers' own means, all of it even where one of them fails."""
-    deployers = {slot.removeprefix("deployer."): stage for slot, stage in plans.named(plan.recipe.deployer)}
+    deployers = dict(steps.named(plan.recipe.deployer))
     try:
         yield
     finally:
         with ExitStack() as deletions:
-            for file in sorted(run.glob("deployments/*/endpoint.json")):
-                endpoint = Endpoint.model_validate(json.loads(file.read_text("utf-8"))["endpoint"])
-                deletions.callback(deployers[file.parent.name].delete, endpoint)
+            for file in deployments.files(run):
+                deletions.callback(deployers[file.parent.name].delete, deployments.read(file))
 
 
 def _report(record: RunRecord, console: Console) -> None:

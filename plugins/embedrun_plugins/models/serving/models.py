@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from embedrun.artifacts import Model
-from embedrun.base_model import carried, fetch, find
+from embedrun.base_model import fetch, find
 from embedrun.errors import UserError
 from embedrun.model_settings import ModelChoice
 from embedrun.record import RunRecord, find_run, is_run
@@ -33,7 +33,8 @@ def named(name: str, registry: Registry, files: FileDigests, *, runs: Path, offl
 
     def base(choice: ModelChoice) -> Model:
         return Model(
-            fetch(find(choice, registry, files, folder=Path(), offline=offline), offline=offline), choice.settings
+            fetch(find(choice, registry.local_models(), files, folder=Path(), offline=offline), offline=offline),
+            choice.settings,
         )
 
     folder = next((path for path in (Path(name), runs / name) if is_run(path)), None)
@@ -44,13 +45,13 @@ def named(name: str, registry: Registry, files: FileDigests, *, runs: Path, offl
     recipe = json.loads(lock.read_text("utf-8"))["lock"]["recipe"]
     choice = ModelChoice.model_validate(recipe["model"])
     slot, role = _last_model(recipe)
-    known_as = f"{record.data['name']}/{record.folder.resolve().name}, {role}"
+    known_as = f"{record.name}/{record.folder.resolve().name}, {role}"
     if slot is None:
         return Served(base(choice), known_as)
     made = record.artifact(slot)
     if made is None:
         raise UserError(f"{record.folder}: has no {role} model, or no longer; run it again with `embedrun run {lock}`")
-    return Served(Model(made, carried(choice.settings)), known_as)
+    return Served(Model(made, choice.settings.unsaved()), known_as)
 
 
 def _last_model(recipe: Mapping[str, Any]) -> tuple[str | None, str]:

@@ -18,7 +18,7 @@ def section_of(runs: Sequence[tuple[str, RunRecord]]) -> Markup:
         if stages:
             total = sum(stage.seconds for stage in stages) or 1.0
             reused = sum(stage.cached for stage in stages)
-            said = f"{len(stages)} stages in {duration(float(run.data.get('seconds') or total))}"
+            said = f"{len(stages)} stages in {duration(run.seconds or total)}"
             if reused:
                 said += f"; {'all' if reused == len(stages) else reused} of them reused from the store"
             found.append(element("p", f"{title(name)}: {said}." if len(runs) > 1 else f"{said}."))

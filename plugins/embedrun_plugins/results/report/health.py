@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from embedrun.record import RunRecord
-from embedrun_plugins.results.comparison import judged_set, last_model, recipe_of
+from embedrun_plugins.results.comparison import judged_set
 from embedrun_plugins.results.phrases import NOTHING, title
 from embedrun_plugins.results.report.audits import audits
 from embedrun_plugins.results.report.markup import Content, Markup, element, folded, section, table
@@ -115,8 +115,8 @@ def _cut(run: RunRecord, words: Sequence[int]) -> Markup:
 
 def _limit(run: RunRecord) -> int | None:
     """Return the tokens that the model reads of a text, where the recipe or its files say so."""
-    limit: int | None = (recipe_of(run).get("model") or {}).get("max_length")
-    model = last_model(run)
+    limit: int | None = (run.recipe.get("model") or {}).get("max_length")
+    model = run.artifact(run.last_model)
     for name, key in (("sentence_bert_config.json", "max_seq_length"), ("tokenizer_config.json", "model_max_length")):
         file = model / name if model else None
         if limit is None and file and file.is_file():

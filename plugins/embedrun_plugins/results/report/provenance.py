@@ -6,10 +6,8 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from embedrun.record import RunRecord
-from embedrun_plugins.results.comparison import last_model, recipe_of
 from embedrun_plugins.results.phrases import NOTHING, title
 from embedrun_plugins.results.report.markup import Content, Markup, element, folded, section, table
 
@@ -21,7 +19,7 @@ def model(runs: Sequence[tuple[str, RunRecord]]) -> Markup:
 
 
 def _model(run: RunRecord, name: str) -> Iterator[Content]:
-    folder = last_model(run)
+    folder = run.artifact(run.last_model)
     if folder is not None:
         yield element("p", f"{title(name)} is a sentence-transformers folder, to be loaded or copied from here:")
         yield _code(str(nearby(folder)))
@@ -44,12 +42,12 @@ def recipe(runs: Sequence[tuple[str, RunRecord]]) -> Markup:
     if len(runs) == 1:
         run = runs[0][1]
         file = run.folder / "recipe.yaml"
-        written = file.read_text("utf-8") if file.is_file() else json.dumps(recipe_of(run), indent=1)
+        written = file.read_text("utf-8") if file.is_file() else json.dumps(run.recipe, indent=1)
         return section("recipe", "Recipe", _code(written.strip("\n")))
     from difflib import unified_diff
 
     (first, one), (second, other) = runs
-    before, after = (json.dumps(recipe_of(run), indent=1, ensure_ascii=False).splitlines() for run in (one, other))
+    before, after = (json.dumps(run.recipe, indent=1, ensure_ascii=False).splitlines() for run in (one, other))
     difference = "\n".join(unified_diff(before, after, first, second, lineterm="", n=2))
     same = "The two recipes are the same, with all defaults written out."
     return section("recipe", "How the recipes differ", _code(difference) if difference else element("p", same))
@@ -68,9 +66,9 @@ def reproduction(runs: Sequence[tuple[str, RunRecord]]) -> Markup:
 
 
 def _facts(run: RunRecord) -> list[tuple[str, str]]:
-    environment: Mapping[str, Any] = run.data.get("environment") or {}
-    command = shlex.join(map(str, run.data.get("command") or ()))
-    rows = [("command", command), ("started", str(run.data.get("started"))), ("seed", str(run.data.get("seed")))]
+    environment = run.environment
+    command = shlex.join(map(str, run.command))
+    rows = [("command", command), ("started", run.started), ("seed", str(run.seed))]
     for key, value in environment.items():
         if key == "git" and value:
             rows.append(("git", f"{value.get('commit')}{', with changes' if value.get('changed') else ''}"))

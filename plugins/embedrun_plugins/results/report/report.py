@@ -44,11 +44,11 @@ def write(run: RunRecord) -> None:
 
 def of_run(run: RunRecord) -> str:
     """Return the report of a run, with as much as it came to do."""
-    name = str(run.data["name"])
-    recipe = comparison.recipe_of(run)
-    facts = [str(run.data["started"]).replace("T", " ").replace("+00:00", " UTC"), str(run.data["status"])]
-    if run.data.get("seconds"):
-        facts.append(duration(run.data["seconds"]))
+    name = run.name
+    recipe = run.recipe
+    facts = [run.started.replace("T", " ").replace("+00:00", " UTC"), run.status]
+    if run.seconds:
+        facts.append(duration(run.seconds))
     described = recipe.get("description")
     heading = [
         element("p", "embedrun report", class_="kicker"),
@@ -71,7 +71,7 @@ def of_two(first: RunRecord, second: RunRecord, compared: Sequence[Contest]) -> 
     names = [f"{run.folder.parent.name}/{run.folder.name}" for _, run in named]
     heading = [
         element("p", "embedrun comparison", class_="kicker"),
-        element("h1", f"{first.data['name']} and {second.data['name']}"),
+        element("h1", f"{first.name} and {second.name}"),
         element(
             "p", [element("b", "First: "), names[0], ". ", element("b", "Second: "), names[1], "."], class_="facts"
         ),

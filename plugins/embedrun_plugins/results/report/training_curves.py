@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from embedrun.record import RunRecord
-from embedrun_plugins.results.comparison import recipe_of, spoken
+from embedrun_plugins.results.comparison import spoken
 from embedrun_plugins.results.phrases import figure
 from embedrun_plugins.results.phrases import title as title_of
 from embedrun_plugins.results.report.markup import Content, Markup, element, folded, section, table
@@ -38,7 +38,7 @@ class History:
 
 def history(run: RunRecord, name: str) -> History:
     """Return a run's training from the model's own history, or from the log where it did not come so far."""
-    trainer = recipe_of(run).get("trainer") or {}
+    trainer = run.recipe.get("trainer") or {}
     entries = list(_entries(run))
     measured = {key.removeprefix("eval_") for entry in entries for key in entry if key.startswith("eval_")}
     wished = str(trainer.get("metric_for_best_model") or "").removeprefix("eval_")

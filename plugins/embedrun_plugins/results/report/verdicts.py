@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from embedrun.record import RunRecord
 from embedrun_plugins.results.comparison import Contest
@@ -31,8 +31,8 @@ def section(contests: Sequence[Contest], runs: Sequence[RunRecord]) -> Markup:
 
 
 def _troubles(run: RunRecord) -> Iterator[Markup]:
-    unmet: Iterable[str] = run.data.get("unmet") or ()
-    status, error = run.data["status"], run.data.get("error")
+    unmet = run.unmet
+    status, error = run.status, run.error
     if status == "interrupted":
         yield _trouble("Interrupted", "The run was stopped before its end; run the same command again to continue.")
     if unmet:

@@ -15,13 +15,14 @@ from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
-from embedrun.base_model import Base
+from embedrun.base_model import BaseModelRef
 from embedrun.console import Console
 from embedrun.errors import RecipeError, UserError
-from embedrun.execution import Loaded, Settings, carry_out
+from embedrun.execution import Loaded, Settings, execute
 from embedrun.finished import Finished
-from embedrun.plan import Step, make
+from embedrun.plan import Step
 from embedrun.record import RunRecord
+from embedrun.steps import make_plan
 from embedrun.store import FileDigests, Store
 
 _ANSWERS = "answers.sqlite"
@@ -110,20 +111,21 @@ def repeat(run: RunRecord, folder: Path, conditions: Conditions, console: Consol
     """
     done = compared(run)
     if not done:
-        raise UserError(f"{run.folder}: {run.data['status']} before its first stage was done; nothing to reproduce")
+        raise UserError(f"{run.folder}: {run.status} before its first stage was done; nothing to reproduce")
     store = Store(folder / ".store")
     loaded = _loaded(run, conditions)
-    plan = make(loaded.recipe, Base(loaded.recipe.model, ""), loaded.registry, FileDigests(folder / "files.json"))
+    base, files = BaseModelRef(loaded.recipe.model, ""), FileDigests(folder / "files.json")
+    plan = make_plan(loaded.recipe, base, loaded.registry.owner, files)
     settings = Settings(
         runs=folder,
         store=store.root,
         offline=conditions.offline,
         until=next((step.slot for step in reversed(plan.steps) if step.slot in done), None),
-        device=conditions.device or run.data.get("device"),
+        device=conditions.device or run.device,
     )
     _copy_answers(Store(run.store).answers, store.answers)
     with _explained(run):
-        now, stopped = carry_out(loaded, settings, console)
+        now, stopped = execute(loaded, settings, console)
     ended = {stage.slot for stage in now.stages()}
     # A stage that fails is a difference; what fails outside of any stage says nothing of the run.
     if stopped and not any(stage.error for stage in now.stages()) and not ended.issuperset(done):
@@ -142,7 +144,7 @@ def _loaded(run: RunRecord, conditions: Conditions) -> Loaded:
         raise UserError(f"{lock}: is not there, and without it a run cannot be reproduced")
     with _explained(run):
         recipe = _recipe(lock)
-        overrides: dict[str, Any] = {"runtime": runtime(recipe, run.data.get("image"), conditions.on)}
+        overrides: dict[str, Any] = {"runtime": runtime(recipe, run.image, conditions.on)}
         if recipe.get("trainer") or recipe.get("evaluator"):
             overrides["deployer"] = []
         return Loaded.read(lock, {**overrides, **(conditions.settings or {})})

@@ -28,17 +28,19 @@ def write_down(run: RunRecord, system: Path = Path("/proc")) -> None:
 
     Where a run goes on here that was begun in a container, what is written of the container stands.
     """
-    environment = run.data.get("environment")
-    if not isinstance(environment, dict) or "processor" in environment:
+    if not run.environment or "processor" in run.environment:
         return
-    environment["processor"] = _processor(system) or platform.processor() or None
-    environment["threads"] = os.environ.get("OMP_NUM_THREADS")
-    environment["gpus"] = list(_gpus(system))
-    environment["driver"] = _driver(system)
-    packages = environment.setdefault("packages", {})
+    packages = dict(run.environment.get("packages") or {})
     for package in _PACKAGES:
         with contextlib.suppress(PackageNotFoundError):
             packages[package] = version(package)
+    machine = {
+        "processor": _processor(system) or platform.processor() or None,
+        "threads": os.environ.get("OMP_NUM_THREADS"),
+        "gpus": list(_gpus(system)),
+        "driver": _driver(system),
+    }
+    run.change(environment={**run.environment, "packages": packages, **machine})
 
 
 def _processor(system: Path) -> str | None:
@@ -77,7 +79,7 @@ def differences(then: RunRecord, now: RunRecord) -> list[str]:
 
 def _facts(run: RunRecord) -> Iterator[tuple[str, str]]:
     """Yield each fact by its name; those of one group, such as packages, as `group:name`."""
-    environment: Mapping[str, Any] = run.data.get("environment") or {}
+    environment = run.environment
     for key, value in environment.items():
         if key == "git":
             yield "git commit", _commit(value)
@@ -87,9 +89,9 @@ def _facts(run: RunRecord) -> Iterator[tuple[str, str]]:
             yield key, ", ".join(map(str, value)) or _ABSENT
         else:
             yield key, _ABSENT if value is None else str(value)
-    yield "device", str(run.data.get("device") or "as torch chooses")
+    yield "device", str(run.device or "as torch chooses")
     # Its name may be another though it is the same image.
-    yield "image", str((run.data.get("image") or {}).get("id") or _ABSENT)[:_ID]
+    yield "image", str(run.image.get("id") or _ABSENT)[:_ID]
 
 
 def _commit(git: Mapping[str, Any] | None) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from embedrun.plan import Step
-from embedrun.stages import Stage
+from embedrun.stage import Stage
 
 _LONGEST = 80
 
@@ -19,7 +19,7 @@ def changes(then: Made, now: Made, step: Step) -> Iterator[str]:
     """Say what differs between what a step's result was made of then and now."""
     place = place_of(step)
     parts = {"stage": (place, step.stage), "loss": ("loss", step.loss)}
-    parts |= {"rival": ("compare_with", step.rival), "dev": ("evaluator", step.dev)}
+    parts |= {"rival": ("compare_with", step.comparison), "dev": ("evaluator", step.dev)}
     for name, (where, _) in parts.items():
         if name in then and name in now:
             yield from _stage_changes(then[name], now[name], where)

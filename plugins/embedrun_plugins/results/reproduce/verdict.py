@@ -98,8 +98,8 @@ def _inputs(repetition: Repetition, then: Finished, now: Finished | None) -> Ite
     if before and after:
         yield from inputs.changes(before, after, repetition.steps[then.slot])
         return
-    owners = repetition.then.data.get("plugins") or {}
-    for name, owner in (repetition.now.data.get("plugins") or {}).items():
+    owners = repetition.then.plugins
+    for name, owner in repetition.now.plugins.items():
         if name in owners and owners[name] != owner:
             yield f"{name}: its plugin is {owner} now, and was {owners[name]}"
 

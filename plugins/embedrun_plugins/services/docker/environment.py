@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from embedrun.base_model import fetch
 from embedrun.context import Resolver
-from embedrun.stages import Stage
+from embedrun.stage import Stage
 from embedrun_plugins.models.local_copies import GIVEN
 from embedrun_plugins.services.addresses import is_local
-from embedrun_plugins.services.remote_run import stages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,10 +39,10 @@ def download(job: Job) -> dict[str, Path]:
 
     from huggingface_hub import constants
 
-    fetching = [stage for stage in stages(job) if type(stage).fetch is not Stage.fetch]
-    if job.plan.base.path and not fetching:
+    fetching = [stage for stage in job.stages if type(stage).fetch is not Stage.fetch]
+    if job.base.path and not fetching:
         return {}
-    fetch(job.plan.base, offline=job.offline)
+    fetch(job.base, offline=job.offline)
     for stage in fetching:
         stage.fetch(Resolver(job.offline))
     datasets = os.environ.get("HF_DATASETS_CACHE") or Path(constants.HF_HOME) / "datasets"
@@ -53,8 +52,7 @@ def download(job: Job) -> dict[str, Path]:
 
 def copies(job: Job) -> list[LocalModel]:
     """Return the copies of hub models that packages bring here, any of which a stage may name by its hub id."""
-    found = job.plan.registry.local_models()
-    return [replace(copy, path=copy.path.resolve()) for copy in found if copy.path.is_dir()]
+    return [replace(copy, path=copy.path.resolve()) for copy in job.copies if copy.path.is_dir()]
 
 
 def network(job: Job, asked: Network | None) -> Network:
@@ -62,7 +60,7 @@ def network(job: Job, asked: Network | None) -> Network:
 
     What a stage reaches on this machine itself takes the machine's own network: a bridge does not lead there.
     """
-    reached = [url for stage in stages(job) for url in stage.reaches()]
+    reached = [url for stage in job.stages for url in stage.reaches()]
     if asked:
         if asked == "none" and reached:
             job.console.say(
@@ -90,7 +88,7 @@ def variables(caches: Mapping[str, Path], models: Iterable[LocalModel], cpus: fl
 
 def secrets(job: Job, named: Iterable[str]) -> dict[str, str]:
     """Return the variables that the recipe's stages read and those that the runtime names, where they are set."""
-    names = {*named, *(name for stage in stages(job) for name in stage.variables())}
+    names = {*named, *(name for stage in job.stages for name in stage.variables())}
     return {name: os.environ[name] for name in sorted(names) if name in os.environ}
 
 

@@ -18,7 +18,7 @@ from embedrun_plugins.services.docker.events import Ending, Watch
 from embedrun_plugins.services.remote_run import AGAIN
 
 
-def carry_out(client: Any, options: Mapping[str, Any], secrets: Mapping[str, str]) -> Ending:
+def execute(client: Any, options: Mapping[str, Any], secrets: Mapping[str, str]) -> Ending:
     """Create and start a container, show what it prints on standard error, and wait until it is gone.
 
     Ctrl-C interrupts what runs in it; a second one kills it. If this process is killed, the container's standard input

@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from pydantic import ValidationError
 
+from embedrun import deployments
 from embedrun.artifacts import Endpoint
 from embedrun.errors import UserError, suggest
 from embedrun.record import find_run
@@ -58,7 +59,7 @@ def with_reading(endpoint: Endpoint, reading: RequestParameters) -> Endpoint:
 
 def deployed(folder: Path) -> list[Deployed]:
     """Return what a run deployed, in the order of the names. Raises UserError where its record is damaged."""
-    files = sorted((folder / "deployments").glob("*/endpoint.json"))
+    files = deployments.files(folder)
     if not files:
         return []
     registry = Registry(sorted((folder / "plugins").glob("*/*.py")))

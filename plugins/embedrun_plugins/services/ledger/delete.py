@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from embedrun import Deployer, Endpoint, UserError
+from embedrun import Deployer, Endpoint, UserError, deployments
 from embedrun.record import find_run
 from embedrun.registry import Registry
 from embedrun_plugins.services.ledger.aws_clients import Clients
 from embedrun_plugins.services.ledger.ledger import Entry, Ledger, Place, Record, expired
 from embedrun_plugins.services.ledger.resources import remove
 
-_ENDPOINT, _DELETED = "endpoint.json", "deleted.json"
 Say = Callable[[str], None]
 
 
@@ -47,7 +46,7 @@ def of_run(name: str, runs: Path, say: Say) -> Deleted:
         _remove(known, deleted, say)
         return deleted
     for folder in folders:
-        for file in sorted((folder / "deployments").glob(f"*/{_ENDPOINT}")):
+        for file in deployments.files(folder):
             _delete(file, deleted, say)
         damaged: list[str] = []  # which may be of any run
         _remove(list(ledger.of_run(folder, damaged)), deleted, say)
@@ -85,7 +84,7 @@ def _delete(file: Path, deleted: Deleted, say: Say) -> None:
     except UserError as error:
         deleted.faults.append(str(error))
         return
-    file.rename(file.with_name(_DELETED))
+    deployments.delete(file)
     deleted.count += 1
     say(f"deleted {endpoint.deployer} {endpoint.url or endpoint.path or ''}")
 
@@ -104,7 +103,6 @@ def _remove(entries: Iterable[tuple[Entry, Record]], deleted: Deleted, say: Say)
 
 
 def _mark(record: Record, identifier: str) -> None:
-    folder = Path(record.folder or "") / "deployments"
-    for file in folder.glob(f"*/{_ENDPOINT}") if record.folder else ():
+    for file in deployments.files(Path(record.folder)) if record.folder else ():
         if json.loads(file.read_text("utf-8"))["endpoint"].get("details", {}).get("ledger") == identifier:
-            file.rename(file.with_name(_DELETED))
+            deployments.delete(file)

@@ -5,38 +5,35 @@ And what was deployed before, removed by its own run's record.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from embedrun import deployments
 from embedrun.artifacts import Endpoint
 from embedrun.context import Context
-from embedrun.deployments import run_folder, run_id
 from embedrun.stages import Deployer
 from embedrun_plugins.services.tei import container
 from embedrun_plugins.services.tei.options import remove_export
 
-ENDPOINT = "endpoint.json"
-"""The engine writes it again, in full, when the deployer returns."""
-_DELETED = "deleted.json"
 _RECIPE, _RUN, _SLOT = "embedrun.recipe", "embedrun.run", "embedrun.slot"
 
 
 def labels(ctx: Context, *, owner: bool = False) -> dict[str, str]:
     """Return what a container is found by: by later runs of the recipe (`owner`), and by its user."""
     marks = {container.LABEL: container.KIND, _SLOT: ctx.out.absolute().parent.name}
-    marks[_RECIPE] = str((run_folder(ctx) or ctx.out.absolute()).parent)
-    return marks if owner else marks | {_RUN: run_id(ctx) or ""}
+    marks[_RECIPE] = str((ctx.run.folder if ctx.run else ctx.out.absolute()).parent)
+    return marks if owner else marks | {_RUN: ctx.run.id if ctx.run else ""}
 
 
 @contextmanager
 def written_down(ctx: Context, deployer: Deployer, endpoint: Endpoint) -> Iterator[None]:
-    """Keep an endpoint's record in the run's folder from now on; take it away where the block fails."""
-    file = ctx.out.parent / ENDPOINT
-    described = {"endpoint": endpoint.model_dump(mode="json"), "deployer": deployer.model_dump(mode="json")}
-    file.write_text(json.dumps(described, indent=1) + "\n", "utf-8")
+    """Keep an endpoint's record in the run's folder from now on; take it away where the block fails.
+
+    The engine writes it again, in full, when the deployer returns.
+    """
+    file = deployments.write(ctx.out.parent, deployer, endpoint)
     try:
         yield
     except BaseException:
@@ -58,7 +55,7 @@ def retire(client: Any, earlier: Any, warn: Callable[[str], None]) -> str:
         details = _details(file)
         if details.get("container") == earlier.id:
             remove_export(Path(str(details.get("model"))))
-            file.rename(file.with_name(_DELETED))
+            deployments.delete(file)
     except (DockerException, OSError) as error:
         warn(f"left from before: container {earlier.name}: {error}; `embedrun delete {run}` tries again")
     return run
@@ -67,11 +64,11 @@ def retire(client: Any, earlier: Any, warn: Callable[[str], None]) -> str:
 def _record(marks: Mapping[str, str]) -> Path:
     """Return where the run of a container describes it."""
     run = Path(marks.get(_RECIPE, "")) / marks.get(_RUN, "").rpartition("/")[2]
-    return run / "deployments" / marks.get(_SLOT, "") / ENDPOINT
+    return deployments.folder(run, marks.get(_SLOT, "")) / deployments.ENDPOINT
 
 
 def _details(file: Path) -> Mapping[str, Any]:
     try:
-        return Endpoint.model_validate(json.loads(file.read_text("utf-8"))["endpoint"]).details
+        return deployments.read(file).details
     except (OSError, ValueError, KeyError, TypeError):
         return {}  # removed by hand, or damaged: the container is gone all the same

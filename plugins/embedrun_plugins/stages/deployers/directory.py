@@ -12,7 +12,6 @@ from typing import Literal
 
 from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context
-from embedrun.deployments import run_id
 from embedrun.errors import UserError
 from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Deployer
@@ -40,7 +39,7 @@ class Directory(Deployer):
 
         folder = Path.cwd() / self.path
         _refuse_others(folder)
-        marker = {"made_by": "embedrun", "target": self.target, "run": run_id(ctx)}
+        marker = {"made_by": "embedrun", "target": self.target, "run": ctx.run and ctx.run.id}
         scratch = folder.with_name(f".{folder.name}.{os.getpid()}.part")
         old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
         try:

@@ -9,8 +9,7 @@ from pydantic import Field
 
 from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context, Unkeyed
-from embedrun.deployments import run_folder
-from embedrun.record import RunRecord
+from embedrun.record import LOCK, RunRecord
 from embedrun.stages import Deployer
 from embedrun_plugins.services.endpoints.deployed import with_reading
 from embedrun_plugins.services.endpoints.load_test.settings import Latency
@@ -59,7 +58,4 @@ class AnsweringDeployer(Deployer):
 
 def _run_of(ctx: Context) -> RunRecord | None:
     """Return the run that deploys, if it is one: it knows the base model and the questions that it judges by."""
-    folder = run_folder(ctx)
-    if folder is None or not (folder / "recipe.lock.json").is_file():
-        return None
-    return RunRecord.read(folder)
+    return RunRecord.read(ctx.run.folder) if ctx.run and (ctx.run.folder / LOCK).is_file() else None

@@ -12,7 +12,6 @@ from pydantic import Field
 
 from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context
-from embedrun.deployments import run_folder
 from embedrun.errors import UserError
 from embedrun.record import RunRecord
 from embedrun.rehearsal import Rehearsal
@@ -69,7 +68,7 @@ class HubDeployer(Deployer):
         folder = ctx.out / "repository"
         run = _run_of(ctx)
         repository = self._repository()
-        message = self.commit_message or (f"embedrun: {run.data['name']}" if run else "embedrun")
+        message = self.commit_message or (f"embedrun: {run.name}" if run else "embedrun")
         try:
             export(model, folder)
             self._add_logs(folder, model, run)
@@ -123,8 +122,7 @@ class HubDeployer(Deployer):
 
 
 def _run_of(ctx: Context) -> RunRecord | None:
-    folder = run_folder(ctx)
-    return RunRecord.read(folder) if folder else None
+    return RunRecord.read(ctx.run.folder) if ctx.run else None
 
 
 def _saved_token() -> str | None:

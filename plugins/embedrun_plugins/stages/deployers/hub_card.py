@@ -11,7 +11,7 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCardData
 
 from embedrun.record import RunRecord
-from embedrun_plugins.results.comparison import Contest, of_run, parted, recipe_of, spoken
+from embedrun_plugins.results.comparison import Contest, of_run, parted, spoken
 from embedrun_plugins.results.phrases import figure, interval, signed, verdict
 
 _HUB_ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?")
@@ -37,7 +37,7 @@ class Card:
         return of_run(self.run) if self.run else []
 
     def _base(self) -> str | None:
-        return str(recipe_of(self.run)["model"]["id"]) if self.run else None
+        return str(self.run.recipe["model"]["id"]) if self.run else None
 
     def _metadata(self) -> ModelCardData:
         base = self._base()
@@ -56,7 +56,7 @@ class Card:
         )
 
     def _dataset(self) -> str | None:
-        source = recipe_of(self.run)["source"] if self.run else {}
+        source = self.run.recipe["source"] if self.run else {}
         return str(source["dataset"]) if source.get("type") == "hub" else None
 
     def _results(self) -> Iterator[EvalResult]:
@@ -65,7 +65,7 @@ class Card:
             last = contest.last
             for metric in contest.shown():
                 size, name = parted(metric)
-                of = f"{self.run.data['name']} ({contest.split or 'test'} split)" if self.run else "test"
+                of = f"{self.run.name} ({contest.split or 'test'} split)" if self.run else "test"
                 yield EvalResult(
                     task_type="information-retrieval" if contest.split else "sentence-similarity",
                     dataset_type=self._dataset() or "custom",
@@ -80,7 +80,7 @@ class Card:
     def _about(self) -> str:
         if self.run is None:
             return "A sentence-transformers model, made with embedrun."
-        lock = recipe_of(self.run)
+        lock = self.run.recipe
         loss = lock.get("loss") or {}
         inner = (loss.get("inner") or {}).get("type")
         by = f" with the loss `{loss['type']}`{f' over `{inner}`' if inner else ''}" if loss else ""
@@ -88,7 +88,7 @@ class Card:
         description = f"\n\n{lock['description']}" if lock.get("description") else ""
         return (
             f"A [sentence-transformers](https://www.sbert.net) model, {made} `{self._base()}`{by}. "
-            f"Made with embedrun by the recipe `{self.run.data['name']}` below.{description}"
+            f"Made with embedrun by the recipe `{self.run.name}` below.{description}"
         )
 
     def _scores(self) -> Iterator[str]:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field
 
+from embedrun import deployments
 from embedrun.artifacts import Endpoint, Model
-from embedrun.context import Context, Unkeyed
-from embedrun.deployments import earlier_endpoints, run_id
+from embedrun.context import Context, RunRef, Unkeyed
 from embedrun.errors import StageError, UserError
 from embedrun.rehearsal import Rehearsal
 from embedrun_plugins.services.credentials import VariableName
@@ -101,7 +101,7 @@ class LocalServer(AnsweringDeployer):
         try:
             listen(self.host, self.port).close()
         except UserError:
-            for run, endpoint in earlier_endpoints(ctx, self.type):
+            for run, endpoint in _earlier(ctx, self.type):
                 if urlsplit(endpoint.url or "").port == self.port:
                     self.delete(endpoint)
                     ctx.note("replaced", f"the server of {run}")
@@ -111,7 +111,7 @@ class LocalServer(AnsweringDeployer):
         command = [sys.executable, "-m", "embedrun_plugins.models.serving", str(model.path.absolute())]
         command += ["--host", self.host, "--port", str(self.port), "--url-file", str(ctx.out.absolute() / "url")]
         command += ["--settings", model.settings.model_dump_json(exclude_defaults=True)]
-        command += _option("--name", run_id(ctx))
+        command += _option("--name", ctx.run and ctx.run.id)
         return [*command, *_option("--device", self.device or ctx.device), *_option("--api-key-env", self.api_key_env)]
 
     def _api_key(self) -> str | None:
@@ -152,3 +152,15 @@ def on_free_port(stage: LocalServer, rehearsal: Rehearsal) -> LocalServer:
     rehearsal.note("on a free port of this machine, and stopped afterwards")
     latency = stage.latency and stage.latency.briefly()
     return changed(stage, host="127.0.0.1", port=0, device="cpu", latency=latency)
+
+
+def _earlier(ctx: Context, deployer: str) -> Iterator[tuple[str, Endpoint]]:
+    """Yield what other runs of the same recipe deployed by one kind of deployer and still have, with their ids."""
+    for folder in sorted(ctx.run.folder.parent.iterdir()) if ctx.run else ():
+        for file in deployments.files(folder):
+            try:
+                endpoint = deployments.read(file)
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # a damaged record of another run is no reason to stop this one
+            if ctx.run and folder != ctx.run.folder and endpoint.deployer == deployer:
+                yield RunRef(folder).id, endpoint

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context
-from embedrun.deployments import run_folder, run_id
 from embedrun.errors import EmbedrunError, StageError
 from embedrun_plugins.services.endpoints.client import Client, RequestParameters
 from embedrun_plugins.services.endpoints.transports import Transport
@@ -63,22 +62,21 @@ def deploy(stage: EndpointOptions, ctx: Context, model: Model) -> Endpoint:
 
 
 def _recipe(ctx: Context) -> str:
-    folder = run_folder(ctx)
-    return folder.parent.name if folder else "model"
+    return ctx.run.name if ctx.run else "model"
 
 
 def _run(ctx: Context) -> str:
-    return run_id(ctx) or f"{_recipe(ctx)}/-"
+    return ctx.run.id if ctx.run else f"{_recipe(ctx)}/-"
 
 
 def _hosting(
     stage: EndpointOptions, ctx: Context, clients: Clients, place: Place, name: str, role: str, ledger: Ledger
 ) -> Hosting:
-    run, folder = _run(ctx), run_folder(ctx)
+    run = _run(ctx)
     entry = ledger.open(
         run=run,
         hours=stage.max_age_hours,
-        folder=str(folder) if folder else None,
+        folder=str(ctx.run.folder) if ctx.run else None,
         deployer=stage.type,
         place=place,
         **stage.price().recorded(),

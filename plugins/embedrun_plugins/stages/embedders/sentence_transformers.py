@@ -10,7 +10,8 @@ from embedrun.artifacts import Encoder, Model
 from embedrun.context import Context, Resolver
 from embedrun.model_settings import ModelSettings
 from embedrun.rehearsal import Rehearsal
-from embedrun.stages import Embedder, Stage
+from embedrun.stage import Stage
+from embedrun.stages import Embedder
 from embedrun_plugins.stages.named_models import ModelName, commit_of, files_of, folder_of, missing_folder
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from embedrun.artifacts import Comparison, Model, Remote, RetrievalSet, Scores, Split
+from embedrun.artifacts import Comparison, Encoder, Model, RetrievalSet, Scores, Split
 from embedrun.context import Context, Unkeyed
 from embedrun.stages import Evaluator
 from embedrun_plugins.stages.evaluators.bootstrap import comparison
@@ -54,6 +54,12 @@ class RetrievalEvaluator(Evaluator, ABC):
     """Limits that fail the run, as in {metric: dim_128_ndcg@10, better_than: base/ndcg@10}."""
 
     def run(self, ctx: Context, data: RetrievalSet, model: Model) -> Scores:
+        return self._scored(ctx, data, model.load(ctx.device))
+
+    def evaluate(self, ctx: Context, data: RetrievalSet, encoder: Encoder) -> Scores:
+        return self._scored(ctx, data, encoder, partial(_warned, ctx))
+
+    def _scored(self, ctx: Context, data: RetrievalSet, encoder: Encoder, too_few: TooFew | None = None) -> Scores:
         from embedrun_plugins.stages.evaluators import trec_files
 
         task = self._task(data, self.split)
@@ -61,8 +67,7 @@ class RetrievalEvaluator(Evaluator, ABC):
         ctx.note("documents", len(task.documents))
         for warning in task.warnings:
             ctx.warn(warning)
-        too_few = partial(_warned, ctx) if isinstance(model, Remote) else None
-        by_size = self.retrieved(model.load(ctx.device), task, TREC_DEPTH, ctx.progress, too_few)
+        by_size = self.retrieved(encoder, task, TREC_DEPTH, ctx.progress, too_few)
         scores = self.measured(task, by_size)
         for label, retrieved in by_size.items():
             trec_files.write_run(ctx.out / ".".join(filter(None, ("run", label, "trec"))), task, retrieved)
@@ -118,7 +123,7 @@ class RetrievalEvaluator(Evaluator, ABC):
         return Task.of(data, split, graded=self.graded(), ignore_identical_ids=self.ignore_identical_ids)
 
     def retrieved(
-        self, model: SentenceTransformer, task: Task, depth: int, progress: Progress, too_few: TooFew | None = None
+        self, model: Encoder, task: Task, depth: int, progress: Progress, too_few: TooFew | None = None
     ) -> dict[str, Retrieved]:
         from embedrun_plugins.stages.evaluators.retrieval_task import refused, retrieve
 

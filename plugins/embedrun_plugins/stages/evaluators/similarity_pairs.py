@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from embedrun.artifacts import Comparison, Model, RetrievalSet, Role, Scores, Split
+from embedrun.artifacts import Comparison, Encoder, RetrievalSet, Role, Scores, Split
 from embedrun.context import Context, Unkeyed
 from embedrun.stages import Evaluator
 from embedrun_plugins.results.roles import last
@@ -56,8 +56,8 @@ class SimilarityPairs(Evaluator):
     """As what the two texts are encoded, which decides on the model's prompts: [query, document] for a question and
     its answer, [document, document] for texts of one sort. All the same for a model without prompts."""
 
-    def run(self, ctx: Context, data: RetrievalSet, model: Model) -> Scores:  # noqa: ARG002 - the pairs are its data
-        return Scores.write(ctx.out, self._measure(model.load(ctx.device)))
+    def evaluate(self, ctx: Context, data: RetrievalSet, encoder: Encoder) -> Scores:  # noqa: ARG002 - the pairs are its data
+        return Scores.write(ctx.out, self._measure(encoder))
 
     def score(
         self,
@@ -90,7 +90,7 @@ class SimilarityPairs(Evaluator):
     def _names(self) -> list[str]:
         return [pair.name or f"pair_{number}" for number, pair in enumerate(self.pairs, start=1)]
 
-    def _measure(self, model: SentenceTransformer) -> dict[str, float]:
+    def _measure(self, model: Encoder) -> dict[str, float]:
         from torch.nn.functional import cosine_similarity
 
         from embedrun_plugins.models.encode import embed

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from embedrun.artifacts import Model, RetrievalSet
 from embedrun.context import Context, Resolver
 from embedrun.rehearsal import Rehearsal
-from embedrun.stages import Evaluator, Merger, Stage
+from embedrun.stage import Stage
+from embedrun.stages import Evaluator, Merger
 from embedrun_plugins.stages.named_models import ModelName, commit_of, files_of, folder_of, missing_folder
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from embedrun import execution
-from embedrun.base_model import find
+from embedrun.base_model import find, find_on_disk
 from embedrun.errors import UserError
 from embedrun.model_settings import ModelChoice
 from embedrun.registry import Registry
@@ -67,7 +66,7 @@ def _at(choice: ModelChoice, folder: Path) -> ModelChoice:
 
 def folder_of(choice: ModelChoice, registry: Registry, beside: Path) -> Path | None:
     """Return where the model's files are on this machine, if at least its configuration is, without its weights."""
-    model = execution.found(choice, registry, beside)
+    model = find_on_disk(choice, registry.local_models(), beside)
     whole = model and (not _is_cached(model.path) or any(model.path.rglob("config.json")))
     return model.path if model and whole else None
 
@@ -83,7 +82,7 @@ def _require_id(choice: ModelChoice, registry: Registry, beside: Path, scratch: 
     from huggingface_hub.utils._validators import validate_repo_id
 
     if choice.id.startswith((".", "/", "~")):
-        find(choice, registry, FileDigests(scratch.with_name("files.json")), folder=beside, offline=True)
+        find(choice, registry.local_models(), FileDigests(scratch.with_name("files.json")), folder=beside, offline=True)
     try:
         validate_repo_id(choice.id)
     except HFValidationError as error:

@@ -9,7 +9,8 @@ from typing import Any
 from embedrun.artifacts import Model, RetrievalSet
 from embedrun.context import Context
 from embedrun.errors import DataError
-from embedrun.stages import Filter, Miner, Stage
+from embedrun.stage import Stage
+from embedrun.stages import Filter, Miner
 
 NOTE = "rehearsed otherwise"
 """Name of the note that says so."""

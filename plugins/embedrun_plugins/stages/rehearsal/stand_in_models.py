@@ -8,7 +8,7 @@ from typing import TypeVar
 from embedrun.model_settings import ModelChoice
 from embedrun.registry import Registry
 from embedrun.rehearsal import Rehearsal
-from embedrun.stages import Stage
+from embedrun.stage import Stage
 from embedrun_plugins.stages.rehearsal import base_models
 from embedrun_plugins.stages.rehearsal.random_models import random_model, weights_size
 from embedrun_plugins.stages.rehearsal.stand_ins import changed

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, cast
 
 from embedrun.errors import UserError
 from embedrun.rehearsal import Rehearsal
-from embedrun.stages import Stage
+from embedrun.stage import Stage
 from embedrun_plugins.services import aws
 from embedrun_plugins.services import openai as openai_server
 from embedrun_plugins.services.credentials import secret

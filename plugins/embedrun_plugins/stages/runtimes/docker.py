@@ -93,7 +93,7 @@ class DockerRuntime(Runtime):
         with contextlib.closing(engine.client()) as client:
             with engine.answering("runtime"):
                 info = client.info()
-            ending = attached.carry_out(client, self._options(job, client, info), secrets)
+            ending = attached.execute(client, self._options(job, client, info), secrets)
         if trouble := self._trouble(ending, job, info):
             raise StageError(trouble)
         return ending.code
@@ -144,16 +144,14 @@ class DockerRuntime(Runtime):
         from embedrun_plugins.services import docker
 
         found = docker.provided(client, self.image, remote_run.extras(job), self.base_image, job.console.say)
-        record = RunRecord.read(job.run_folder)
-        record.data["image"] = {"reference": found.reference, "id": found.id, "digest": found.digest}
-        record.save()
+        image = {"reference": found.reference, "id": found.id, "digest": found.digest}
+        RunRecord.read(job.run_folder).change(image=image)
         return found.id
 
     def _trouble(self, ending: Ending, job: Job, info: Mapping[str, Any]) -> str | None:
         """Say what ended the container, if it was not its own doing."""
-        steps = job.plan.steps
-        done = sum(not stage.error for stage in RunRecord.read(job.run_folder).stages())
-        at = f" in {steps[done].slot}" if done < len(steps) else ""
+        done = {stage.slot for stage in RunRecord.read(job.run_folder).stages() if not stage.error}
+        at = next((f" in {step.slot}" for step in job.forecast() if step.slot not in done), "")
         if ending.out_of_memory:
             most = self.memory or f"{info.get('MemTotal', 0) / 2**30:.0f} GiB, all that the machine has,"
             return f"ran out of memory and was killed at {most}{at}: lower batch_size, or raise memory (runtime.memory)"

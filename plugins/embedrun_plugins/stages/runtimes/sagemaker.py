@@ -22,6 +22,6 @@ class SageMakerRuntime(JobOptions):
     packages: ClassVar[Mapping[str, str]] = {"boto3": "sagemaker"}
 
     def run(self, job: Job) -> int:
-        from embedrun_plugins.stages.runtimes.sagemaker_job.run import carry_out
+        from embedrun_plugins.stages.runtimes.sagemaker_job.run import execute
 
-        return carry_out(self, job)
+        return execute(self, job)

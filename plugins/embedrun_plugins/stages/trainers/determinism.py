@@ -10,7 +10,6 @@ from typing import Any
 
 from embedrun.errors import StageError, UserError
 from embedrun.record import RunRecord
-from embedrun_plugins.results.comparison import recipe_of
 
 _FLASH = "FLASH_ATTENTION_DETERMINISTIC"
 """Read by transformers in every call of flash-attention."""
@@ -91,7 +90,7 @@ def prepare(run: RunRecord) -> None:
 
     The stages before the trainer use CUDA, too, and later it is not read again.
     """
-    if not (recipe_of(run).get("trainer") or {}).get("full_determinism"):
+    if not (run.recipe.get("trainer") or {}).get("full_determinism"):
         return
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():

@@ -16,7 +16,6 @@ from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
 from embedrun.artifacts import Model
 from embedrun.errors import StageError, UserError
-from embedrun.model_settings import ModelSettings
 from embedrun_plugins.models.padding_free import allocation, forward
 from embedrun_plugins.services.distributed import collectives as processes
 from embedrun_plugins.services.distributed import signals
@@ -86,8 +85,7 @@ class Training:
 
     @property
     def result(self) -> Model:
-        kept = self.model.settings.model_dump(include={"trust_remote_code", "attention"})
-        return Model(self.ctx.out, ModelSettings.model_validate(kept))
+        return Model(self.ctx.out, self.model.settings.unsaved())
 
     @property
     def material(self) -> Material:

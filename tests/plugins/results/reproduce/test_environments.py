@@ -32,7 +32,7 @@ def test_processor_gpus_and_their_driver_are_written_down(tmp_path, machine, mon
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     run = recorded(tmp_path)
     environments.write_down(run, machine)
-    written = run.data["environment"]
+    written = run.environment
     assert written["processor"] == "Fast CPU @ 2.0GHz"
     assert written["gpus"] == ["NVIDIA H100", "NVIDIA H100"]
     assert written["driver"] == "NVIDIA UNIX x86_64 Kernel Module 580.1"
@@ -43,14 +43,14 @@ def test_processor_gpus_and_their_driver_are_written_down(tmp_path, machine, mon
 def test_what_was_written_in_a_container_stands(tmp_path, machine):
     run = recorded(tmp_path, processor="the container's")
     environments.write_down(run, machine)
-    assert run.data["environment"] == {"packages": {}, "processor": "the container's"}
+    assert run.environment == {"packages": {}, "processor": "the container's"}
 
 
 def test_a_system_that_tells_nothing_is_no_error(tmp_path):
     run = recorded(tmp_path)
     environments.write_down(run, tmp_path / "nowhere")
-    assert run.data["environment"]["gpus"] == []
-    assert run.data["environment"]["driver"] is None
+    assert run.environment["gpus"] == []
+    assert run.environment["driver"] is None
 
 
 def test_differences_are_told_by_name(tmp_path):

@@ -8,8 +8,7 @@ import pytest
 from huggingface_hub import constants
 
 from embedrun.console import Console
-from embedrun.execution import Loaded, Settings
-from embedrun.job import Job
+from embedrun.execution import Execution, Loaded, Settings
 from embedrun.store import Store
 from embedrun_plugins.services.docker import environment
 
@@ -57,9 +56,8 @@ def job(project):
     project.write("model/config.json", "{}")
     project.write("fetching.py", FETCHING)
     settings = Settings(offline=True)
-    plan = Loaded.read(project.write("r.yaml", RECIPE)).plan(settings)
-    store = Store(settings.store_folder)
-    return Job(lambda: 0, [], plan, [], store, project.folder / "run", Console(), offline=True)
+    loaded, store = Loaded.read(project.write("r.yaml", RECIPE)), Store(settings.store_folder)
+    return Execution(loaded, loaded.plan(settings), store, project.folder / "run", settings, Console()).job
 
 
 @pytest.mark.parametrize("name", ["hub", "datasets", "models of mine"])
@@ -69,7 +67,7 @@ def test_the_hubs_caches_are_told_whatever_their_folders_are_called(job, tmp_pat
         folder.mkdir(parents=True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(hub))
     monkeypatch.setenv("HF_DATASETS_CACHE", str(datasets))
-    given = environment.variables(environment.download(job), [], None)
+    given = environment.variables(environment.download(job()), [], None)
     assert (given["HF_HUB_CACHE"], given["HF_DATASETS_CACHE"]) == (str(hub), str(datasets))
 
 
@@ -78,5 +76,5 @@ def test_every_copy_of_a_hub_model_that_is_here_is_told_since_any_stage_may_name
     here = {"id": "acme/judge", "path": str(tmp_path / "judge"), "sha256": "0" * 64}
     gone = {"id": "acme/gone", "path": str(tmp_path / "gone"), "sha256": "0" * 64}
     monkeypatch.setenv("EMBEDRUN_MODELS", json.dumps([here, gone]))
-    given = environment.variables({}, environment.copies(job), None)
+    given = environment.variables({}, environment.copies(job()), None)
     assert json.loads(given["EMBEDRUN_MODELS"]) == [here]

@@ -8,7 +8,7 @@ import pytest
 from sentence_transformers.sentence_transformer.modules import Pooling
 
 from embedrun.artifacts import Model
-from embedrun.context import Context
+from embedrun.context import Context, RunRef
 from embedrun.errors import UserError
 from embedrun_plugins.stages.deployers.directory import Directory
 
@@ -75,7 +75,7 @@ def of_run(ctx: Context, name: str) -> Context:
     out = folder / "deployments" / "directory" / "out"
     out.mkdir(parents=True)
     (folder / "run.json").write_text("{}")
-    return dataclasses.replace(ctx, out=out)
+    return dataclasses.replace(ctx, out=out, run=RunRef(folder))
 
 
 def test_an_export_that_a_later_run_replaced_is_that_runs(

@@ -18,7 +18,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
 
 from embedrun.artifacts import Endpoint, Model
-from embedrun.context import Context
+from embedrun.context import Context, RunRef
 from embedrun.errors import StageError, UserError
 from embedrun.model_settings import ModelSettings, Prompts
 from embedrun_plugins.stages.deployers.hub import HubDeployer
@@ -225,7 +225,7 @@ def model(small: Callable[..., Path]) -> Model:
 @pytest.fixture
 def ctx(tmp_path: Path) -> Context:
     out = a_run(tmp_path)
-    return Context(out=out, state=out)
+    return Context(out=out, state=out, run=RunRef(out.parents[2]))
 
 
 def test_a_push_holds_model_card_and_logs_and_leaves_the_token_with_the_hub(hub, model, ctx, tmp_path):

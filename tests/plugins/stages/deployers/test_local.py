@@ -17,7 +17,7 @@ import pytest
 from pydantic import ValidationError
 
 from embedrun.artifacts import Endpoint, Model
-from embedrun.context import Context
+from embedrun.context import Context, RunRef
 from embedrun.errors import StageError, UserError
 from embedrun.model_settings import ModelSettings, Prompts
 from embedrun_plugins.stages.deployers.background_process import Process, serving_on
@@ -105,7 +105,7 @@ def of_run(ctx: Context, name: str) -> Context:
     out = folder / "deployments" / "local" / "out"
     out.mkdir(parents=True)
     (folder / "run.json").write_text("{}")
-    return dataclasses.replace(ctx, out=out)
+    return dataclasses.replace(ctx, out=out, run=RunRef(folder))
 
 
 def keep(ctx: Context, endpoint: Endpoint) -> None:
@@ -121,7 +121,7 @@ def test_a_run_takes_over_the_port_of_its_recipes_earlier_run(ctx: Context, mini
     try:
         keep(first, old)
         deployer = LocalServer(port=urlsplit(old.url or "").port or 0)
-        other = dataclasses.replace(ctx, out=ctx.out.parent / "elsewhere/demo/3/deployments/local/out")
+        other = dataclasses.replace(ctx, run=None)
         with pytest.raises(UserError, match="choose another port"):
             deployer.run(other, Model(minilm))
         assert not serving_on(deployer.port)  # it was asked for port 0

@@ -24,7 +24,7 @@ from sentence_transformers.sentence_transformer.modules import Dense, Normalize,
 import tei_standin
 from embedrun import Rehearsal
 from embedrun.artifacts import Endpoint, Model
-from embedrun.context import Context, Resolver
+from embedrun.context import Context, Resolver, RunRef
 from embedrun.errors import StageError, UserError
 from embedrun.model_settings import ModelSettings, Prompts
 from embedrun_plugins.models.export import export
@@ -46,7 +46,7 @@ def of_run(folder: Path, name: str, recipe: str = "demo") -> Context:
     run = folder / "runs" / recipe / name
     (run / "deployments" / "tei" / "out").mkdir(parents=True)
     (run / "run.json").write_text("{}")
-    return Context(out=run / "deployments" / "tei" / "out", state=run / "state")
+    return Context(out=run / "deployments" / "tei" / "out", state=run / "state", run=RunRef(run))
 
 
 Starting = Callable[..., tuple[int, str]]
@@ -312,7 +312,7 @@ def test_the_container_answers_with_the_models_vectors_until_it_is_deleted(
         np.testing.assert_allclose(vectors, model.load("cpu").encode_query(["hello"]), atol=1e-5)
         assert embedded(endpoint.url, {"inputs": "hello"})[0] == 401
         assert embedded(endpoint.url, {"inputs": ["x"] * 33}, KEY)[0] == 422
-        written = contents(ctx.out.parents[2]) + container.logs()
+        written = contents(ctx.run.folder) + container.logs()
         assert KEY.encode() not in written + endpoint.model_dump_json().encode()
         assert b"planted-hub-token" not in json.dumps(container.attrs).encode()
         host = container.attrs["HostConfig"]

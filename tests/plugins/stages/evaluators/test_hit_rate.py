@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from embedrun.artifacts import Remote
 from embedrun.context import Context
 from embedrun.testing import check_stage, small_set, tiny_model
 from embedrun_plugins.stages.evaluators.hit_rate import HitRate
@@ -74,15 +73,13 @@ class Random:
 
 def test_another_model_is_not_scored_at_more_dimensions_than_it_has(data, tmp_path):
     warnings = []
-    rival = Remote(tmp_path, connect=Random)
     stage = InformationRetrieval(dimensions=(4, 16, 32))
-    scores = stage.run(context(tmp_path, on_warning=warnings.append), data, rival)
+    scores = stage.evaluate(context(tmp_path, on_warning=warnings.append), data, Random())
     assert {name.split("_")[1] for name in scores.metrics if name.startswith("dim_")} == {"4"}
     assert warnings == ["its vectors have 8 dimensions, so it is not scored at 16, 32"]
 
 
 def test_all_that_only_encode_score_another_model(data, tmp_path):
-    rival = Remote(tmp_path, connect=Random)
     pairs = SimilarityPairs(pairs=[{"texts": ("a", "b")}])
-    assert set(pairs.run(context(tmp_path), data, rival).metrics) == {"pair_1", "mean_similar"}
+    assert set(pairs.evaluate(context(tmp_path), data, Random()).metrics) == {"pair_1", "mean_similar"}
     assert all(stage.only_encodes for stage in (HitRate, InformationRetrieval, SimilarityPairs))

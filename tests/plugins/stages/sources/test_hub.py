@@ -19,7 +19,7 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 from embedrun.errors import EmbedrunError
-from embedrun.stages import Context, Resolver
+from embedrun.context import Context, Resolver
 from embedrun_plugins.stages.sources.hub import Hub
 
 answers = []

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from embedrun.artifacts import Document, Judgement, Model, Query, RetrievalSet
-from embedrun.stages import Context
+from embedrun.context import Context
 from embedrun_plugins.stages.losses.cached import CachedMultipleNegativesRanking
 from embedrun_plugins.stages.losses.gist import CachedGistEmbed, GistEmbed
 from embedrun_plugins.stages.losses.matryoshka import AdaptiveLayer, Matryoshka
@@ -132,7 +132,7 @@ import torch
 torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[4])
 from embedrun.artifacts import Model, RetrievalSet
-from embedrun.stages import Context
+from embedrun.context import Context
 from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
 from embedrun_plugins.stages.trainers.sentence_transformers_run import Training
 from test_fast import judged

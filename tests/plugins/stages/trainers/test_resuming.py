@@ -206,7 +206,7 @@ from pathlib import Path
 import torch
 import embedrun_plugins.stages.trainers.sentence_transformers_run
 from embedrun.artifacts import Model, RetrievalSet
-from embedrun.stages import Context
+from embedrun.context import Context
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
 from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
 

@@ -350,7 +350,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from embedrun.artifacts import Model, RetrievalSet
-from embedrun.stages import Context
+from embedrun.context import Context
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
 from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
 from embedrun_plugins.stages.trainers.sentence_transformers_run import Training

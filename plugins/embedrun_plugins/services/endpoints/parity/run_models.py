@@ -12,7 +12,6 @@ from embedrun.record import RunRecord
 from embedrun.registry import Registry
 from embedrun.store import FileDigests
 from embedrun_plugins.models.serving.models import named
-from embedrun_plugins.results.comparison import recipe_of
 
 
 def last_of(run: RunRecord, runs: Path, *, offline: bool = False) -> Model:
@@ -22,12 +21,12 @@ def last_of(run: RunRecord, runs: Path, *, offline: bool = False) -> Model:
 
 def base_of(run: RunRecord) -> Model | None:
     """Return the model that a run started from; None where it trained none, or that model is no longer here."""
-    recipe = recipe_of(run)
+    recipe = run.recipe
     if not recipe.get("trainer"):
         return None
     choice = ModelChoice.model_validate(recipe["model"])
     try:
-        base = find(choice, Registry(), _digests(run), folder=run.folder, offline=True)
+        base = find(choice, Registry().local_models(), _digests(run), folder=run.folder, offline=True)
         return Model(fetch(base, offline=True), choice.settings)
     except UserError:
         return None

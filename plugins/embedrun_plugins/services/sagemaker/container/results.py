@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from embedrun import Model, RunRecord
-from embedrun.base_model import carried
 from embedrun.model_settings import ModelChoice
-from embedrun_plugins.services.sagemaker.container.channels import LOCK, link
+from embedrun.store import Store
+from embedrun_plugins.services.sagemaker.container.channels import link
 from embedrun_plugins.services.sagemaker.container.contract import Container
 
 
@@ -21,10 +20,9 @@ def leave_model(record: RunRecord, container: Container) -> None:
         return
     from embedrun_plugins.models.export import export
 
-    lock = json.loads((record.folder / LOCK).read_text("utf-8"))
-    settings = ModelChoice.model_validate(lock["lock"]["recipe"]["model"]).settings
+    settings = ModelChoice.model_validate(record.recipe["model"]).settings
     try:
-        export(Model(made, carried(settings)), container.model)
+        export(Model(made, settings.unsaved()), container.model)
     except BaseException:
         _clear(container.model)
         raise
@@ -32,7 +30,7 @@ def leave_model(record: RunRecord, container: Container) -> None:
 
 def _made(record: RunRecord, container: Container) -> Path | None:
     key = next((stage.key for stage in record.stages() if stage.slot == record.last_model), None)
-    return container.store / key[:2] / key / "out" if key else None
+    return Store(container.store).out(key) if key else None
 
 
 def _clear(folder: Path) -> None:
@@ -50,10 +48,10 @@ def leave_results(record: RunRecord, container: Container, sent: Path | None) ->
     Unpacked, the two are a run and its store: `embedrun show run` and `embedrun serve run` work. `sent` is the channel
     with results that the client has already.
     """
-    store = container.output / "store"
+    store, own = container.output / "store", Store(container.store)
     keys = [stage.key for stage in record.stages() if stage.key and stage.digest]
-    answers = (file for file in (container.store / "answers").rglob("*") if file.is_file())
-    _copy(dict.fromkeys(container.store / key[:2] / key for key in keys), container.store, store, sent)
+    answers = (file for file in own.answers.rglob("*") if file.is_file())
+    _copy(dict.fromkeys(map(own.folder, keys)), container.store, store, sent)
     _copy(answers, container.store, store, sent)
 
 
@@ -64,9 +62,7 @@ def settle(container: Container) -> None:
         began.parent.rename(container.run)
     shutil.rmtree(container.output / "runs", ignore_errors=True)
     if (container.run / "run.json").exists():
-        record = RunRecord.read(container.run)
-        record.data["store"] = "../store"
-        record.save()
+        RunRecord.read(container.run).change(store="../store")
 
 
 def _copy(items: Iterable[Path], source: Path, target: Path, sent: Path | None) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from embedrun import RunRecord, Settings
 from embedrun.console import PlainConsole
 from embedrun.errors import EmbedrunError, UserError
-from embedrun.execution import Loaded, carry_out
+from embedrun.execution import Loaded, execute
 from embedrun_plugins.services.distributed.parent import end_with_parent
 from embedrun_plugins.services.sagemaker.container.channels import Chosen, bring_in, choose, sent_models
 from embedrun_plugins.services.sagemaker.container.contract import Container, Order, bug
@@ -51,7 +51,7 @@ class Engine:
         bring_in(sent, self.container.store)
         loaded = load(chosen.file, order)
         loaded.registry.hooks.register(MetricsPrinter())
-        stopped = self._carry_out(loaded, chosen, order)
+        stopped = self._execute(loaded, chosen, order)
         record = RunRecord.read(self.container.run)
         if not stopped:
             leave_model(record, self.container)
@@ -59,7 +59,7 @@ class Engine:
         if stopped:
             raise stopped
 
-    def _carry_out(self, loaded: Loaded, chosen: Chosen, order: Order) -> EmbedrunError | None:
+    def _execute(self, loaded: Loaded, chosen: Chosen, order: Order) -> EmbedrunError | None:
         record = None
         if chosen.record:
             record = self.container.run
@@ -74,7 +74,7 @@ class Engine:
             record=record,
         )
         try:
-            return carry_out(loaded, settings, PlainConsole())[1]
+            return execute(loaded, settings, PlainConsole())[1]
         finally:
             settle(self.container)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
@@ -14,9 +13,11 @@ from typing import Any
 from filelock import FileLock
 
 from embedrun import RunRecord
-from embedrun.errors import StageError
+from embedrun.errors import StageError, UserError
 from embedrun.hashing import folder_files
 from embedrun.job import Job
+from embedrun.record import LOCK
+from embedrun.store import Store
 from embedrun_plugins.services import aws
 from embedrun_plugins.services.ledger.aws_clients import Clients
 from embedrun_plugins.services.ledger.s3 import sizes, split
@@ -24,9 +25,7 @@ from embedrun_plugins.services.sagemaker.container.archives import unpack
 from embedrun_plugins.services.sagemaker.container.channels import bring_in
 
 _NONE = ("404", "NoSuchKey", "NoSuchBucket")
-_OURS = ("store", "started", "command", "plugins", "name", "image", "job")
-"""What of a record is this machine's."""
-_KEPT = ("recipe.yaml", "recipe.lock.json", "run.json")
+_KEPT = ("recipe.yaml", LOCK, "run.json")
 """Files of a run that a job does not change, or only in part."""
 Progress = Callable[[str, float, float], None]
 
@@ -74,10 +73,10 @@ class Return:
         """
         tried: set[str] = set()
         while True:
-            forecast = self.job.plan.forecast(self.job.store)
-            wanted = {key for step, key, stored in forecast if step.cached and key and not stored} - tried
+            left = self.job.left()
+            wanted = {step.key for step in left if step.key} - tried
             if not wanted:
-                return [step.slot for step in self.job.plan.work(self.job.store)]
+                return [step.slot for step in left]
             for key in wanted:
                 tried.add(key)
                 self._entry(key)
@@ -85,14 +84,15 @@ class Return:
     def _entry(self, key: str) -> None:
         """Bring one result of the store back, from where the job had it."""
         for place in ("checkpoints/store", "store"):
-            uri = f"{self.base}/{place}/{key[:2]}/{key}/"
+            folder = Store.relative(key)
+            uri = f"{self.base}/{place}/{folder}/"
             bucket, prefix = split(uri)
             found = sizes(self.clients, uri)
             if f"{prefix}manifest.json" not in found:
                 continue
             with self._scratch(f"{key}.fetched") as scratch:
                 for name in found:
-                    self._download(f"s3://{bucket}/{name}", scratch / key[:2] / key / name.removeprefix(prefix))
+                    self._download(f"s3://{bucket}/{name}", scratch / folder / name.removeprefix(prefix))
                 bring_in(scratch, self.job.store.root)
             return
 
@@ -134,14 +134,12 @@ class Return:
 def _recorded(there: Path, here: Path) -> bool:
     """Take over how the run went there."""
     try:
-        told = json.loads((there / "run.json").read_text("utf-8"))
-    except (OSError, ValueError):
+        record = RunRecord.read(there)
+    except UserError:
         return False
     for name, file in folder_files(there).items():
         if name not in _KEPT:
             (here / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, here / name)
-    record = RunRecord.read(here)
-    record.data = {**told, **{name: record.data[name] for name in _OURS if name in record.data}}
-    record.save()
+    RunRecord.read(here).take_over(record)
     return True

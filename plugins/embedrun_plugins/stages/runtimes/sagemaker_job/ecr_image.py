@@ -32,9 +32,8 @@ def image(stage: JobOptions, job: Job, clients: Clients, place: Place, ledger: L
     Raises UserError where there is none and none can be built here, StageError where it cannot be pushed.
     """
     uri = stage.image or _own(stage, job, clients, place, ledger)
-    record = RunRecord.read(job.run_folder)
-    record.data["image"] = {"reference": uri, "id": None, "digest": uri if "@sha256:" in uri else None}
-    record.save()
+    image = {"reference": uri, "id": None, "digest": uri if "@sha256:" in uri else None}
+    RunRecord.read(job.run_folder).change(image=image)
     return uri
 
 
@@ -69,7 +68,7 @@ def _entry(ledger: Ledger, place: Place, image: Resource, job: Job) -> Entry:
         if image in record.resources and (record.place.account, record.place.region) == (place.account, place.region):
             return entry
     return ledger.open(
-        run=remote_run.run_id(job),
+        run=job.run.id,
         hours=None,
         folder=str(job.run_folder),
         deployer="sagemaker (image)",

@@ -14,7 +14,7 @@ from embedrun_plugins.services.ledger.ledger import Entry, Resource
 from embedrun_plugins.services.ledger.prices import training
 from embedrun_plugins.services.ledger.resources import BUCKET, JOB, S3, remove
 from embedrun_plugins.services.ledger.s3 import remove_objects
-from embedrun_plugins.services.remote_run import AGAIN, run_id
+from embedrun_plugins.services.remote_run import AGAIN
 from embedrun_plugins.stages.runtimes.sagemaker_job.download import Return
 from embedrun_plugins.stages.runtimes.sagemaker_job.logs import Logs
 
@@ -47,12 +47,12 @@ class Ending:
         self._tell_price()
         if state == "Completed":
             return self._done(returned, recorded=recorded)
-        left = f"what it left stays in S3 until then, or until `embedrun delete {run_id(self.job)}`"
+        left = f"what it left stays in S3 until then, or until `embedrun delete {self.job.run.id}`"
         if state == "Stopped":
             said = f"training job {self.name}: was stopped{self._why_stopped()}; {AGAIN}; {left}"
             self._mark(said)
             raise StageError(said)
-        if recorded and RunRecord.read(self.job.run_folder).data["status"] == "failed":
+        if recorded and RunRecord.read(self.job.run_folder).status == "failed":
             return StageError.exit_code
         lines = "".join(f"\n  {line}" for line in self.logs.last)
         raise StageError(
@@ -61,7 +61,7 @@ class Ending:
 
     def _done(self, returned: Return, *, recorded: bool) -> int:
         if not recorded:
-            if not self.job.plan.work(self.job.store):  # another command fetched it meanwhile
+            if not self.job.left():  # another command fetched it meanwhile
                 return self.job.here()
             if self.entry.read():
                 self.entry.drop(Resource(kind=JOB, name=self.name))
@@ -85,7 +85,7 @@ class Ending:
             self.entry.update(work=None, usd_per_hour=0.0)
             self.entry.drop(*(one for one in record.resources if one.kind not in (S3, BUCKET)) if record else ())
             return
-        if record and self.job.plan.recipe.deployer:  # which want the bucket at once, and S3 takes its time
+        if record and self.job.recipe["deployer"]:  # which want the bucket at once, and S3 takes its time
             self.entry.drop(*(one for one in record.resources if one.kind == BUCKET))
         for fault in remove(self.entry, clients=self.clients):
             self.job.console.say(f"warning: left from the training job: {fault}; `embedrun resources` shows it")
@@ -109,9 +109,7 @@ class Ending:
 
     def _mark(self, said: str) -> None:
         """Have the record, which the job left as interrupted, say why."""
-        record = RunRecord.read(self.job.run_folder)
-        record.data["error"] = said
-        record.save()
+        RunRecord.read(self.job.run_folder).change(error=said)
 
 
 def _reason(told: Mapping[str, Any]) -> str:

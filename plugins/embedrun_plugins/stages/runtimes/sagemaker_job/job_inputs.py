@@ -6,22 +6,17 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from embedrun import LocalModel
-from embedrun.hashing import folder_files, value_digest
+from embedrun.hashing import folder_files
 from embedrun.job import Job
-from embedrun.plan import KEY_SCHEMA
-from embedrun.stages import Generator
-from embedrun_plugins.services.remote_run import stages
+from embedrun.store import Store
 
 _ID_LENGTH = 32
-_ELSEWHERE = ("deployer", "runtime", "name", "plugins")
-"""What of a recipe does not decide what a job makes; local plugins are told by their owners' versions."""
 _PATTERN = re.compile(r"[*?\[]")
 
 
@@ -36,32 +31,18 @@ class Work:
     @cached_property
     def id(self) -> str:
         """Digest of what decides the result: recipe, model, versions, every input file, and where it ends."""
-        plan = self.job.plan
-        recipe = {name: value for name, value in plan.recipe.dump().items() if name not in _ELSEWHERE}
-        kinds = [[one.kind, one.version, *astuple(plan.registry.owner(one))] for one in stages(self.job)]
-        files = [plan.files.of(path) for path in self.job.inputs]
-        copies = [copy.sha256 for copy in self._copies()]
-        versions = [KEY_SCHEMA, version("embedrun"), self.image]
-        return value_digest([recipe, plan.base.digest, kinds, files, copies, versions, self.until])[:_ID_LENGTH]
-
-    @property
-    def until(self) -> str | None:
-        return self._option("--until")
-
-    def _option(self, name: str) -> str | None:
-        words = list(self.job.arguments)
-        return words[words.index(name) + 1] if name in words else None
+        return self.job.digest(self._copies(), self.image)[:_ID_LENGTH]
 
     def hyperparameters(self, instances: int) -> dict[str, str]:
         """Return what the container is told beside files."""
-        processes = getattr(self.job.plan.recipe.trainer, "processes", None) or 1
-        told = {
-            "until": self.until,
-            "device": self._option("--device"),
+        processes = (self.job.recipe["trainer"] or {}).get("processes") or 1
+        options = {
+            "until": self.job.until,
+            "device": self.job.device,
             "nproc_per_node": str(processes // instances),
             "offline": "true" if self.job.offline else None,
         }
-        return {name: value for name, value in told.items() if value is not None}
+        return {name: value for name, value in options.items() if value is not None}
 
     def channels(self) -> dict[str, dict[str, Path | bytes]]:
         """Return the files of each channel, by their names in it; one that would be empty is left out."""
@@ -87,15 +68,15 @@ class Work:
 
     def _paths(self) -> list[Path]:
         """Return the files and folders that are sent, by the names that the recipe has for them."""
-        base = [self.job.plan.base.path] if self.job.plan.base.path else []
-        named = [path for stage in stages(self.job) for path in stage.inputs()]
+        base = [self.job.base.path] if self.job.base.path else []
+        named = [path for stage in self.job.stages for path in stage.inputs()]
         found = dict.fromkeys(path.absolute() for path in (*named, *base, *(copy.path for copy in self._copies())))
         known = {path.resolve() for path in found}
         return [*found, *(path for path in dict.fromkeys(self.job.inputs) if path.resolve() not in known)]
 
     def _folders(self, paths: list[Path]) -> Iterator[tuple[str, str]]:
         """Yield the folders that the recipe names for files below them, also by patterns, and their places."""
-        for text in dict.fromkeys(_texts(self.job.plan.recipe.dump())):
+        for text in dict.fromkeys(_texts(self.job.recipe)):
             fixed = _PATTERN.split(text, maxsplit=1)[0]
             folder = Path(text) if fixed == text else Path(f"{fixed}_").parent
             if not folder.is_absolute() or folder == folder.parent:
@@ -107,22 +88,23 @@ class Work:
 
     def _copies(self) -> list[LocalModel]:
         """Return the copies of hub models that packages bring here, if the recipe names them."""
-        named = set(_texts(self.job.plan.recipe.dump()))
-        return [copy for copy in self.job.plan.registry.local_models() if copy.id in named]
+        named = set(_texts(self.job.recipe))
+        return [copy for copy in self.job.copies if copy.id in named]
 
     def _stored(self) -> Iterator[tuple[str, Path]]:
         """Yield what of the store need not be made again, and what services answered already, if any is asked."""
-        root, asks = self.job.store.root, False
-        for step, _, stored in self.job.plan.forecast(self.job.store):
-            asks = asks or (isinstance(step.stage, Generator) and not stored)
-            for name, file in folder_files(stored.path).items() if stored else ():
-                yield f"{stored.path.relative_to(root).as_posix()}/{name}", file  # type: ignore[union-attr]
+        asks = False
+        for step in self.job.forecast():
+            asks = asks or (step.kind == "generator" and not step.stored)
+            if step.stored and step.key:
+                for name, file in folder_files(step.stored.path).items():
+                    yield f"{Store.relative(step.key)}/{name}", file
         for name, file in folder_files(self.job.store.answers).items() if asks else ():
             yield f"answers/{name}", file
 
     def unset(self, named: tuple[str, ...]) -> list[str]:
         """Name the variables that stages would read here and will not find there, AWS's own aside."""
-        wanted = {name for stage in stages(self.job) for name in stage.variables() if not name.startswith("AWS_")}
+        wanted = {name for stage in self.job.stages for name in stage.variables() if not name.startswith("AWS_")}
         return sorted(name for name in wanted - set(named) if name in os.environ)
 
 

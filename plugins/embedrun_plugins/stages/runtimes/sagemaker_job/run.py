@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from embedrun import RunRecord
 from embedrun.errors import EmbedrunError
 from embedrun.job import Job
+from embedrun.stages import Trainer
 from embedrun_plugins.services.ledger.aws_clients import Clients
 from embedrun_plugins.services.ledger.ledger import Entry, Ledger, Place, Resource, expiry
 from embedrun_plugins.services.ledger.resources import JOB, S3
-from embedrun_plugins.services.remote_run import AGAIN, run_id
+from embedrun_plugins.services.remote_run import AGAIN
 from embedrun_plugins.services.sagemaker import iam_role, names
 from embedrun_plugins.services.sagemaker.upload import Storage
 from embedrun_plugins.stages.runtimes.sagemaker_job import ecr_image, instance_types
@@ -31,7 +32,7 @@ _MORE_SECONDS = 6 * 3600
 """How much longer than it may train a job is waited for: until there are machines, and for its files to move."""
 
 
-def carry_out(stage: JobOptions, job: Job) -> int:
+def execute(stage: JobOptions, job: Job) -> int:
     """Run in a training job, a new one or the one that does this work already; return the exit code.
 
     Raises UserError where it cannot be begun, StageError where it ends without a result.
@@ -39,14 +40,14 @@ def carry_out(stage: JobOptions, job: Job) -> int:
     job.console.started("runtime", stage.type)
     clients = stage.clients()
     try:
-        return _Carrying(stage, job, Work(job, stage.image), clients, clients.place(), Ledger()).run()
+        return _Execution(stage, job, Work(job, stage.image), clients, clients.place(), Ledger()).run()
     finally:
         job.console.close()
         clients.close()
 
 
 @dataclass
-class _Carrying:
+class _Execution:
     stage: JobOptions
     job: Job
     work: Work
@@ -55,9 +56,8 @@ class _Carrying:
     ledger: Ledger
 
     def run(self) -> int:
-        if doubt := instance_types.require(
-            self.job.plan.recipe.trainer, self.stage.instance_type, self.stage.instances
-        ):
+        trainer = next((stage for stage in self.job.stages if isinstance(stage, Trainer)), None)
+        if doubt := instance_types.require(trainer, self.stage.instance_type, self.stage.instances):
             self._say(f"warning: runtime: {doubt}")
         with locked(self.ledger, self.work.id, self._say):
             entry, running = taken_up(self.ledger, self.clients, self.place, self.work.id, self._say)
@@ -72,7 +72,7 @@ class _Carrying:
 
     @property
     def _run(self) -> str:
-        return run_id(self.job)
+        return self.job.run.id
 
     def _go_on(self, entry: Entry, running: TrainingJob) -> None:
         """Follow a job that is there already, whatever machines the recipe asks for now."""
@@ -100,7 +100,7 @@ class _Carrying:
         entry.add(Resource(kind=S3, name=f"{base}/"))
         channels = self.work.channels()
         Sending(storage, base, self.job.console.progress).send(channels)
-        running = TrainingJob(self.clients, names.version_name(f"embedrun-{_plain(self.job.plan.recipe.name)}"))
+        running = TrainingJob(self.clients, names.version_name(f"embedrun-{_plain(self.job.recipe['name'])}"))
         entry.add(Resource(kind=JOB, name=running.name))
         asked = request(
             self.stage,
@@ -145,7 +145,7 @@ class _Carrying:
             )
 
     def _tags(self, entry: Entry) -> list[dict[str, str]]:
-        own = names.own_tags(self._run, self.job.plan.recipe.name, entry.read())
+        own = names.own_tags(self._run, self.job.recipe["name"], entry.read())
         return names.tags({**self.stage.tags, **own})
 
     def _seconds(self) -> float:
@@ -182,9 +182,8 @@ class _Carrying:
         self.job.console.say(text)
 
     def _note(self, running: TrainingJob) -> None:
-        record = RunRecord.read(self.job.run_folder)
-        record.data["job"] = {"name": running.name, "region": self.place.region, "account": self.place.account}
-        record.save()
+        job = {"name": running.name, "region": self.place.region, "account": self.place.account}
+        RunRecord.read(self.job.run_folder).change(job=job)
 
 
 def _agrees(question: str) -> bool:

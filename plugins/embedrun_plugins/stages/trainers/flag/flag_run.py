@@ -18,7 +18,6 @@ from transformers.trainer import TRAINER_STATE_NAME
 
 from embedrun.artifacts import Model
 from embedrun.errors import StageError, UserError, suggest
-from embedrun.model_settings import ModelSettings
 from embedrun_plugins.services.distributed.launch import Launch, Start
 from embedrun_plugins.services.distributed.nodes import Nodes
 from embedrun_plugins.stages.trainers import checkpoints, library_messages
@@ -64,8 +63,7 @@ class Training:
         groups = self._groups()
         with library_messages.redirected(self.ctx.warn), library_messages.without_bars():
             self._tune(groups)
-        kept = self.model.settings.model_dump(include={"trust_remote_code", "attention"})
-        return Model(self.ctx.out, ModelSettings.model_validate(kept))
+        return Model(self.ctx.out, self.model.settings.unsaved())
 
     def _tune(self, groups: Groups) -> None:
         tuned = self.model.load("cpu")

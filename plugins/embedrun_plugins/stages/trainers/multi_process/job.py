@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from embedrun.artifacts import Model, RetrievalSet
 from embedrun.model_settings import ModelSettings
 from embedrun.registry import Registry
-from embedrun.stages import Evaluator, Loss, Stage, Trainer
+from embedrun.stage import Stage
+from embedrun.stages import Evaluator, Loss, Trainer
 
 if TYPE_CHECKING:
     from embedrun.context import Context

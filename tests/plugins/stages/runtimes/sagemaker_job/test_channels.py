@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from embedrun.console import Console
-from embedrun.execution import Loaded, Settings
-from embedrun.job import Job
+from embedrun.execution import Execution, Loaded, Settings
+from embedrun.plan import Plan
 from embedrun.record import RunRecord
 from embedrun.store import Store
 from embedrun.testing import small_set
@@ -38,17 +38,15 @@ def shop(project) -> Any:
     return project
 
 
-def begun(**overrides: Any) -> Work:
-    """Return the work of a run that begins now."""
+def begun(**overrides: Any) -> tuple[Work, Plan]:
+    """Return the work of a run that begins now, and its plan."""
     loaded = Loaded.read("shop.yaml", overrides)
     settings = Settings()
     plan = loaded.plan(settings)
     plugins = [loaded.path.parent / name for name in plan.recipe.plugins]
-    record = RunRecord.begin(settings.runs, plan.recipe, loaded.written, settings.store_folder, {}, plugins)
-    inputs = [path.resolve() for _, stage in plan.recipe.stages() for path in stage.inputs()]
-    inputs += [plan.base.path.resolve()] if plan.base.path else []
-    folder = record.folder.resolve()
-    return Work(Job(lambda: 0, (), plan, inputs, Store(settings.store_folder), folder, Console()))
+    record = RunRecord.begin(settings.runs, plan.recipe.dump(), loaded.written, settings.store_folder, {}, plugins)
+    store = Store(settings.store_folder)
+    return Work(Execution(loaded, plan, store, record.folder, settings, Console()).job()), plan
 
 
 def laid_out(work: Work, folder: Path) -> Order:
@@ -93,8 +91,8 @@ def test_the_job_finds_what_the_recipe_names_and_makes_what_is_asked_for_here(sh
     shop.write("docs/a/.secret", "of nobody's business")
     (shop.folder / "linked").symlink_to(shop.folder / "docs")
     shop.write("shop.yaml", RECIPE.replace("{type: beir, path: data}", SOURCES[source]))
-    work, there = begun(), tmp_path_factory.mktemp("job")
-    wanted = keys(work.job.plan)
+    (work, plan), there = begun(), tmp_path_factory.mktemp("job")
+    wanted = keys(plan)
     chosen = choose(laid_out(work, there / "data"), there)
     gone = shop.folder.rename(shop.folder.with_name("elsewhere"))
     try:
@@ -126,7 +124,7 @@ def test_variables_that_stages_read_and_the_job_does_not_get_are_named(shop, mon
     for name in ("SHOP_KEY", "SHOP_URL", "AWS_PROFILE"):
         monkeypatch.setenv(name, "1")
     monkeypatch.delenv("SHOP_UNSET", raising=False)
-    work = begun(plugins=["fakes.py", "reader.py"], filters=["reader"])
+    work, _ = begun(plugins=["fakes.py", "reader.py"], filters=["reader"])
     assert work.unset(()) == ["SHOP_KEY", "SHOP_URL"]
     assert work.unset(("SHOP_KEY",)) == ["SHOP_URL"]
-    assert begun().unset(()) == []
+    assert begun()[0].unset(()) == []

@@ -11,8 +11,7 @@ import pytest
 import plain_training
 from embedrun import Settings
 from embedrun.console import Console
-from embedrun.execution import Loaded
-from embedrun.job import Job
+from embedrun.execution import Execution, Loaded
 from embedrun.store import Store
 from embedrun_plugins.stages.runtimes.sagemaker_job.job_inputs import Work
 
@@ -29,16 +28,14 @@ def work(project, monkeypatch) -> Callable[..., Work]:
     project.write("plain.yaml", RECIPE)
     numbers = iter(range(99))
 
-    def make(*arguments: str, **changes: Any) -> Work:
+    def make(until: str | None = None, device: str | None = None, **changes: Any) -> Work:
         loaded = Loaded.read("plain.yaml", {name.replace("__", "."): value for name, value in changes.items()})
-        plan = loaded.plan(Settings(runs=project.folder / "runs", offline=True))
-        inputs = [path.resolve() for _, stage in plan.recipe.stages() for path in stage.inputs()]
+        settings = Settings(runs=project.folder / "runs", offline=True, until=until, device=device)
         folder = project.folder / f"runs/plain/{next(numbers)}"
         folder.mkdir(parents=True)
         (folder / "run.json").write_text("{}", "utf-8")
         store = Store(project.folder / "store")
-        job = Job(lambda: 0, arguments, plan, [*inputs, plan.base.path], store, folder, Console(), offline=True)
-        return Work(job)
+        return Work(Execution(loaded, loaded.plan(settings), store, folder, settings, Console()).job())
 
     return make
 
@@ -65,7 +62,7 @@ def test_what_decides_the_result_makes_other_work(work, project, change):
 
 
 def test_where_a_run_stops_is_part_of_the_work(work):
-    assert work("run", "--until", "source").id != work().id
+    assert work(until="source").id != work().id
 
 
 def test_inputs_are_sent_with_where_they_were(work, project):
@@ -77,5 +74,5 @@ def test_inputs_are_sent_with_where_they_were(work, project):
 
 
 def test_the_job_is_told_what_the_command_line_says(work):
-    told = work("run", "--until", "trainer", "--device", "cpu").hyperparameters(1)
+    told = work(until="trainer", device="cpu").hyperparameters(1)
     assert told == {"until": "trainer", "device": "cpu", "nproc_per_node": "1", "offline": "true"}

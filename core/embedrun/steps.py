@@ -1,0 +1,135 @@
+"""A recipe laid out as steps: what is made in which order, from what, and what it is called."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from embedrun.base_model import BaseModelRef
+from embedrun.context import Resolver
+from embedrun.errors import UserError, suggest
+from embedrun.plan import Plan, Step
+from embedrun.plugins import Owner
+from embedrun.recipe import Recipe
+from embedrun.stage import Stage
+from embedrun.stages import ROLES, Embedder, Evaluator, Filter, Merger, Trainer
+from embedrun.store import FileDigests
+
+
+def make_plan(
+    recipe: Recipe,
+    base: BaseModelRef,
+    owner_of: Callable[[Stage], Owner],
+    files: FileDigests,
+    *,
+    until: str | None = None,
+) -> Plan:
+    """Lay out the steps of a recipe whose stages are resolved. Raises UserError where `until` names no step."""
+    recipe = recipe.model_copy(update={"model": base.choice})
+    return Plan(recipe, base, tuple(_until(list(_steps(recipe)), until)), owner_of, files)
+
+
+def resolved(recipe: Recipe, resolver: Resolver) -> Recipe:
+    """Return the recipe with everything that floats fixed, stage by stage."""
+    changes: dict[str, Any] = {}
+    for key in type(recipe).model_fields:
+        value = getattr(recipe, key)
+        if isinstance(value, Stage):
+            changes[key] = value.resolve(resolver)
+        elif isinstance(value, tuple) and value and isinstance(value[0], Stage):
+            changes[key] = tuple(item.resolve(resolver) for item in value)
+    return recipe.model_copy(update=changes)
+
+
+def named(stages: Iterable[Stage]) -> Iterator[tuple[str, Any]]:
+    """Yield each stage of a list with its name in it: its type, the second one of a type ending in `.2`.
+
+    Filters are numbered, and models to compare with go by their role. A stage's slot is its kind and its name.
+    """
+    count: Counter[str] = Counter()
+    for index, stage in enumerate(stages):
+        count[stage.type] += 1
+        if isinstance(stage, Filter):
+            yield f"{index}.{stage.type}", stage
+        elif isinstance(stage, Embedder):
+            yield stage.role, stage
+        else:
+            yield stage.type if count[stage.type] == 1 else f"{stage.type}.{count[stage.type]}", stage
+
+
+def _until(steps: list[Step], until: str | None) -> Iterable[Step]:
+    if until is None:
+        return steps
+    last = [i for i, step in enumerate(steps) if step.slot == until or step.slot.startswith(f"{until}.")]
+    if not last:
+        raise UserError(f"--until {until}: this recipe has no such stage{suggest(until, [s.slot for s in steps])}")
+    return steps[: last[-1] + 1]
+
+
+def _steps(recipe: Recipe) -> Iterator[Step]:
+    for step in _set_steps(recipe):
+        yield step
+        data = judged = step.slot
+    if recipe.negatives:
+        yield Step("negatives", recipe.negatives, {"data": data, "model": "model"})
+        data = "negatives"
+    evaluators = list(named(recipe.evaluator))
+    # Before training, so that what is wrong with the evaluation is not learned hours later.
+    for name, evaluator in evaluators:
+        yield _scoring(name, evaluator, "base", {"data": judged, "model": "model"})
+        for embedder in _compared(recipe, evaluator):
+            yield _scoring(name, evaluator, embedder.role, {"data": judged}, embedder)
+    models = {"base": "model"}
+    for role, step in zip(ROLES[1:], _model_steps(recipe, data), strict=False):
+        yield step
+        models[role] = step.slot
+    for name, evaluator in evaluators:
+        for role in list(models)[1:]:
+            yield _scoring(name, evaluator, role, {"data": judged, "model": models[role]})
+        roles = [*models, *(embedder.role for embedder in _compared(recipe, evaluator))]
+        if len(roles) > 1:
+            scores = {role: f"evaluator.{name}.{role}" for role in roles}
+            yield Step(f"evaluator.{name}.comparison", evaluator, scores, name=name, compares=True)
+    for name, deployer in named(recipe.deployer):
+        yield Step(f"deployer.{name}", deployer, {"model": list(models.values())[-1]}, name=name)
+
+
+def _set_steps(recipe: Recipe) -> Iterator[Step]:
+    """Yield the steps that make the set that models are judged by."""
+    yield Step("source", recipe.source, _model_for(recipe.source))
+    data = "source"
+    stages: list[tuple[str, Stage]] = [("generator", recipe.generator)] if recipe.generator else []
+    stages += [(f"filters.{name}", stage) for name, stage in named(recipe.filters)]
+    for slot, stage in stages:
+        yield Step(slot, stage, {"data": data, **_model_for(stage)})
+        data = slot
+
+
+def _model_for(stage: Stage) -> dict[str, str]:
+    return {"model": "model"} if stage.uses_model() else {}
+
+
+def _scoring(
+    name: str, evaluator: Evaluator, role: str, needs: dict[str, str], comparison: Embedder | None = None
+) -> Step:
+    slot = f"evaluator.{name}.{role}"
+    return Step(slot, evaluator, needs, name=name, role=role, comparison=comparison)
+
+
+def _compared(recipe: Recipe, evaluator: Evaluator) -> tuple[Embedder, ...]:
+    return recipe.compare_with if evaluator.only_encodes else ()
+
+
+def _model_steps(recipe: Recipe, data: str) -> Iterator[Step]:
+    """Yield the steps that make a model: the tuned one, then the merged one."""
+    if recipe.trainer and recipe.loss:
+        dev = _dev(recipe, recipe.trainer)
+        yield Step("trainer", recipe.trainer, {"data": data, "model": "model"}, recipe.loss, dev)
+    if recipe.merge:
+        merging = {"data": data, "base": "model", "tuned": "trainer"}
+        yield Step("merge", recipe.merge, merging, dev=_dev(recipe, recipe.merge))
+
+
+def _dev(recipe: Recipe, stage: Trainer | Merger) -> Evaluator | None:
+    return recipe.evaluator[0] if recipe.evaluator and stage.watched_split() else None
