@@ -328,7 +328,7 @@ def test_an_observer_hears_what_a_stage_reports_as_it_comes(recipe):
     )
     hooks = (
         "@hookimpl\ndef embedrun_stages():\n    return [Reporting]\n\n\n@hookimpl\n"
-        "def embedrun_event(run, name, values):\n    print(run.data['name'], name, values, file=sys.stderr)\n"
+        "def embedrun_event(run, name, values):\n    print(run.name, name, values, file=sys.stderr)\n"
     )
     head = "import sys\nfrom typing import Literal\nfrom embedrun import hookimpl\nfrom fakes import FakeTrainer\n\n\n"
     recipe.write("watch.py", f"{head}{trainer}\n\n{hooks}")
