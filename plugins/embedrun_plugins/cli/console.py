@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
-from embedrun.console import Console, PlainConsole, summary
+from embedrun.console import Console
 from embedrun.finished import Finished
+from embedrun_plugins.services.plain_console import PlainConsole, summary
 
 
 class RichConsole(PlainConsole):

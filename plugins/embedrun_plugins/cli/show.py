@@ -7,11 +7,12 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from embedrun import RunRecord, UserError, console
+from embedrun import RunRecord, UserError
 from embedrun.record import find_run
 from embedrun_plugins.cli.arguments import runs
 from embedrun_plugins.cli.export import FORMS, export_flag
 from embedrun_plugins.cli.score_tables import report, short
+from embedrun_plugins.services.plain_console import summary
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -38,7 +39,7 @@ def run(arguments: Namespace) -> int:
 
 def _show(record: RunRecord) -> None:
     print(f"{record.folder}: {record.status}{': ' + record.error if record.error else ''}")
-    print("\n".join(console.summary(stage) for stage in record.stages()))
+    print("\n".join(summary(stage) for stage in record.stages()))
     print(report(record))
     if model := record.artifact(record.last_model):
         print(f"model: {short(model)}")

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from embedrun import RunRecord, Settings
-from embedrun.console import PlainConsole
 from embedrun.errors import EmbedrunError, UserError
 from embedrun.execution import Loaded, execute
 from embedrun_plugins.services.distributed.parent import end_with_parent
+from embedrun_plugins.services.plain_console import PlainConsole
 from embedrun_plugins.services.sagemaker.container.channels import Chosen, bring_in, choose, sent_models
 from embedrun_plugins.services.sagemaker.container.contract import Container, Order, bug
 from embedrun_plugins.services.sagemaker.container.metrics import MetricsPrinter
