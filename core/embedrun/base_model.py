@@ -120,10 +120,12 @@ def find_on_disk(choice: ModelChoice, copies: Iterable[LocalModel], folder: Path
 
 def on_disk(base: BaseModelRef) -> Model | None:
     """Return the model where its files are on this machine, be it without its weights; nothing is downloaded."""
+    if base.path:
+        return Model(base.path, base.choice.settings)
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Model(base.path or _snapshot(base.choice, offline=True), base.choice.settings)
+        return Model(_snapshot(base.choice, offline=True), base.choice.settings)
     except (LocalEntryNotFoundError, HFValidationError, OSError):
         return None
 

@@ -6,10 +6,10 @@ import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 
 from embedrun.errors import INTERRUPTED, EmbedrunError
 from embedrun.hookspecs import Command
+from embedrun.installed import installed_version
 from embedrun.plugins import Plugins
 
 
@@ -40,7 +40,7 @@ def _parser(commands: Mapping[str, Command], words: Sequence[str]) -> ArgumentPa
         description="Fine-tune an embedding model from one declared recipe.",
         epilog="`embedrun RECIPE` is short for `embedrun run RECIPE`; a shipped recipe goes by its name.",
     )
-    parser.add_argument("--version", action="version", version=f"embedrun {version('embedrun')}")
+    parser.add_argument("--version", action="version", version=f"embedrun {installed_version('embedrun')}")
     under = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
     chosen = next((word for word in words if not word.startswith("-")), None)
     for name, command in commands.items():

@@ -13,12 +13,12 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from embedrun.errors import UserError, suggest
 from embedrun.finished import Finished
+from embedrun.installed import installed_version
 from embedrun.store import Store
 from embedrun.yamlfile import near
 
@@ -229,16 +229,12 @@ def find_run(name: str, runs: Path) -> Path:
 
 def environment() -> dict[str, Any]:
     """Describe what a result may depend on: versions, hardware and the state of the code."""
-    versions = {}
-    for package in _PACKAGES:
-        with contextlib.suppress(PackageNotFoundError):
-            versions[package] = version(package)
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
-        "packages": versions,
+        "packages": {name: version for name in _PACKAGES if (version := installed_version(name))},
         "git": _git_state(),
     }
 

@@ -6,11 +6,11 @@ import contextlib
 import os
 import platform
 from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from embedrun.errors import UserError
+from embedrun.installed import installed_version
 from embedrun.record import RunRecord
 from embedrun.store import Store
 
@@ -30,10 +30,8 @@ def write_down(run: RunRecord, system: Path = Path("/proc")) -> None:
     """
     if not run.environment or "processor" in run.environment:
         return
-    packages = dict(run.environment.get("packages") or {})
-    for package in _PACKAGES:
-        with contextlib.suppress(PackageNotFoundError):
-            packages[package] = version(package)
+    versions = {name: version for name in _PACKAGES if (version := installed_version(name))}
+    packages = {**(run.environment.get("packages") or {}), **versions}
     machine = {
         "processor": _processor(system) or platform.processor() or None,
         "threads": os.environ.get("OMP_NUM_THREADS"),
