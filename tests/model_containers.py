@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import time
 import urllib.error
 import urllib.request
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ports
 from embedrun.artifacts import Model
 from embedrun_plugins.services.endpoints.transports import Refused
 from embedrun_plugins.services.sagemaker.local_check import Here
@@ -100,7 +100,7 @@ class Engine:
         if local is None:
             raise NoContainerError(f"CannotPullContainer: {image}")
         folder.chmod(0o755)
-        port = _free_port()
+        port = ports.free()
         bridged = bool(self.client.networks.list(names=["bridge"]))
         reached = {"ports": {"8080/tcp": ("127.0.0.1", port)}} if bridged else {"network_mode": "host"}
         told = dict(environment) if bridged else {**environment, "SAGEMAKER_BIND_TO_PORT": str(port), "PORT": str(port)}
@@ -131,9 +131,3 @@ class Engine:
                 said = started.container.logs(tail=15).decode("utf-8", "replace")
                 raise NoContainerError("no answer to /ping", said)
             time.sleep(0.3)
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])

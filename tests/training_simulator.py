@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import ports
 from sagemaker_simulator import ACCOUNT, REGION, Answer
 
 GROUP = "/aws/sagemaker/TrainingJobs"
@@ -33,15 +34,6 @@ OURS = (sys.executable, "-m", "embedrun", "sagemaker-train")
 LONGEST = 10.0
 """Seconds that a question waits for a job's end, where it is told of the end at all."""
 _FAILURE = 1024
-
-
-def free_ports() -> int:
-    """Return a free port, the next of which is most likely free, too."""
-    import socket
-
-    with socket.socket() as line:
-        line.bind(("127.0.0.1", 0))
-        return int(line.getsockname()[1])
 
 
 @dataclass
@@ -164,7 +156,7 @@ class Trainings:
         for host in hosts:
             self._prepare(job, folder / host, host, hosts)
         job.change("Training", message="Training image download completed. Training in progress.")
-        port = str(free_ports())
+        port = str(ports.free(2))
         job.processes = [self._start(job, folder / host, port) for host in hosts]
         if job.described["TrainingJobStatus"] == "Stopping":
             _end(job)

@@ -135,7 +135,7 @@ from embedrun.artifacts import Model, RetrievalSet
 from embedrun.context import Context
 from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
 from embedrun_plugins.stages.trainers.sentence_transformers_run import Training
-from test_fast import judged
+from test_padding_free_step import judged
 data, model, folder = map(Path, sys.argv[1:4])
 curves = {}
 for name, loss in judged(Model(model)).items():
@@ -154,7 +154,7 @@ def test_fifty_steps_of_two_processes_lose_the_same(tmp_path, uneven, tiny):
     script.write_text(TOGETHER)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
     given = [str(uneven.path), str(tiny.path), str(tmp_path), str(Path(__file__).parent)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run([*launch, *given], capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
 

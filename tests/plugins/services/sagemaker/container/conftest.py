@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any
 
 import pytest
 
+import ports
 from embedrun.hashing import file_digest
 from embedrun.testing import small_set, tiny_model
 
@@ -130,7 +130,7 @@ def trained_by(tmp_path, material):
     """Make a job's machines, with the recipe in a channel."""
 
     def make(name: str = "one", hosts: tuple[str, ...] = ("algo-1",), **hyperparameters: Any) -> list[Machine]:
-        port = free_ports()
+        port = ports.free(2)
         machines = [
             Machine(tmp_path / name / host, {k: str(v) for k, v in hyperparameters.items()}, host, hosts, port)
             for host in hosts
@@ -160,17 +160,4 @@ def faked(tmp_path):
 
 @pytest.fixture
 def free_port() -> int:
-    return free_ports()
-
-
-def free_ports() -> int:
-    """Return a free port, the next of which is free, too."""
-    while True:
-        with socket.socket() as first, socket.socket() as second:
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            try:
-                second.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return int(port)
+    return ports.free(2)

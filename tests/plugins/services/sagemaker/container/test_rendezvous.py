@@ -48,7 +48,7 @@ def test_a_job_is_handed_out_with_what_its_links_lead_to(job, tmp_path, free_por
         assert desk.told == {"127.0.0.2"}
         with pytest.raises(StageError, match="cannot be fetched"):
             first.fetch(7, tmp_path / "nothing")
-    with pytest.raises(StageError, match="gives no answer"):
+    with pytest.raises(StageError, match="does not answer"):
         first.next(1, 0)
 
 
