@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from embedrun_plugins.results.comparison import Contender, Contest, Row, spoken
 
 NOTHING = "\N{EN DASH}"
@@ -45,6 +47,12 @@ def byte_count(count: float) -> str:
             return f"{count:.0f} {unit}"
         count /= 1000
     return f"{count:.3g} GB"
+
+
+def nearby(path: Path) -> Path:
+    """Return a path from the current folder, where it is within."""
+    path, here = path.resolve(), Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def title(name: str) -> str:

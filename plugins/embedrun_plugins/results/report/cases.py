@@ -63,19 +63,19 @@ def _cases(contest: Contest, scores: Mapping[str, tuple[float, float]]) -> dict[
     passages = texts(data / "corpus.jsonl", {name for pair in chosen.values() for name in pair if name})
     cases = {}
     for query, (before, after) in scores.items():
-        ranked = [found.get(query, _NOTHING) for found in (earlier, later)]
+        ranked = [earlier.get(query, _NOTHING), later.get(query, _NOTHING)]
         ranks = [ranking.rank(relevant.get(query, frozenset())) for ranking in ranked]
         right, wrong = (passages.get(name) if name else None for name in chosen[query])
         text = questions.get(word(query), query)
-        cases[query] = Case(text, before, after, ranks[0], ranks[1], len(ranked[1].found), right, wrong)
+        cases[query] = Case(text, before, after, ranks[0], ranks[1], len(ranked[1].documents), right, wrong)
     return cases
 
 
 def _passages(relevant: frozenset[str], earlier: QueryRanking, later: QueryRanking) -> tuple[str | None, str | None]:
     """Return the relevant document to show, and the first one if that is none."""
-    ranked = (name for found in (later, earlier) for name in found.found if name in relevant)
+    ranked = (name for name in (*later.documents, *earlier.documents) if name in relevant)
     right = next(ranked, min(relevant, default=None))
-    first = later.found[0] if later.found else None
+    first = later.documents[0] if later.documents else None
     return right, None if first in relevant else first
 
 

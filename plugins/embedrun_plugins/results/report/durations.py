@@ -12,20 +12,20 @@ from embedrun_plugins.results.report.markup import Content, Markup, element, sec
 
 def section_of(runs: Sequence[tuple[str, RunRecord]]) -> Markup:
     """Return each run's stages with their time and memory."""
-    found: list[Content] = []
+    content: list[Content] = []
     for name, run in runs:
         stages = list(run.stages())
         if stages:
             total = sum(stage.seconds for stage in stages) or 1.0
             reused = sum(stage.cached for stage in stages)
-            said = f"{len(stages)} stages in {duration(run.seconds or total)}"
+            sentence = f"{len(stages)} stages in {duration(run.seconds or total)}"
             if reused:
-                said += f"; {'all' if reused == len(stages) else reused} of them reused from the store"
-            found.append(element("p", f"{title(name)}: {said}." if len(runs) > 1 else f"{said}."))
+                sentence += f"; {'all' if reused == len(stages) else reused} of them reused from the store"
+            content.append(element("p", f"{title(name)}: {sentence}." if len(runs) > 1 else f"{sentence}."))
             caption = f"Stages of {name}" if len(runs) > 1 else "Stages"
             header = ["stage", "time", "share", "peak memory"]
-            found.append(table(caption, header, [_row(stage, total) for stage in stages]))
-    return section("timing", "Where the time went", *found)
+            content.append(table(caption, header, [_row(stage, total) for stage in stages]))
+    return section("timing", "Where the time went", *content)
 
 
 def _row(stage: Finished, total: float) -> list[Content]:

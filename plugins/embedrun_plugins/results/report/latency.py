@@ -39,16 +39,13 @@ def _run(run: RunRecord, name: str | None) -> Iterator[Content]:
 def _row(level: Mapping[str, Any]) -> list[Content]:
     return [
         f"{level['concurrency']:,}",
-        *(_milliseconds(level[key]) for key in ("p50_ms", "p95_ms", "p99_ms")),
-        *(_rate(level[key]) for key in ("requests_per_second", "tokens_per_second")),
+        *(_short(level[key], " ms") for key in ("p50_ms", "p95_ms", "p99_ms")),
+        *(_short(level[key]) for key in ("requests_per_second", "tokens_per_second")),
         f"{level['requests']:,}",
         ", ".join(f"{count:,} x {kind}" for kind, count in level["errors"].items()) or "0",
     ]
 
 
-def _milliseconds(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:,.0f} ms" if value >= 10 else f"{value:.1f} ms"  # noqa: PLR2004
-
-
-def _rate(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:,.0f}" if value >= 10 else f"{value:.1f}"  # noqa: PLR2004
+def _short(value: float | None, unit: str = "") -> str:
+    """Return a figure with tenths where they are of interest."""
+    return NOTHING if value is None else f"{value:,.{0 if value >= 10 else 1}f}{unit}"  # noqa: PLR2004

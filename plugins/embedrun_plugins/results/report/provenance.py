@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from embedrun.record import RunRecord
-from embedrun_plugins.results.phrases import NOTHING, title
+from embedrun_plugins.results.phrases import NOTHING, nearby, title
 from embedrun_plugins.results.report.markup import Content, Markup, element, folded, section, table
 
 
@@ -29,12 +28,6 @@ def _model(run: RunRecord, name: str) -> Iterator[Content]:
         if stage.slot.startswith("deployer.") and not stage.error:
             address = stage.notes.get("at") or stage.type
             yield element("p", f"{stage.slot.removeprefix('deployer.')} made it available at {address}.")
-
-
-def nearby(path: Path) -> Path:
-    """Return a path from the current folder, where it is within."""
-    path, here = path.resolve(), Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def recipe(runs: Sequence[tuple[str, RunRecord]]) -> Markup:

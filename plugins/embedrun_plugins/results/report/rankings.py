@@ -39,11 +39,11 @@ def by_query(scores: Path, metric: str) -> dict[str, float]:
 class QueryRanking:
     """The documents that a model found for a query, best first, as TREC's files name them."""
 
-    found: tuple[str, ...]
+    documents: tuple[str, ...]
 
     def rank(self, relevant: Collection[str]) -> int | None:
         """Return the rank of the first relevant document; None where none was found."""
-        return next((rank for rank, document in enumerate(self.found, start=1) if document in relevant), None)
+        return next((rank for rank, document in enumerate(self.documents, start=1) if document in relevant), None)
 
 
 def rankings(scores: Path, metric: str, queries: Iterable[str]) -> dict[str, QueryRanking]:
@@ -68,7 +68,7 @@ def _lines(file: Path, queries: Iterable[str]) -> dict[str, list[str]]:
     if not file.is_file():
         return {}
     content = "\n" + file.read_text("utf-8")
-    found: dict[str, list[str]] = {}
+    lines: dict[str, list[str]] = {}
     end = 0
     for query in queries:
         name = f"{word(query)} "
@@ -79,8 +79,8 @@ def _lines(file: Path, queries: Iterable[str]) -> dict[str, list[str]]:
             end = start + 1
             while content.startswith(name, end):
                 end = content.find("\n", end) + 1 or len(content)
-            found[query] = content[start + 1 : end].splitlines()
-    return found
+            lines[query] = content[start + 1 : end].splitlines()
+    return lines
 
 
 def texts(file: Path, wanted: Collection[str]) -> dict[str, str]:
@@ -88,10 +88,10 @@ def texts(file: Path, wanted: Collection[str]) -> dict[str, str]:
 
     A line is parsed only if its id, which stands first in the files that embedrun writes, is wanted.
     """
-    found: dict[str, str] = {}
+    texts_by_id: dict[str, str] = {}
     encoded = {identifier.encode() for identifier in wanted}
     if not file.is_file():
-        return found
+        return texts_by_id
     with file.open("rb") as stream:
         for line in stream:
             plain = line[len(_ID) : line.find(b'"', len(_ID))] if line.startswith(_ID) else b""
@@ -99,7 +99,7 @@ def texts(file: Path, wanted: Collection[str]) -> dict[str, str]:
                 row: Mapping[str, Any] = json.loads(line)
                 name = word(str(row["_id"]))
                 if name in wanted:
-                    found[name] = f"{row.get('title') or ''} {row['text']}".strip()
-                    if len(found) == len(wanted):
+                    texts_by_id[name] = f"{row.get('title') or ''} {row['text']}".strip()
+                    if len(texts_by_id) == len(wanted):
                         break
-    return found
+    return texts_by_id

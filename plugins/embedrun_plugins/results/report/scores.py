@@ -47,10 +47,10 @@ def _ranges(contest: Contest) -> Iterator[Range]:
 
 def _rival_ranges(contest: Contest) -> Iterator[Range]:
     """Return the last model against each rival, by the headline."""
-    own = SERIES[min(len(contest.contenders), len(SERIES)) - 1]
+    last_colour = SERIES[min(len(contest.contenders), len(SERIES)) - 1]
     for rival, colour in zip(contest.rivals, cycle(RIVALS), strict=False):
         if contest.headline in rival.metrics:
-            yield _range(contest, contest.headline, contest.last, own, (rival, colour))
+            yield _range(contest, contest.headline, contest.last, last_colour, (rival, colour))
 
 
 def _range(
@@ -59,12 +59,12 @@ def _range(
     """Lay the interval of the difference around the other's value: where it holds that, nobody can tell."""
     other, other_colour = rival or (contest.base, SERIES[0])
     row = contest.row(metric, contender, other) or {}
-    base, own = other.metrics[metric], contender.metrics[metric]
+    base, value = other.metrics[metric], contender.metrics[metric]
     low, high = ((base + row[end]) if row.get(end) is not None else None for end in ("low", "high"))
     label = _label(contest, metric) + (f", {contender.name}" if len(contest.challengers) > 1 else "")
     if rival:
         label = f"{spoken(metric)}, {contender.name} against {other.name}"
-    return Range(label, base, own, low, high, colour, f"{figure(base)} → {figure(own)}", other_colour)
+    return Range(label, base, value, low, high, colour, f"{figure(base)} → {figure(value)}", other_colour)
 
 
 def _label(contest: Contest, metric: str) -> str:
@@ -77,12 +77,12 @@ def _label(contest: Contest, metric: str) -> str:
 def _plot(contest: Contest, rows: Sequence[Range], name: str) -> Markup:
     models = [contender.name for contender in contest.contenders]
     what = spoken(contest.headline) if len(contest.sizes()) > 1 else contest.name.replace("_", " ")
-    told = "; ".join(f"{row.label}: {row.told}" for row in rows) + ". The same figures are in the table below."
+    description = "; ".join(f"{row.label}: {row.told}" for row in rows) + ". The same figures are in the table below."
     keys = list(zip(models, SERIES, strict=False))
     keys += [(rival.name, colour) for rival, colour in zip(contest.rivals, cycle(RIVALS), strict=False)]
-    known = any(row.low is not None for row in rows)
-    bar = [("95% interval of the difference", f"whisker {rows[0].colour}")] if known else []
-    return intervals(name, f"{what}: {', '.join(label for label, _ in keys)}", told, rows, keys + bar)
+    has_intervals = any(row.low is not None for row in rows)
+    bar = [("95% interval of the difference", f"whisker {rows[0].colour}")] if has_intervals else []
+    return intervals(name, f"{what}: {', '.join(label for label, _ in keys)}", description, rows, keys + bar)
 
 
 _COMPARED = ("difference", "95% interval", "verdict", "won / lost")

@@ -51,10 +51,10 @@ def _plot(contest: Contest, sizes: Sequence[tuple[int, str]], name: str) -> Mark
         Series(contender.name, list(_points(contender, rising)), colour)
         for contender, colour in zip(contest.contenders, SERIES, strict=False)
     ]
-    told = "The figures are in the table below."
+    description = "The figures are in the table below."
     what = f"{spoken(contest.headline)} by bytes per vector"
     places = [f"{size * _BYTES:,}" for size, _ in rising]
-    return steps(name, what, told, series, places, "bytes per vector (float32)")
+    return steps(name, what, description, series, places, "bytes per vector (float32)")
 
 
 def _points(contender: Contender, sizes: Sequence[tuple[int, str]]) -> Iterator[tuple[float, float]]:

@@ -75,24 +75,28 @@ def _finite(value: object) -> bool:
 
 def section_of(histories: Sequence[History]) -> Markup:
     """Return the plots of the loss and of the dev metric, one line for each run."""
-    losses = [(one.name, one.loss) for one in histories if one.loss]
-    watched = [(one.name, one.dev) for one in histories if one.dev]
+    losses = [(history.name, history.loss) for history in histories if history.loss]
+    watched = [(history.name, history.dev) for history in histories if history.dev]
     content: list[Content] = []
     if losses:
         content += [element("h3", "Training loss"), *_curve("loss", "Training loss", losses)]
     if watched:
-        last = next(one for one in histories if one.dev)
+        last = next(history for history in histories if history.dev)
         title = f"{spoken(last.metric)} on the {last.split} split"
         if last.metric != spoken(last.metric):
             title += f" ({last.metric})"
-        kept = [f"{title_of(one.name)} is the checkpoint of step {one.best:,}." for one in histories if one.best]
-        content += [element("h3", title), [element("p", said) for said in kept], *_curve("dev", title, watched)]
+        kept = [
+            element("p", f"{title_of(history.name)} is the checkpoint of step {history.best:,}.")
+            for history in histories
+            if history.best
+        ]
+        content += [element("h3", title), kept, *_curve("dev", title, watched)]
     return section("training", "Training", *content)
 
 
 def _curve(name: str, title: str, curves: Sequence[tuple[str, Points]]) -> Iterator[Content]:
     """Yield the plot where there is more than a point, and the figures as a table."""
-    told = "; ".join(
+    description = "; ".join(
         f"{label}: from {figure(points[0][1])} at step {points[0][0]:,.0f} to {figure(points[-1][1])} at step "
         f"{points[-1][0]:,.0f}"
         for label, points in curves
@@ -100,7 +104,7 @@ def _curve(name: str, title: str, curves: Sequence[tuple[str, Points]]) -> Itera
     colours = SERIES[1:] if len(curves) == 1 else SERIES
     if any(len(points) > 1 for _, points in curves):
         series = [Series(label, points, colour) for (label, points), colour in zip(curves, colours, strict=False)]
-        yield lines(f"{name}-curve", title, f"{told}. All figures are in the table below.", series, "step")
+        yield lines(f"{name}-curve", title, f"{description}. All figures are in the table below.", series, "step")
     rows = [row for label, points in curves for row in _rows(label, points)]
     shown = table(title, ["step", "model", "value"], rows)
     yield folded("The figures", shown) if len(rows) > 1 else shown

@@ -171,14 +171,14 @@ def runtime(recipe: Mapping[str, Any], image: Mapping[str, Any] | None, on: str 
 
     A runtime that may cost money is not used unless it is asked for.
     """
-    own: Mapping[str, Any] = recipe.get("runtime") or {}
-    chosen = on or ("docker" if image and own.get("type") == "docker" else "local")
+    before: Mapping[str, Any] = recipe.get("runtime") or {}
+    chosen = on or ("docker" if image and before.get("type") == "docker" else "local")
     if chosen == "local":
         return None
-    found: dict[str, Any] = dict(own) if own.get("type") == chosen else {"type": chosen}
-    if image and ("image" in found or chosen == "docker"):
-        found["image"] = image.get("digest") or image.get("id") or image.get("reference")
-    return found
+    now: dict[str, Any] = dict(before) if before.get("type") == chosen else {"type": chosen}
+    if image and ("image" in now or chosen == "docker"):
+        now["image"] = image.get("digest") or image.get("id") or image.get("reference")
+    return now
 
 
 def _copy_answers(kept: Path, to: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from embedrun.plan import Step
 from embedrun.stage import Stage
+from embedrun_plugins.results.phrases import nearby
 
 _LONGEST = 80
 
@@ -57,21 +58,15 @@ def _file_changes(then: list[str], now: list[str], files: list[tuple[str, Path]]
         yield f"{key}: it reads {len(now)} files or folders now, and read {len(then)}"
     for before, after, (where, path) in zip(then, now, files, strict=False):
         if before != after:
-            yield f"{where}: {shown_path(path)} has changed"
-
-
-def shown_path(path: Path) -> Path:
-    """Return a path from the current folder, where it is within."""
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+            yield f"{where}: {nearby(path)} has changed"
 
 
 def _input_changes(then: Mapping[str, str], now: Mapping[str, str], step: Step) -> Iterator[str]:
     for name in sorted(then.keys() | now.keys()):
         slot = step.needs.get(name, name)
         if then.get(name) != now.get(name):
-            told = "the files of the model to start from have changed"
-            yield f"{slot}: {told if slot == 'model' else f'its result, which {step.slot} reads, differs'}"
+            change = "the files of the model to start from have changed"
+            yield f"{slot}: {change if slot == 'model' else f'its result, which {step.slot} reads, differs'}"
 
 
 def differences(then: Any, now: Any, path: str) -> Iterator[str]:

@@ -83,11 +83,11 @@ _Place = tuple[str, str, str]
 
 
 def _judged(data: RetrievalSet) -> dict[_Place, float]:
-    found: dict[_Place, float] = {}
+    scores: dict[_Place, float] = {}
     lists: list[tuple[str, list[Judgement]]] = [(split, data.qrels(split)) for split in SPLITS]
     for name, judgements in (*lists, ("negatives", data.negatives())):
-        found |= {(name, judgement.query_id, judgement.document_id): judgement.score for judgement in judgements}
-    return found
+        scores |= {(name, judgement.query_id, judgement.document_id): judgement.score for judgement in judgements}
+    return scores
 
 
 def _moved(
@@ -95,9 +95,9 @@ def _moved(
 ) -> Iterator[_Place]:
     """Yield what is judged otherwise, of queries and documents that both sets have."""
     queries, documents = (frozenset(keys) for keys in shared)
-    for place in dict.fromkeys((*then, *now)):
-        if place[1] in queries and place[2] in documents and then.get(place) != now.get(place):
-            yield place
+    for judgement in dict.fromkeys((*then, *now)):
+        if judgement[1] in queries and judgement[2] in documents and then.get(judgement) != now.get(judgement):
+            yield judgement
 
 
 def _told(place: _Place, then: Mapping[_Place, float], now: Mapping[_Place, float], data: RetrievalSet) -> str:

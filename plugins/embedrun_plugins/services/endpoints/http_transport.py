@@ -69,8 +69,7 @@ class HttpTransport(SharedTransport["httpx2.Client"]):
         return self.url
 
     def send(self, body: bytes) -> bytes:
-        with _failures():
-            return _checked(self._client.post(f"{self.url}/embed", content=body, headers=self._headers()))
+        return self.post("/embed", body)
 
     async def send_async(self, body: bytes) -> bytes:
         import httpx2

@@ -69,9 +69,10 @@ def compare(scores: Mapping[str, Scores], seed: int) -> list[dict[str, Any]]:
     pairs = [(role, "base") for role in roles.own(scores)[1:]]
     pairs += [(roles.last(scores), rival) for rival in roles.rivals(scores)]
     rows = [row for role, against in pairs for row in _plain_rows(role, against, scores)]
-    judged = [row for row in rows if not _base_values(scores, row).keys().isdisjoint(_model_values(scores, row))]
-    columns = [_differences(_model_values(scores, row), _base_values(scores, row)) for row in judged]
-    for row, interval in zip(judged, _intervals(columns, seed), strict=True):
+    values = [[scores[row[end]].per_query.get(row["metric"], {}) for end in ("role", "against")] for row in rows]
+    judged = [(row, pair) for row, pair in zip(rows, values, strict=True) if pair[0].keys() & pair[1].keys()]
+    intervals = _intervals([_differences(*pair) for _, pair in judged], seed)
+    for (row, _), interval in zip(judged, intervals, strict=True):
         row.update(asdict(interval))
     return rows
 
@@ -83,14 +84,6 @@ def _plain_rows(role: str, against: str, scores: Mapping[str, Scores]) -> Iterat
         if metric in model:
             values = {"base": base, "model": model[metric], "difference": model[metric] - base}
             yield {"metric": metric, "role": role, "against": against, **values, **unknown}
-
-
-def _model_values(scores: Mapping[str, Scores], row: Mapping[str, Any]) -> Mapping[str, float]:
-    return scores[row["role"]].per_query.get(row["metric"], {})
-
-
-def _base_values(scores: Mapping[str, Scores], row: Mapping[str, Any]) -> Mapping[str, float]:
-    return scores[row["against"]].per_query.get(row["metric"], {})
 
 
 def _differences(model: Mapping[str, float], base: Mapping[str, float]) -> NDArray[np.float64]:

@@ -58,39 +58,39 @@ class Task:
         if not documents:
             raise DataError(f"the '{split}' split has no documents to search: the corpus is empty")
         gains = [_gains(query, judged[query.id], split, graded=graded) for query in queries]
-        places = {document.id: place for place, document in enumerate(documents)}
-        twins = [places.get(query.id, -1) for query in queries]
+        positions = {document.id: position for position, document in enumerate(documents)}
+        twins = [positions.get(query.id, -1) for query in queries]
         same = [
-            place >= 0 and _is_itself(query, documents[place], relevant)
-            for query, relevant, place in zip(queries, gains, twins, strict=True)
+            position >= 0 and _is_itself(query, documents[position], relevant)
+            for query, relevant, position in zip(queries, gains, twins, strict=True)
         ]
         drop = same if ignore_identical_ids is None else [ignore_identical_ids] * len(queries)
         excluded = np.where(drop, twins, -1).astype(np.int64)
-        warnings = [*_missing(gains, places), *_numbered(twins, same, ignore_identical_ids)]
+        warnings = [*_missing(gains, positions), *_numbered(twins, same, ignore_identical_ids)]
         return cls(queries, documents, gains, excluded, warnings)
 
     @cached_property
     def _judgements(self) -> tuple[Integers, Integers, NDArray[np.float64]]:
         """Query, document (-1 where it is not searched) and gain of each judgement; a query's best come first."""
-        places = {document.id: place for place, document in enumerate(self.documents)}
+        positions = {document.id: position for position, document in enumerate(self.documents)}
         rows = [
-            (query, places.get(document, -1), gain)
+            (query, positions.get(document, -1), gain)
             for query, relevant in enumerate(self.relevant)
             for document, gain in sorted(relevant.items(), key=lambda item: -item[1])
         ]
-        query, place, gain = zip(*rows, strict=True)
-        return np.array(query, np.int64), np.array(place, np.int64), np.array(gain, np.float64)
+        query, position, gain = zip(*rows, strict=True)
+        return np.array(query, np.int64), np.array(position, np.int64), np.array(gain, np.float64)
 
     def judge(self, retrieved: Retrieved) -> JudgedRankings:
-        query, place, gain = self._judgements
+        query, position, gain = self._judgements
         size = len(self.documents)
-        searched = place >= 0
-        keys = query[searched] * size + place[searched]
+        searched = position >= 0
+        keys = query[searched] * size + position[searched]
         order = keys.argsort()
         keys, values = np.append(keys[order], -1), np.append(gain[searched][order], 0.0)
-        asked = np.arange(len(self.queries))[:, None] * size + retrieved.places
-        at = np.searchsorted(keys[:-1], asked)
-        gains = np.where((keys[at] == asked) & (retrieved.places >= 0), values[at], 0.0)
+        wanted = np.arange(len(self.queries))[:, None] * size + retrieved.places
+        at = np.searchsorted(keys[:-1], wanted)
+        gains = np.where((keys[at] == wanted) & (retrieved.places >= 0), values[at], 0.0)
         ideal = _rows(query, gain, gains.shape, 0.0)
         return JudgedRankings(gains, ideal, np.bincount(query, minlength=len(self.queries)))
 
@@ -122,14 +122,14 @@ def retrieve(
     what it does not refuse is left out.
     """
     questions = [query.text for query in task.queries]
-    asked = embed(model, questions, "query", batch_size, partial(progress, "encode queries"))
-    if above := [dimension for dimension in dimensions if dimension > asked.shape[1]]:
-        too_few(above, asked.shape[1])
+    query_vectors = embed(model, questions, "query", batch_size, partial(progress, "encode queries"))
+    if above := [dimension for dimension in dimensions if dimension > query_vectors.shape[1]]:
+        too_few(above, query_vectors.shape[1])
     dimensions = [dimension for dimension in dimensions if dimension not in above]
     texts, index = distinct([document.full_text for document in task.documents])
     searched = embed(model, texts, "document", batch_size, partial(progress, "encode documents"))
     rankings = nearest(
-        asked,
+        query_vectors,
         searched,
         depth + 1,
         similarity=similarity or model.similarity_fn_name,
@@ -137,7 +137,7 @@ def retrieve(
         device=model.device,
         progress=partial(progress, "search"),
     )
-    labels = {"": asked.shape[1], **{f"dim_{dimension}": dimension for dimension in dimensions}}
+    labels = {"": query_vectors.shape[1], **{f"dim_{dimension}": dimension for dimension in dimensions}}
     return {label: _expanded(rankings[size], index, task.excluded, depth) for label, size in labels.items()}
 
 
@@ -202,14 +202,14 @@ def _is_itself(query: Query, document: Document, relevant: Mapping[str, float]) 
     return document.id not in relevant and " ".join(query.text.split()).casefold() in texts
 
 
-def _missing(gains: Sequence[Mapping[str, float]], places: Mapping[str, int]) -> Iterator[str]:
-    count = sum(document not in places for relevant in gains for document in relevant)
+def _missing(gains: Sequence[Mapping[str, float]], positions: Mapping[str, int]) -> Iterator[str]:
+    count = sum(document not in positions for relevant in gains for document in relevant)
     if count:
         yield f"{count} relevant documents are not among those searched; they count as not found"
 
 
 def _numbered(twins: Sequence[int], same: Sequence[bool], ignore: bool | None) -> Iterator[str]:
-    count = sum(place >= 0 and not itself for place, itself in zip(twins, same, strict=True))
+    count = sum(position >= 0 and not itself for position, itself in zip(twins, same, strict=True))
     if count and ignore is not False:
         kept = "are left out" if ignore else "stay results; ignore_identical_ids: true drops them, as BEIR does"
         yield f"{count} documents have a query's id but not its text: they {kept}"

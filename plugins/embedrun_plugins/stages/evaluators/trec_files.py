@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import numpy as np
+
+from embedrun_plugins.results.report.rankings import word
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedrun_plugins.stages.evaluators.retrieval_task import Retrieved, Task
-
-_SPACE = re.compile(r"\s")
 
 
 def write_run(file: Path, task: Task, retrieved: Retrieved) -> None:
@@ -23,15 +21,15 @@ def write_run(file: Path, task: Task, retrieved: Retrieved) -> None:
     Equal scores are set apart by the smallest step of a float32, so that every reader's own way of breaking ties gives
     this order.
     """
-    names = [_name(document.id) for document in task.documents]
+    names = [word(document.id) for document in task.documents]
     scores = _falling(retrieved.scores)
     with file.open("w", encoding="utf-8", newline="\n") as stream:
         for query, places, row in zip(task.queries, retrieved.places.tolist(), scores.tolist(), strict=True):
-            name = _name(query.id)
+            name = word(query.id)
             stream.writelines(
-                f"{name} Q0 {names[place]} {rank} {score:.9g} embedrun\n"
-                for rank, (place, score) in enumerate(zip(places, row, strict=True), start=1)
-                if place >= 0
+                f"{name} Q0 {names[index]} {rank} {score:.9g} embedrun\n"
+                for rank, (index, score) in enumerate(zip(places, row, strict=True), start=1)
+                if index >= 0
             )
 
 
@@ -40,13 +38,8 @@ def write_qrels(file: Path, task: Task) -> None:
     with file.open("w", encoding="utf-8", newline="\n") as stream:
         for query, relevant in zip(task.queries, task.relevant, strict=True):
             stream.writelines(
-                f"{_name(query.id)} 0 {_name(document)} {int(gain)}\n" for document, gain in relevant.items()
+                f"{word(query.id)} 0 {word(document)} {int(gain)}\n" for document, gain in relevant.items()
             )
-
-
-def _name(identifier: str) -> str:
-    """Return an id as one word: white space, which separates the columns, is written as %20 and so on."""
-    return _SPACE.sub(lambda space: quote(space[0]), identifier)
 
 
 def _falling(scores: NDArray[np.float32]) -> NDArray[np.float32]:

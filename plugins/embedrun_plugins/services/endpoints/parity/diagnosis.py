@@ -94,7 +94,7 @@ def _single(checkpoint: Checkpoint) -> Iterator[Cause]:
 
 
 def _prompts(right: Mapping[Role, str]) -> Iterator[Cause]:
-    said: dict[str, dict[Role, str]] = {
+    prompts_by_mistake: dict[str, dict[Role, str]] = {
         "it puts no prompt before texts": {"query": "", "document": ""},
         "it puts no prompt before queries": {"query": "", "document": right["document"]},
         "it puts no prompt before documents": {"query": right["query"], "document": ""},
@@ -104,7 +104,7 @@ def _prompts(right: Mapping[Role, str]) -> Iterator[Cause]:
         "it puts the prompts before texts twice": {role: right[role] * 2 for role in ROLES},
     }
     tried = [right]
-    for words, prompts in said.items():
+    for words, prompts in prompts_by_mistake.items():
         if prompts not in tried:
             tried.append(prompts)
             yield Cause(words, Misreading(prompts=prompts))

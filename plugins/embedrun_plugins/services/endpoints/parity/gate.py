@@ -105,11 +105,11 @@ class Gate:
         except NoVectorsError as strange:
             reason = f"it answers no list of vectors of one length: {str(strange)[:60]}"
             return Proof(transport.where, None, self.least, (reason,), len(self.texts))
-        miscounted = dict.fromkeys(found.miscounted for found in answered.values() if found.miscounted)
-        known = {role: found.vectors for role, found in answered.items()}
-        closeness = worst(self.texts, self.expected, known)
-        found = [*miscounted, *self._shapes(known), *self._content(known, closeness)]
-        return Proof(transport.where, closeness, self.least, tuple(found), len(self.texts))
+        miscounted = dict.fromkeys(answer.miscounted for answer in answered.values() if answer.miscounted)
+        vectors = {role: answer.vectors for role, answer in answered.items()}
+        closeness = worst(self.texts, self.expected, vectors)
+        faults = (*miscounted, *self._shapes(vectors), *self._content(vectors, closeness))
+        return Proof(transport.where, closeness, self.least, faults, len(self.texts))
 
     def _content(self, answered: Mapping[Role, Vectors], closeness: Closeness) -> Iterator[str]:
         if closeness.cosine >= self.least:
@@ -129,8 +129,8 @@ class Gate:
                 if width < size
                 else (f"it answers {width} dimensions, and the model has {size}")
             )
-        if said := self._wrong_length(answered):
-            yield said
+        if fault := self._wrong_length(answered):
+            yield fault
 
     def _wrong_length(self, answered: Mapping[Role, Vectors]) -> str | None:
         sent = np.concatenate([lengths(answered[role]) for role in ROLES])
