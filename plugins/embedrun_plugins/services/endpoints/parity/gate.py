@@ -103,7 +103,7 @@ class Gate:
         try:
             answered = {role: Answered.of(client.answers(self.texts, role)) for role in ROLES}
         except NoVectorsError as strange:
-            reason = f"it answers no list of vectors of one length: {str(strange)[:60]}"
+            reason = f"it returned no list of vectors of one length: {str(strange)[:60]}"
             return Proof(transport.where, None, self.least, (reason,), len(self.texts))
         miscounted = dict.fromkeys(answer.miscounted for answer in answered.values() if answer.miscounted)
         vectors = {role: answer.vectors for role, answer in answered.items()}
