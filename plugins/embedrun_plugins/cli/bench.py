@@ -108,17 +108,17 @@ def _deployed(arguments: Namespace) -> list[_Target]:
     load = of_file(arguments.texts) if arguments.texts else of_run(record)
     with suppress(UserError):  # a model that is no longer kept cannot count tokens
         load = counted_by_model(load, last_of(record, arguments.runs, offline=True))
-    found = [
-        _Target(f"{one.name} {transport.where}", transport, one.reading or RequestParameters(), load)
-        for one in deployed(record.folder)
-        if (transport := one.transport)
+    targets = [
+        _Target(f"{deployment.name} {transport.where}", transport, deployment.reading or RequestParameters(), load)
+        for deployment in deployed(record.folder)
+        if (transport := deployment.transport)
     ]
-    if not found:
+    if not targets:
         raise UserError(
             f"{record.folder}: deployed nothing that answers, or it was deleted; start a server with `embedrun serve "
             f"{record.folder}`, and give its address"
         )
-    return found
+    return targets
 
 
 def _measured(target: _Target, settings: Latency) -> dict[str, Any]:

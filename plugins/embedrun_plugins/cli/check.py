@@ -13,8 +13,8 @@ def configure(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    found = loaded(arguments)
-    found.require()
-    execution.require(found)
-    print(f"{found.path}: ok: {', '.join(f'{stage.kind} {stage.type}' for _, stage in found.recipe.stages())}")
+    checked = loaded(arguments)
+    checked.require()
+    execution.require(checked)
+    print(f"{checked.path}: ok: {', '.join(f'{stage.kind} {stage.type}' for _, stage in checked.recipe.stages())}")
     return 0

@@ -21,26 +21,28 @@ def export_flag(record: RunRecord, file: Path | None) -> int:
     Raises UserError where there is no such set, nothing in it to train on, or the file is there already.
     """
     data = training_set(record)
-    found = groups(data)
-    if not found:
+    questions = groups(data)
+    if not questions:
         raise UserError(f"{data.path}: the train split has no query with a relevant document, so nothing to export")
-    made = (json.dumps(line, ensure_ascii=False) + "\n" for line in lines(data, found, scores=taught(found)))
+    json_lines = (
+        json.dumps(line, ensure_ascii=False) + "\n" for line in lines(data, questions, scores=taught(questions))
+    )
     if file is None:
-        sys.stdout.writelines(made)
+        sys.stdout.writelines(json_lines)
     else:
-        write_new(file, "".join(made))
-    return sum(not group.negatives for group in found)
+        write_new(file, "".join(json_lines))
+    return sum(not group.negatives for group in questions)
 
 
 def training_set(record: RunRecord) -> RetrievalSet:
     """Return the last set that a run made: with negatives, if it mined any. Raises UserError where there is none."""
-    made = [stage.slot for stage in record.stages() if stage.slot.split(".")[0] in _SETS and not stage.error]
-    if not made:
+    slots = [stage.slot for stage in record.stages() if stage.slot.split(".")[0] in _SETS and not stage.error]
+    if not slots:
         raise UserError(f"{record.folder}: this run made no data that could be exported")
-    folder = record.artifact(made[-1])
+    folder = record.artifact(slots[-1])
     if folder is None:
         raise UserError(
-            f"{record.folder}: the result of '{made[-1]}' is no longer in {record.store}; run the recipe again, "
-            f"with --until {made[-1]}"
+            f"{record.folder}: the result of '{slots[-1]}' is no longer in {record.store}; run the recipe again, "
+            f"with --until {slots[-1]}"
         )
     return RetrievalSet(folder)

@@ -31,10 +31,10 @@ def configure(parser: ArgumentParser) -> None:
     build = under.add_parser("build", help="build it", description="Build the image from what is installed here.")
     show = under.add_parser("show", help="describe it", description="Describe an image, by default this one.")
     show.add_argument("reference", nargs="?", metavar="REFERENCE", help="another image")
-    for one in (build, show):
+    for command in (build, show):
         for name, (metavar, text) in _HELP.items():
-            one.add_argument(name, metavar=metavar, help=text, type=_user if name == "--user" else str)
-        one.add_argument("--json", action="store_true", help="print one line of JSON")
+            command.add_argument(name, metavar=metavar, help=text, type=_user if name == "--user" else str)
+        command.add_argument("--json", action="store_true", help="print one line of JSON")
     build.add_argument("--tag", metavar="NAME", help="an additional name")
     build.add_argument("--network", metavar="NETWORK", help="network of the build, such as host")
     help_arg = "build argument, such as PIP_INDEX_URL; without a value, the environment's"
@@ -52,10 +52,10 @@ def _user(text: str) -> int:
 
 
 def _argument(text: str) -> tuple[str, str]:
-    name, given, value = text.partition("=")
-    if not given and name not in os.environ:
+    name, equals, value = text.partition("=")
+    if not equals and name not in os.environ:
         raise ArgumentTypeError(f"'{name}' is not set in the environment; give it a value: {name}=…")
-    return name, value if given else os.environ[name]
+    return name, value if equals else os.environ[name]
 
 
 def run(arguments: Namespace) -> int:
@@ -74,7 +74,7 @@ def _build(arguments: Namespace) -> int:
     from embedrun_plugins.services.docker import engine
 
     packed = _packed(arguments)
-    given = dict(arguments.build_arg)
+    build_arguments = dict(arguments.build_arg)
     if arguments.context:
         command = _command(packed, arguments)
         packed.write(arguments.context)
@@ -82,16 +82,16 @@ def _build(arguments: Namespace) -> int:
         return 0
     say, network = console.console().say, arguments.network
     with contextlib.closing(engine.client()) as client:
-        built = docker.build(client, packed, say, tag=arguments.tag, arguments=given, network=network)
+        built = docker.build(client, packed, say, tag=arguments.tag, arguments=build_arguments, network=network)
     _print(built, arguments)
     return 0
 
 
 def _command(packed: Contents, arguments: Namespace) -> str:
-    """Return what another builder is asked for."""
-    told = packed.told(dict(arguments.build_arg))
+    """Return the command line for another builder."""
+    build_arguments = packed.told(dict(arguments.build_arg))
     words = ["docker", "build"]
-    words += [word for name, value in told.items() if value for word in ("--build-arg", f"{name}={value}")]
+    words += [word for name, value in build_arguments.items() if value for word in ("--build-arg", f"{name}={value}")]
     words += ["--network", arguments.network] if arguments.network else []
     words += ["-t", packed.reference, *(["-t", arguments.tag] if arguments.tag else [])]
     return shlex.join([*words, str(arguments.context)])
@@ -103,11 +103,11 @@ def _show(arguments: Namespace) -> int:
 
     reference = arguments.reference or _packed(arguments).reference
     with contextlib.closing(engine.client()) as client:
-        found = docker.describe(client, reference)
-    if found is None:
+        description = docker.describe(client, reference)
+    if description is None:
         how = "pull it: docker pull" if arguments.reference else "build it: embedrun image build"
         raise UserError(f"image {reference}: is not here; {how}{f' {reference}' if arguments.reference else ''}")
-    _print(found, arguments)
+    _print(description, arguments)
     return 0
 
 

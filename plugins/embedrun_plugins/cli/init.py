@@ -89,11 +89,11 @@ def _columns(data: Path) -> str:
         return _HINT  # what is wrong is said when the recipe is checked
     texts = [name for name in present if name.lower() not in _NUMBERING]
     guesses = [Columns(), *(Columns(positive=name) for name in texts), *(Columns(anchor=name) for name in texts)]
-    guesses += [Columns(anchor=one, positive=two) for one, two in pairwise(texts[:2])]
-    found = next((seen for guess in guesses if (seen := _completed(guess, present))), None)
-    if found is None or _completed(Columns(), present):
+    guesses += [Columns(anchor=first, positive=second) for first, second in pairwise(texts[:2])]
+    columns = next((seen for guess in guesses if (seen := _completed(guess, present))), None)
+    if columns is None or _completed(Columns(), present):
         return _HINT
-    anchor, positive = _yaml(str(found.anchor)), _yaml(str(found.positive))
+    anchor, positive = _yaml(str(columns.anchor)), _yaml(str(columns.positive))
     return f"  columns: {{anchor: {anchor}, positive: {positive}}}   # a guess from the file's columns; check it"
 
 

@@ -20,17 +20,17 @@ def run(arguments: Namespace) -> int:
     settings = settings_of(arguments)
     recipe = loaded(arguments)
     recipe.require()
-    made = recipe.plan(settings)
+    plan = recipe.plan(settings)
     sets: dict[str, RetrievalSet] = {}
     rows: list[dict[str, Any]] = []
-    for step, key, stored in made.forecast(Store(settings.store_folder)):
+    for step, key, stored in plan.forecast(Store(settings.store_folder)):
         if stored and (stored.out / "corpus.jsonl").exists():
             sets[step.slot] = RetrievalSet(stored.out)
         status = "cached" if stored else "to run"
         takes = {} if stored or step.compares else step.forecast(sets.get(step.needs.get("data", "")))
         rows.append({"slot": step.slot, "type": step.stage.type, "key": key, "status": status, "forecast": takes})
     if arguments.json:
-        print(json.dumps({"model": made.base.choice.model_dump(mode="json"), "stages": rows}))
+        print(json.dumps({"model": plan.base.choice.model_dump(mode="json"), "stages": rows}))
         return 0
     shown = [[r["slot"], r["type"], r["status"], ", ".join(f"{k} {v}" for k, v in r["forecast"].items())] for r in rows]
     print(console.table(["stage", "type", "status", ""], shown, left=True))

@@ -22,14 +22,14 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     registry = Registry()
-    found = [(kind, name, entry) for kind in KINDS for name, entry in registry.entries(kind).items()]
+    installed = [(kind, name, entry) for kind in KINDS for name, entry in registry.entries(kind).items()]
     if not arguments.stage:
-        rows = [[kind.kind, name, str(entry.owner), about(entry)] for kind, name, entry in found]
+        rows = [[kind.kind, name, str(entry.owner), about(entry)] for kind, name, entry in installed]
         print(console.table(["key", "type", "from", ""], rows, left=True))
         return 0
-    named = [(k, n, e) for k, n, e in found if arguments.stage in (n, f"{k.kind}.{n}")]
+    named = [(k, n, e) for k, n, e in installed if arguments.stage in (n, f"{k.kind}.{n}")]
     if not named:
-        raise UserError(f"{arguments.stage}: no such stage{suggest(arguments.stage, [n for _, n, _ in found])}")
+        raise UserError(f"{arguments.stage}: no such stage{suggest(arguments.stage, [n for _, n, _ in installed])}")
     for kind, name, entry in named:
         print(f"{kind.kind}: {{type: {name}}}  ({entry.owner})\n{about(entry)}\n")
         print(console.table(["key", "type", "default", ""], list(fields(entry.stage)), left=True))

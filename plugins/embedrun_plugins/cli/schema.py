@@ -27,13 +27,13 @@ def json_schema(registry: Registry) -> dict[str, Any]:
     )
     definitions: dict[str, Any] = schema["$defs"]
     for kind in KINDS:
-        own = [stage for of, stage in installed if of is kind]
-        references = [names[stage, "validation"]["$ref"] for stage in own]
-        for stage, reference in zip(own, references, strict=True):
+        of_kind = [stage for of, stage in installed if of is kind]
+        references = [names[stage, "validation"]["$ref"] for stage in of_kind]
+        for stage, reference in zip(of_kind, references, strict=True):
             described = definitions[reference.rsplit("/", 1)[-1]]
             described["required"] = sorted({"type", *described.get("required", ())})
             described["description"] = (stage.__doc__ or "").strip()
-        short = {"enum": [stage.model_fields["type"].default for stage in own]}
+        short = {"enum": [stage.model_fields["type"].default for stage in of_kind]}
         definitions[names[kind, "validation"]["$ref"].rsplit("/", 1)[-1]] = {
             "title": kind.__name__,
             "description": (kind.__doc__ or "").strip(),

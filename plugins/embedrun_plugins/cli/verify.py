@@ -31,50 +31,52 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     record = RunRecord.read(find_run(arguments.run, arguments.runs))
-    found = deployed(record.folder)
-    if not any(_asked(one) for one in found):
-        silent = ", ".join(one.name for one in found)
-        reason = f"what it deployed embeds no texts ({silent})" if found else "it deployed nothing, or it was deleted"
+    endpoints = deployed(record.folder)
+    if not any(_transport(deployment) for deployment in endpoints):
+        silent = ", ".join(deployment.name for deployment in endpoints)
+        reason = (
+            f"what it deployed embeds no texts ({silent})" if endpoints else "it deployed nothing, or it was deleted"
+        )
         raise UserError(f"{record.folder}: nothing to verify: {reason}")
-    results = list(_results(record, found, arguments))
+    results = list(_results(record, endpoints, arguments))
     if arguments.json:
         print(json.dumps({"run": str(record.folder), "endpoints": results}))
     return 0 if all(result["holds"] is not False for result in results) else FAILED
 
 
-def _results(record: RunRecord, found: Sequence[Deployed], arguments: Namespace) -> Iterator[dict[str, Any]]:
+def _results(record: RunRecord, deployments: Sequence[Deployed], arguments: Namespace) -> Iterator[dict[str, Any]]:
     from embedrun_plugins.services.endpoints.parity.gate import Gate
     from embedrun_plugins.services.endpoints.parity.run_models import base_of, last_of
 
     gate = Gate.of(last_of(record, arguments.runs, offline=arguments.offline), base_of(record))
-    for one in found:
-        result = _result(one, gate)
+    for deployment in deployments:
+        result = _result(deployment, gate)
         print(result.pop("told"))
-        yield {"deployer": one.name, **result}
+        yield {"deployer": deployment.name, **result}
 
 
-def _result(one: Deployed, gate: Gate) -> dict[str, Any]:
-    transport = _asked(one)
-    place = one.endpoint.url or one.endpoint.path or ""
+def _result(deployment: Deployed, gate: Gate) -> dict[str, Any]:
+    transport = _transport(deployment)
+    address = deployment.endpoint.url or deployment.endpoint.path or ""
     if transport is None:
-        return {"holds": None, "told": f"{one.name} {place}: embeds no texts, so it is not verified"}
+        return {"holds": None, "told": f"{deployment.name} {address}: embeds no texts, so it is not verified"}
     with closing(transport):
         try:
-            proof = gate.at_least(getattr(one.deployer, "parity", None)).prove(transport, one.reading)
+            proof = gate.at_least(getattr(deployment.deployer, "parity", None)).prove(transport, deployment.reading)
         except EmbedrunError as error:
-            told = f"{one.name}: {error}"
-            return {"where": transport.where, "holds": False, "causes": [str(error)], "told": told}
-    return {**proof.described(), "told": _told(one, proof)}
+            sentence = f"{deployment.name}: {error}"
+            return {"where": transport.where, "holds": False, "causes": [str(error)], "told": sentence}
+    return {**proof.described(), "told": _sentence(deployment, proof)}
 
 
-def _asked(one: Deployed) -> Transport | None:
+def _transport(target: Deployed) -> Transport | None:
     """Return what embeds texts by it: its endpoint, or the model in a folder that was written."""
-    return one.transport or (FolderTransport(Path(one.endpoint.path)) if one.endpoint.path else None)
+    return target.transport or (FolderTransport(Path(target.endpoint.path)) if target.endpoint.path else None)
 
 
-def _told(one: Deployed, proof: Proof) -> str:
+def _sentence(deployment: Deployed, proof: Proof) -> str:
     if not proof.holds:
-        return f"{one.name}: {proof}"
+        return f"{deployment.name}: {proof}"
     cosine = f"{proof.closeness.cosine:.6f}" if proof.closeness else ""
     sent = f"{proof.texts} texts as queries and as documents"
-    return f"{one.name} {proof.where}: answers with the model's vectors ({sent}, worst cosine {cosine})"
+    return f"{deployment.name} {proof.where}: answers with the model's vectors ({sent}, worst cosine {cosine})"
