@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[1]
 CORE = sorted((ROOT / "core/embedrun").glob("*.py"))
 
 
-def imported_modules(*words: str) -> set[str]:
-    """Run a command in a fresh process and return the top-level modules that it imported."""
+def every_imported_module(*words: str) -> set[str]:
+    """Run a command in a fresh process and return the modules that it imported."""
     program = f"""
 import sys
 from embedrun.cli import main
@@ -29,10 +29,58 @@ try:
     main({list(words)!r})
 except SystemExit:
     pass
-print("MODULES", *sorted({{name.split('.')[0] for name in sys.modules}}))
+print("MODULES", *sorted(sys.modules))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+def imported_modules(*words: str) -> set[str]:
+    return {name.split(".")[0] for name in every_imported_module(*words)}
+
+
+PYDANTIC = {"annotated_types", "pydantic", "pydantic_core", "typing_extensions", "typing_inspection"}
+HELP = {
+    *("embedrun", "embedrun.cli", "embedrun.errors", "embedrun.hashing", "embedrun.hookspecs", "embedrun.installed"),
+    *("embedrun.plugins", "embedrun_plugins", "embedrun_plugins.cli", "embedrun_plugins.stages"),
+}
+"""What `--help` loads: no stage, no command, no pydantic."""
+CHECK = {"cli", "results.roles", "services.aws", "services.credentials", "services.openai"} | {
+    f"stages.{folder}" for folder in ("sources", "losses", "trainers", "evaluators", "texts", "rehearsal")
+}
+"""Folders and modules of plugins that the quickstart's stages need, and what its commands need beside them."""
+RUN = CHECK | {"models.local_copies", "services.plain_console", "results"}
+COMMANDS = {"check": {"arguments", "check"}, "run": {"arguments", "run", "console", "score_tables"}}
+
+
+def surplus(loaded: set[str], command: str, allowed: set[str]) -> set[str]:
+    """Return what was imported beyond what may be."""
+    above = {name.rpartition(".")[0] for name in allowed}
+    modules = {name.removeprefix("embedrun_plugins.") for name in loaded if name.startswith("embedrun_plugins.")}
+    within = {name for name in modules if any(f"{name}.".startswith(f"{prefix}.") for prefix in allowed)}
+    commands = {name.removeprefix("cli.") for name in modules if name.startswith("cli.")}
+    outside = {name.split(".")[0] for name in loaded if not name.startswith("_")} - sys.stdlib_module_names
+    return (
+        (modules - within - above)
+        | (commands - COMMANDS[command])
+        | (outside - PYDANTIC - {"embedrun", "embedrun_plugins", "pluggy", "ruamel"})
+    )
+
+
+def test_help_imports_no_command_and_no_stage():
+    loaded = every_imported_module("--help")
+    assert {name for name in loaded if name.startswith("embedrun")} == HELP
+    assert not {name.split(".")[0] for name in loaded} & (PYDANTIC | {"ruamel", "rich"})
+
+
+def test_check_imports_the_stages_that_the_recipe_names_alone():
+    assert not surplus(every_imported_module("check", "recipes/quickstart.yaml"), "check", CHECK)
+
+
+def test_a_run_that_reuses_every_result_imports_what_check_does_and_the_report(tmp_path):
+    words = ("run", "recipes/quickstart.yaml", "--until", "source", "--offline", "--runs", str(tmp_path))
+    every_imported_module(*words)
+    assert not surplus(every_imported_module(*words), "run", RUN)
 
 
 @pytest.mark.parametrize(
