@@ -24,7 +24,7 @@ _LEFT_OUT = "is not rehearsed: it has no method `rehearsal` that returns what to
 
 
 @dataclass
-class Rehearsed:
+class RehearsedRecipe:
     """A recipe whose stages stand in for those of the real one, and what is noted of each, by its slot."""
 
     recipe: Recipe
@@ -33,13 +33,13 @@ class Rehearsed:
     """Stages that may not be run here, by their slot."""
 
 
-def rehearsed(loaded: Loaded, scratch: Path) -> Rehearsed:
+def rehearsed(loaded: Loaded, scratch: Path) -> RehearsedRecipe:
     """Replace what a rehearsal cannot or may not run.
 
     Raises RecipeError where the model can be none, UserError where a stage refuses.
     """
     recipe = loaded.recipe
-    result = Rehearsed(recipe)
+    result = RehearsedRecipe(recipe)
     try:
         base = basis(recipe.model, loaded.registry, loaded.path.parent, scratch / "model", requested(recipe))
     except UserError as error:
@@ -60,7 +60,7 @@ def rehearsed(loaded: Loaded, scratch: Path) -> Rehearsed:
     return result
 
 
-def _standing_in(result: Rehearsed, stages: Iterable[tuple[str, Stage]], scratch: Path) -> Iterator[Any]:
+def _standing_in(result: RehearsedRecipe, stages: Iterable[tuple[str, Stage]], scratch: Path) -> Iterator[Any]:
     """Yield what is run in place of each stage, if anything is."""
     for slot, stage in stages:
         rehearsal = Rehearsal(scratch / "stages" / re.sub(r"[^\w.-]", "-", slot))

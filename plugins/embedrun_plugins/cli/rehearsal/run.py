@@ -24,7 +24,7 @@ from embedrun.record import RunRecord
 from embedrun.rehearsal import Note
 from embedrun.store import FileDigests, Store
 from embedrun_plugins.cli.rehearsal.no_network import quiet
-from embedrun_plugins.cli.rehearsal.rehearsed_recipe import Rehearsed, rehearsed
+from embedrun_plugins.cli.rehearsal.rehearsed_recipe import RehearsedRecipe, rehearsed
 
 
 @dataclass
@@ -82,7 +82,7 @@ def _require(loaded: Loaded) -> None:
 
 
 def _execute(
-    loaded: Loaded, changed: Rehearsed, scratch: Path, console: Console, outcome: Outcome, until: str | None
+    loaded: Loaded, changed: RehearsedRecipe, scratch: Path, console: Console, outcome: Outcome, until: str | None
 ) -> None:
     files, store = FileDigests(scratch / "files.json"), Store(scratch / "store")
     try:

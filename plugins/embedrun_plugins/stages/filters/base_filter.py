@@ -19,7 +19,7 @@ _SHOWN = 160
 
 
 @dataclass
-class Left:
+class FilterResult:
     """What a filter leaves."""
 
     qrels: Mapping[Split, Sequence[Judgement]]
@@ -29,7 +29,7 @@ class Left:
     """Some of what it took out, to be looked at."""
 
 
-class Pruning(Filter):
+class JudgementFilter(Filter):
     """A filter that takes judgements out; queries that lose all of theirs go with them."""
 
     seeded = False
@@ -41,7 +41,7 @@ class Pruning(Filter):
 
         return lenient_filter(self)
 
-    def publish(self, ctx: Context, data: RetrievalSet, left: Left, loosen: str) -> RetrievalSet:
+    def publish(self, ctx: Context, data: RetrievalSet, left: FilterResult, loosen: str) -> RetrievalSet:
         """Write what is left and note the counts.
 
         Negatives go with the training queries that they belong to. Raises DataError, which says what to loosen, where

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from embedrun.artifacts import CUT_FROM, SPLITS, Document, Judgement, RetrievalSet, Role, Split
 from embedrun.context import Context, Unkeyed
-from embedrun_plugins.stages.filters.base_filter import EXAMPLES, Left, Pruning, shown
+from embedrun_plugins.stages.filters.base_filter import EXAMPLES, FilterResult, JudgementFilter, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     _Finder = Callable[[Sequence[str], Role], NDArray[np.int64]]
 
 
-class Duplicates(Pruning):
+class Duplicates(JudgementFilter):
     """Merges queries, and passages, that are equal or nearly so: whoever is relevant for one is relevant for all.
 
     Passages that only the queries of one split search are never merged with others', nor queries of different splits
@@ -70,7 +70,7 @@ class Duplicates(Pruning):
         ctx.note("documents_with_a_twin", _with_twins(twins))
         for split, found in query_twins.items():
             ctx.note(f"{split}_queries_merged", sum(id_ != first for id_, first in found.items()))
-        left = Left(qrels, documents, negatives, _examples(data, twins, query_twins))
+        left = FilterResult(qrels, documents, negatives, _examples(data, twins, query_twins))
         return self.publish(ctx, data, left, "raise the threshold")
 
     def _document_twins(self, finder: _Finder, data: RetrievalSet) -> dict[str, str]:
@@ -96,9 +96,9 @@ class Duplicates(Pruning):
         from embedrun_plugins.stages.texts.near_duplicates import THRESHOLD, clusters
 
         if self.method == "embedding" and ctx.model is not None:
-            from embedrun_plugins.stages.filters.embedding_clusters import COSINE, Similar
+            from embedrun_plugins.stages.filters.embedding_clusters import COSINE, EmbeddingClusters
 
-            return Similar(
+            return EmbeddingClusters(
                 ctx, ctx.model.load(ctx.device), self.threshold or COSINE, self.same_numbers, self.batch_size
             )
         threshold = 1 if self.method == "equal" else self.threshold or THRESHOLD

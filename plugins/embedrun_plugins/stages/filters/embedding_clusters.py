@@ -13,7 +13,7 @@ import torch
 from embedrun.artifacts import Role
 from embedrun.context import Context
 from embedrun_plugins.models.encode import Progress, embed
-from embedrun_plugins.stages.texts.keys import Forest, text_key
+from embedrun_plugins.stages.texts.keys import UnionFind, text_key
 from embedrun_plugins.stages.texts.near_duplicates import clusters, digits
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _ROWS, _COLUMNS = 1024, 8192
 
 
 @dataclass(frozen=True)
-class Similar:
+class EmbeddingClusters:
     """Finds twins by a model's vectors."""
 
     ctx: Context
@@ -52,7 +52,7 @@ class Similar:
         return places[roots][np.searchsorted(places, equal)]
 
     def _roots(self, texts: Sequence[str], directions: Tensor, progress: Progress) -> NDArray[np.int64]:
-        forest = Forest(len(texts))
+        forest = UnionFind(len(texts))
         keys = (text_key(digits(text) if self.same_numbers else "") for text in texts)
         numbers = np.fromiter(keys, np.uint64, len(texts))
         for start in range(0, len(texts), _ROWS):
@@ -66,7 +66,7 @@ class Similar:
         return forest.roots()
 
 
-def _join(forest: Forest, one: NDArray[np.int64], other: NDArray[np.int64]) -> None:
+def _join(forest: UnionFind, one: NDArray[np.int64], other: NDArray[np.int64]) -> None:
     """Join all pairs, each round but one for each text, so that a thousand equal texts take no million steps."""
     while len(one):
         roots = forest.roots()

@@ -10,11 +10,11 @@ from pydantic import Field
 
 from embedrun.artifacts import SPLITS, Judgement, RetrievalSet, Split
 from embedrun.context import Context
-from embedrun_plugins.stages.filters.base_filter import Left, Pruning, shown
+from embedrun_plugins.stages.filters.base_filter import FilterResult, JudgementFilter, shown
 from embedrun_plugins.stages.texts.leaks import find_leak
 
 
-class Leakage(Pruning):
+class Leakage(JudgementFilter):
     """Takes out of training what is asked, or is the answer, in dev or test: equal or nearly so.
 
     Passages stay in the corpus, where the test needs them. Negatives that answer a question of dev or test go, too:
@@ -55,7 +55,7 @@ class Leakage(Pruning):
             [shown(data.queries[one.query_id].text), shown(data.documents[one.document_id].full_text)]
             for one in removed
         ]
-        left = Left(qrels, data.documents.values(), negatives, examples)
+        left = FilterResult(qrels, data.documents.values(), negatives, examples)
         return self.publish(ctx, data, left, "hold other queries out, by document, or raise the threshold")
 
     def _clean(self, before: _Qrels, split: Split, groups: _Groups) -> list[Judgement]:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from embedrun.artifacts import Judgement, RetrievalSet, Split
 from embedrun.context import Context
-from embedrun_plugins.stages.filters.base_filter import Left, Pruning, shown
+from embedrun_plugins.stages.filters.base_filter import FilterResult, JudgementFilter, shown
 from embedrun_plugins.stages.texts.sentences import words
 
 Unit = Literal["characters", "words", "tokens"]
@@ -37,7 +37,7 @@ class Bounds(BaseModel):
         return (self.min or 0) <= length and (self.max is None or length <= self.max)
 
 
-class Length(Pruning):
+class Length(JudgementFilter):
     """Takes out queries, and passages as answers, that are too short or too long.
 
     By default of the train split alone, so that the test stays what it was.
@@ -82,7 +82,7 @@ class Length(Pruning):
         ctx.note("queries_outside", len(queries))
         ctx.note("documents_outside", len(documents))
         ctx.note("documents_removed", len(gone))
-        left = Left(
+        left = FilterResult(
             qrels,
             [document for id_, document in data.documents.items() if id_ not in gone],
             [one for one in data.negatives() if one.document_id not in gone],

@@ -11,13 +11,13 @@ from pydantic import Field
 from embedrun.artifacts import Document, RetrievalSet, Split
 from embedrun.context import Context, Unkeyed
 from embedrun.errors import PluginError
-from embedrun_plugins.stages.filters.base_filter import Left, Pruning, shown
+from embedrun_plugins.stages.filters.base_filter import FilterResult, JudgementFilter, shown
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
-class RoundTrip(Pruning):
+class RoundTrip(JudgementFilter):
     """Keeps a question only if the base model finds its own passage, or a twin of it, among the first k.
 
     Round-trip consistency, as Alberti et al. (Synthetic QA Corpora Generation with Roundtrip Consistency, 2019) filter
@@ -59,7 +59,7 @@ class RoundTrip(Pruning):
         qrels = {
             split: [one for one in data.qrels(split) if (split, one.query_id) not in lost] for split in data.splits
         }
-        left = Left(qrels, data.documents.values(), data.negatives(), examples)
+        left = FilterResult(qrels, data.documents.values(), data.negatives(), examples)
         return self.publish(ctx, data, left, f"raise k, which is {self.k}")
 
     def _found(

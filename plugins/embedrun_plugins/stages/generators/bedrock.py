@@ -13,11 +13,11 @@ from embedrun_plugins.services import aws
 from embedrun_plugins.services.addresses import Address, is_local
 from embedrun_plugins.stages.generators.bedrock_batch import FEWEST, PRICE_SHARE, Batch, Batches
 from embedrun_plugins.stages.generators.bedrock_converse import Converse
-from embedrun_plugins.stages.generators.budget import Price, bedrock_price
+from embedrun_plugins.stages.generators.budget import TokenPrice, bedrock_price
 from embedrun_plugins.stages.generators.language_model import LanguageModel
 from embedrun_plugins.stages.generators.llm_service import Request
 from embedrun_plugins.stages.generators.rehearsal import Questions
-from embedrun_plugins.stages.generators.request_runner import Interview
+from embedrun_plugins.stages.generators.request_runner import RequestRunner
 from embedrun_plugins.stages.rehearsal.stand_ins import note_missing_aws, standing_in
 
 RUNTIME = "bedrock-runtime"
@@ -59,7 +59,7 @@ class Bedrock(LanguageModel):
         given = {"max_tokens": self.max_tokens, "temperature": self.temperature, "top_p": self.top_p}
         return {name: value for name, value in (given | {"extra": self.extra or None}).items() if value is not None}
 
-    def known_price(self) -> Price | None:
+    def known_price(self) -> TokenPrice | None:
         return self.price or bedrock_price(self.model)
 
     def price_share(self) -> float:
@@ -84,7 +84,7 @@ class Bedrock(LanguageModel):
     def rehearsal(self, rehearsal: Rehearsal) -> Bedrock:
         return unasked_bedrock(self, rehearsal)
 
-    def batches(self, interview: Interview, missing: Sequence[Request]) -> None:
+    def batches(self, interview: RequestRunner, missing: Sequence[Request]) -> None:
         if self.batch:
             Batches(self.batch, interview, self.region, self.profile).answer(missing)
 

@@ -17,7 +17,7 @@ from embedrun.hashing import value_digest
 from embedrun_plugins.services import aws
 from embedrun_plugins.stages.generators.bedrock_converse import body_of, concerns_passage, reply_of
 from embedrun_plugins.stages.generators.llm_service import Reply, Request
-from embedrun_plugins.stages.generators.request_runner import Interview
+from embedrun_plugins.stages.generators.request_runner import RequestRunner
 
 PRICE_SHARE = 0.5
 """Of the price on demand that AWS charges."""
@@ -48,7 +48,7 @@ class Batch(BaseModel):
 
 
 @dataclass(frozen=True)
-class _Job:
+class _BatchJob:
     """A job: its ARN, its folder's name in S3, and the ids of its records."""
 
     arn: str
@@ -66,7 +66,7 @@ class Batches:
     """Answers requests in jobs. A job that was submitted before a kill is found again, not submitted twice."""
 
     batch: Batch
-    interview: Interview
+    interview: RequestRunner
     region: str | None
     profile: str | None
 
@@ -96,7 +96,7 @@ class Batches:
                 "or without 'batch' to send them one by one; answers so far are kept"
             )
 
-    def _submit(self, part: Mapping[str, Request]) -> _Job:
+    def _submit(self, part: Mapping[str, Request]) -> _BatchJob:
         """Write the records to S3 and start a job; the same records give the same job, should a kill come between."""
         ended = sum(job.ended for job in self._remembered())
         digest = value_digest([*part, ended])[:32]
@@ -118,11 +118,11 @@ class Batches:
                 outputDataConfig={"s3OutputDataConfig": {"s3Uri": f"{place}/answers/"}},
                 timeoutDurationInHours=self.batch.timeout_hours,
             )
-        job = _Job(made["jobArn"], folder, list(part))
+        job = _BatchJob(made["jobArn"], folder, list(part))
         self._remember(job)
         return job
 
-    def _collect(self, job: _Job, unanswered: dict[str, Request]) -> None:
+    def _collect(self, job: _BatchJob, unanswered: dict[str, Request]) -> None:
         """Wait for a job's end and keep what it answered, taking that out of `unanswered`."""
         ended = self._wait(job)
         replies = ((str(record.get("recordId")), _reply(record)) for record in self._answers(job))
@@ -135,7 +135,7 @@ class Batches:
                 "kept"
             )
 
-    def _wait(self, job: _Job) -> Mapping[str, Any]:
+    def _wait(self, job: _BatchJob) -> Mapping[str, Any]:
         while True:
             with aws.explained("bedrock batch"):
                 found: Mapping[str, Any] = self._bedrock.get_model_invocation_job(jobIdentifier=job.arn)
@@ -145,7 +145,7 @@ class Batches:
                 return found
             time.sleep(self.batch.poll_seconds)
 
-    def _answers(self, job: _Job) -> Iterator[Mapping[str, Any]]:
+    def _answers(self, job: _BatchJob) -> Iterator[Mapping[str, Any]]:
         """Yield the records that a job wrote; none where it wrote nothing."""
         with aws.explained("s3"):
             pages = self._s3.get_paginator("list_objects_v2").paginate(
@@ -177,10 +177,10 @@ class Batches:
     def _file(self) -> Path:
         return self.interview.ctx.state / "batches.json"
 
-    def _remembered(self) -> list[_Job]:
-        return [_Job(**job) for job in json.loads(self._file.read_text("utf-8"))] if self._file.exists() else []
+    def _remembered(self) -> list[_BatchJob]:
+        return [_BatchJob(**job) for job in json.loads(self._file.read_text("utf-8"))] if self._file.exists() else []
 
-    def _remember(self, job: _Job) -> None:
+    def _remember(self, job: _BatchJob) -> None:
         """Write a job down in one step, replacing what was known of it."""
         others = [known for known in self._remembered() if known.arn != job.arn]
         scratch = self._file.with_suffix(".new")

@@ -14,7 +14,7 @@ from embedrun_plugins.stages.generators.llm_service import Reply, Request, most_
 _PREFIXES = ("us.", "eu.", "apac.", "global.", "jp.", "au.", "us-gov.")
 
 
-class Price(BaseModel):
+class TokenPrice(BaseModel):
     """US dollars for a million tokens."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -28,8 +28,8 @@ class Price(BaseModel):
         return (input_tokens * self.input + output_tokens * self.output) / 1e6
 
 
-BEDROCK_PRICES: Mapping[str, Price] = {
-    name: Price(input=given, output=taken)
+BEDROCK_PRICES: Mapping[str, TokenPrice] = {
+    name: TokenPrice(input=given, output=taken)
     for name, given, taken in (
         ("meta.llama3-70b-instruct-v1:0", 2.65, 3.50),
         ("meta.llama3-8b-instruct-v1:0", 0.30, 0.60),
@@ -46,7 +46,7 @@ BEDROCK_PRICES: Mapping[str, Price] = {
 """On demand in us-east-1, as widely listed in September 2026; other regions differ, and prices change."""
 
 
-def bedrock_price(model: str) -> Price | None:
+def bedrock_price(model: str) -> TokenPrice | None:
     """Return the listed price of a model or of a regional inference profile for it."""
     for prefix in _PREFIXES:
         model = model.removeprefix(prefix)
@@ -54,7 +54,7 @@ def bedrock_price(model: str) -> Price | None:
 
 
 @dataclass(frozen=True)
-class Budget:
+class Allowance:
     """The most that all requests of a stage may take together, those answered in earlier runs included."""
 
     usd: float | None = None
@@ -67,14 +67,14 @@ class OverBudgetError(StageError):
 
 
 @dataclass
-class Ledger:
+class Budget:
     """Counts what was spent, and lets a request through only if its worst case fits the budget.
 
     The worst case is as many input tokens as the request has bytes, and the most output tokens allowed.
     """
 
-    price: Price | None
-    budget: Budget
+    price: TokenPrice | None
+    budget: Allowance
     most_output: int
     calls: int = 0
     input_tokens: int = 0

@@ -9,11 +9,11 @@ from typing import Literal
 from pydantic import Field
 
 from embedrun.artifacts import Document
-from embedrun_plugins.stages.generators.extractive import Pair, SelfMade, part
+from embedrun_plugins.stages.generators.extractive import ExtractedQuestion, Extractive, part
 from embedrun_plugins.stages.texts.sentences import words
 
 
-class Crop(SelfMade):
+class Crop(Extractive):
     """Two random spans of a passage as question and answer, drawn independently; they may overlap.
 
     Random cropping of Izacard et al., Unsupervised Dense Information Retrieval with Contrastive Learning
@@ -41,7 +41,7 @@ class Crop(SelfMade):
         if self.max_words is not None and self.min_words > self.max_words:
             yield f"min_words ({self.min_words}) must not be above max_words ({self.max_words})"
 
-    def pairs(self, document: Document, chance: random.Random) -> Iterator[Pair]:
+    def pairs(self, document: Document, chance: random.Random) -> Iterator[ExtractedQuestion]:
         places = words(document.text)
         if len(places) < 2 * self.min_words:
             return
@@ -50,7 +50,7 @@ class Crop(SelfMade):
         for _ in range(self.per_passage):
             question = _span(document.text, places, chance, shortest, longest)
             answer = _span(document.text, places, chance, least, most) if self.answer == "span" else ""
-            yield Pair(question, part(document, answer))
+            yield ExtractedQuestion(question, part(document, answer))
 
 
 def _span(text: str, places: list[tuple[int, int]], chance: random.Random, least: int, most: int) -> str:

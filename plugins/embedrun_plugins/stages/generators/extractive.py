@@ -14,12 +14,12 @@ from embedrun.artifacts import CUT_FROM, SPLITS, Document, RetrievalSet, Split
 from embedrun.context import Context
 from embedrun.errors import DataError
 from embedrun.stages import Generator
-from embedrun_plugins.stages.generators.question_set import Asked, asked_about, publish
+from embedrun_plugins.stages.generators.question_set import AskedPassage, asked_about, publish
 from embedrun_plugins.stages.texts.sentences import words
 
 
 @dataclass(frozen=True)
-class Pair:
+class ExtractedQuestion:
     """A question, and what of its passage is trained on as the answer: None means the whole."""
 
     question: str
@@ -27,16 +27,16 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Made:
+class PassageQuestion:
     """A question made of a passage."""
 
-    asked: Asked
-    pair: Pair
+    asked: AskedPassage
+    pair: ExtractedQuestion
 
     @property
-    def answer(self) -> Asked:
+    def answer(self) -> AskedPassage:
         part = self.pair.part
-        return Asked("train", part) if part and self.asked.split == "train" else self.asked
+        return AskedPassage("train", part) if part and self.asked.split == "train" else self.asked
 
 
 def part(of: Document, text: str, title: str | None = None) -> Document | None:
@@ -45,7 +45,7 @@ def part(of: Document, text: str, title: str | None = None) -> Document | None:
     return Document.of(text, of.title if title is None else title, **{CUT_FROM: of.id}) if text else None
 
 
-class SelfMade(Generator):
+class Extractive(Generator):
     """Makes questions of each passage's own words.
 
     A question of the train split may be trained on with a part of its passage. That part becomes a document that is
@@ -59,16 +59,18 @@ class SelfMade(Generator):
     little about those that users ask."""
 
     @abstractmethod
-    def pairs(self, document: Document, chance: random.Random) -> Iterator[Pair]:
+    def pairs(self, document: Document, chance: random.Random) -> Iterator[ExtractedQuestion]:
         """Yield a document's questions; `chance` depends on the seed and the document's id only."""
 
-    def chosen(self, made: Sequence[Made]) -> list[Made]:
+    def chosen(self, made: Sequence[PassageQuestion]) -> list[PassageQuestion]:
         """Choose among the questions of all passages."""
         return list(made)
 
     def run(self, ctx: Context, data: RetrievalSet) -> RetrievalSet:
         asked = asked_about(data, self.splits)
-        found = [Made(one, pair) for one in ctx.track(asked, "ask") for pair in self._pairs(ctx, one.document)]
+        found = [
+            PassageQuestion(one, pair) for one in ctx.track(asked, "ask") for pair in self._pairs(ctx, one.document)
+        ]
         made = self.chosen(found)
         for split in self.splits or ("train",):
             if not any(one.asked.split == split for one in made):
@@ -80,16 +82,16 @@ class SelfMade(Generator):
         self._warn(ctx, made)
         return result
 
-    def _pairs(self, ctx: Context, document: Document) -> Iterator[Pair]:
+    def _pairs(self, ctx: Context, document: Document) -> Iterator[ExtractedQuestion]:
         chance = random.Random(f"{ctx.seed} {self.type} {document.id}")  # noqa: S311  # no secret depends on it
         seen: set[str] = set()
         for pair in self.pairs(document, chance):
             question = " ".join(pair.question.split())
             if question not in seen and any(letter.isalpha() for letter in question):
                 seen.add(question)
-                yield Pair(question, pair.part)
+                yield ExtractedQuestion(question, pair.part)
 
-    def _nothing(self, split: Split, data: RetrievalSet, asked: Sequence[Asked]) -> str:
+    def _nothing(self, split: Split, data: RetrievalSet, asked: Sequence[AskedPassage]) -> str:
         mine = sum(one.split == split for one in asked)
         if mine:
             return (
@@ -101,7 +103,7 @@ class SelfMade(Generator):
             f"{len(data.documents):,} passages belongs to it, or they answer questions of dev or test already"
         )
 
-    def _warn(self, ctx: Context, made: Sequence[Made]) -> None:
+    def _warn(self, ctx: Context, made: Sequence[PassageQuestion]) -> None:
         for split in SPLITS[1:]:
             count = len({one.pair.question for one in made if one.asked.split == split})
             if count:

@@ -9,11 +9,11 @@ from typing import Literal
 from pydantic import Field
 
 from embedrun.artifacts import Document
-from embedrun_plugins.stages.generators.extractive import Pair, SelfMade, part
+from embedrun_plugins.stages.generators.extractive import ExtractedQuestion, Extractive, part
 from embedrun_plugins.stages.texts.sentences import sentences, words
 
 
-class InverseCloze(SelfMade):
+class InverseCloze(Extractive):
     """A random sentence of a passage as the question, and the passage, mostly without it, as the answer.
 
     Inverse cloze task of Lee et al., Latent Retrieval for Weakly Supervised Open Domain Question Answering (ORQA,
@@ -34,7 +34,7 @@ class InverseCloze(SelfMade):
         if self.min_words > self.max_words:
             yield f"min_words ({self.min_words}) must not be above max_words ({self.max_words})"
 
-    def pairs(self, document: Document, chance: random.Random) -> Iterator[Pair]:
+    def pairs(self, document: Document, chance: random.Random) -> Iterator[ExtractedQuestion]:
         text = document.text
         places = sentences(text)
         if len(places) == 1:
@@ -42,4 +42,4 @@ class InverseCloze(SelfMade):
         fit = [place for place in places if self.min_words <= len(words(text[slice(*place)])) <= self.max_words]
         for begin, end in chance.sample(fit, min(self.per_passage, len(fit))):
             rest = f"{text[:begin].rstrip()} {text[end:].lstrip()}" if chance.random() < self.removed else ""
-            yield Pair(text[begin:end], part(document, rest))
+            yield ExtractedQuestion(text[begin:end], part(document, rest))

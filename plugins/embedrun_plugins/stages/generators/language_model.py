@@ -16,10 +16,10 @@ from embedrun.errors import DataError
 from embedrun.stages import Generator
 from embedrun_plugins.services.answer_cache import Answers
 from embedrun_plugins.stages.generators import prompt_template, question_set
-from embedrun_plugins.stages.generators.budget import Budget, Ledger, Price
-from embedrun_plugins.stages.generators.llm_service import Request, Service, likely_input_tokens
-from embedrun_plugins.stages.generators.replies import Reader
-from embedrun_plugins.stages.generators.request_runner import Interview
+from embedrun_plugins.stages.generators.budget import Allowance, Budget, TokenPrice
+from embedrun_plugins.stages.generators.llm_service import LanguageModelService, Request, likely_input_tokens
+from embedrun_plugins.stages.generators.replies import ReplyReader
+from embedrun_plugins.stages.generators.request_runner import RequestRunner
 
 SYSTEM = "You write the questions that people ask a search engine, so that a retrieval model can be trained on them."
 _LIKELY_OUTPUT = 25
@@ -65,7 +65,7 @@ class LanguageModel(Generator):
     """Share of the likeliest tokens to choose from; by default left to the service."""
     extra: dict[str, Any] = Field(default_factory=dict)
     """Further fields of the request, as the service names them."""
-    price: Annotated[Price | None, Unkeyed] = None
+    price: Annotated[TokenPrice | None, Unkeyed] = None
     """US dollars for a million tokens, as in {input: 2.65, output: 3.5}. By default as listed for well-known models."""
     budget: Annotated[float | None, Unkeyed] = Field(None, gt=0)
     """US dollars that the questions may cost in all, what earlier runs paid for included. The run stops before a
@@ -81,14 +81,14 @@ class LanguageModel(Generator):
     """Requests under way at once."""
 
     @abstractmethod
-    def connect(self) -> Service:
+    def connect(self) -> LanguageModelService:
         """Return the service to ask. Raises UserError where it cannot be reached at all."""
 
     @abstractmethod
     def parameters(self) -> Mapping[str, Any]:
         """Return what is sent beside the prompts and can change the answer, as JSON."""
 
-    def known_price(self) -> Price | None:
+    def known_price(self) -> TokenPrice | None:
         """Return the price, as given or as listed."""
         return self.price
 
@@ -104,7 +104,7 @@ class LanguageModel(Generator):
         """Say whether replies are JSON."""
         return False
 
-    def batches(self, interview: Interview, missing: Sequence[Request]) -> None:
+    def batches(self, interview: RequestRunner, missing: Sequence[Request]) -> None:
         """Answer many requests at once, where the service can."""
 
     def inputs(self) -> Iterable[Path]:
@@ -139,7 +139,7 @@ class LanguageModel(Generator):
             raise DataError(f"there is no passage to ask about; the set has {len(data.documents):,} documents")
         documents = [passage.document for passage in passages]
         interview = self._interview(ctx)
-        reader = Reader(self.questions_per_passage, self.keep_meta_questions)
+        reader = ReplyReader(self.questions_per_passage, self.keep_meta_questions)
         found = self._ask(interview, documents, reader)
         if not any(found):
             raise DataError(
@@ -149,11 +149,11 @@ class LanguageModel(Generator):
         self._report(ctx, interview, reader.tally, documents)
         return made
 
-    def _interview(self, ctx: Context) -> Interview:
-        return Interview(
+    def _interview(self, ctx: Context) -> RequestRunner:
+        return RequestRunner(
             ctx,
             Answers.of(ctx),
-            Ledger(self.known_price(), Budget(self.budget, self.budget_tokens, self.budget_calls), self.max_tokens),
+            Budget(self.known_price(), Allowance(self.budget, self.budget_tokens, self.budget_calls), self.max_tokens),
             self.connect,
             concurrency=self.concurrency,
             max_failed=self.max_failed,
@@ -161,7 +161,7 @@ class LanguageModel(Generator):
             in_batches=self.batches,
         )
 
-    def _ask(self, interview: Interview, documents: Sequence[Document], reader: Reader) -> list[list[str]]:
+    def _ask(self, interview: RequestRunner, documents: Sequence[Document], reader: ReplyReader) -> list[list[str]]:
         """Return the questions about each document, asking again where none can be used."""
         examples = self._examples()
         found: dict[str, list[str]] = {document.id: [] for document in documents}
@@ -232,7 +232,9 @@ class LanguageModel(Generator):
             raise DataError(f"examples_file: {self.examples_file}: holds no line of text")
         return (*self.examples, *found)
 
-    def _report(self, ctx: Context, interview: Interview, tally: Counter[str], documents: Sequence[Document]) -> None:
+    def _report(
+        self, ctx: Context, interview: RequestRunner, tally: Counter[str], documents: Sequence[Document]
+    ) -> None:
         ledger = interview.ledger
         ctx.note("requests_sent", interview.sent)
         ctx.note("answers_reused", interview.reused)

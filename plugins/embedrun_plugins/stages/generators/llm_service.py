@@ -30,7 +30,7 @@ class Reply:
         return asdict(self)
 
 
-class Service(Protocol):
+class LanguageModelService(Protocol):
     """A connected service, which any number of threads may use."""
 
     def ask(self, request: Request) -> Reply:

@@ -16,14 +16,14 @@ _EXAMPLES = 3
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedPassage:
     """A passage to ask about, and the split that its questions belong to."""
 
     split: Split
     document: Document
 
 
-def asked_about(data: RetrievalSet, splits: tuple[Split, ...] | None) -> list[Asked]:
+def asked_about(data: RetrievalSet, splits: tuple[Split, ...] | None) -> list[AskedPassage]:
     """Return the passages of some splits, by default train and what of dev and test has no questions yet.
 
     A passage's split is what its metadata names as `asked`, else as `split`, else train. A passage of train that
@@ -40,7 +40,7 @@ def asked_about(data: RetrievalSet, splits: tuple[Split, ...] | None) -> list[As
         for split in (split for split in wanted if split == _split_of(document)):
             if document.text.strip() and CUT_FROM not in document.metadata:
                 held = split == "train" and held_out and near_key(document.full_text) in held_out
-                found += [] if held else [Asked(split, document)]
+                found += [] if held else [AskedPassage(split, document)]
     return found
 
 
@@ -48,7 +48,7 @@ def _split_of(document: Document) -> object:
     return document.metadata.get("asked") or document.metadata.get("split") or "train"
 
 
-def sample(passages: Sequence[Asked], limit: int | None, seed: int) -> list[Asked]:
+def sample(passages: Sequence[AskedPassage], limit: int | None, seed: int) -> list[AskedPassage]:
     """Return a random `limit` of the passages in their order; a larger limit takes the same ones and more."""
     if limit is None or limit >= len(passages):
         return list(passages)
@@ -62,7 +62,9 @@ def same_key(question: str) -> str:
     return _INSIGNIFICANT.sub(" ", question.casefold()).strip()
 
 
-def publish(ctx: Context, data: RetrievalSet, asked: Sequence[tuple[Asked, Sequence[str]]], **by: str) -> RetrievalSet:
+def publish(
+    ctx: Context, data: RetrievalSet, asked: Sequence[tuple[AskedPassage, Sequence[str]]], **by: str
+) -> RetrievalSet:
     """Write the set with questions added below `ctx.out`, noting how many; new queries carry `by` as metadata.
 
     A question that was found for several passages, or that the set has already, becomes one query for which all of
@@ -100,14 +102,14 @@ def publish(ctx: Context, data: RetrievalSet, asked: Sequence[tuple[Asked, Seque
     )
 
 
-def _tests_first(asked: Sequence[tuple[Asked, Sequence[str]]]) -> Iterable[tuple[Asked, str]]:
+def _tests_first(asked: Sequence[tuple[AskedPassage, Sequence[str]]]) -> Iterable[tuple[AskedPassage, str]]:
     for train in (False, True):
         for passage, texts in asked:
             if (passage.split == "train") is train:
                 yield from ((passage, text) for text in texts)
 
 
-def _show(ctx: Context, asked: Sequence[tuple[Asked, Sequence[str]]]) -> None:
+def _show(ctx: Context, asked: Sequence[tuple[AskedPassage, Sequence[str]]]) -> None:
     for split in SPLITS:
         texts = [text for passage, found in asked if passage.split == split for text in found]
         if texts:

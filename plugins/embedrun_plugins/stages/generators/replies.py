@@ -108,7 +108,7 @@ _COUNTED = ("declined", "duplicates", "unreadable", *_COUNTED_AS.values())
 
 
 @dataclass
-class Reader:
+class ReplyReader:
     """Reads replies, and counts by name what was left out."""
 
     wanted: int

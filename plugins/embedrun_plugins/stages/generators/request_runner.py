@@ -12,15 +12,15 @@ from embedrun.context import Context
 from embedrun.errors import StageError, UserError
 from embedrun.hashing import value_digest
 from embedrun_plugins.services.answer_cache import Answers
-from embedrun_plugins.stages.generators.budget import Ledger, OverBudgetError
-from embedrun_plugins.stages.generators.llm_service import Reply, Request, Service
+from embedrun_plugins.stages.generators.budget import Budget, OverBudgetError
+from embedrun_plugins.stages.generators.llm_service import LanguageModelService, Reply, Request
 
 _IN_A_ROW = 10
 """So many failures without a success between them stop a run, whatever share is allowed to fail."""
 
 
 @dataclass
-class Interview:
+class RequestRunner:
     """Asks what was not answered before.
 
     A reply is kept before its thread sends the next request. While nothing at all is answered, requests go out one at
@@ -29,13 +29,13 @@ class Interview:
 
     ctx: Context
     answers: Answers
-    ledger: Ledger
-    connect: Callable[[], Service]
+    ledger: Budget
+    connect: Callable[[], LanguageModelService]
     concurrency: int
     max_failed: float
     stays_here: bool
     """Whether the service runs on this machine, so that an offline run may ask it."""
-    in_batches: Callable[[Interview, Sequence[Request]], None] | None = None
+    in_batches: Callable[[RequestRunner, Sequence[Request]], None] | None = None
     """What answers many requests at once; those that it leaves are asked one by one."""
     sent: int = 0
     reused: int = 0
@@ -44,7 +44,7 @@ class Interview:
     """Requests that were to be sent, whatever became of them."""
     _replies: dict[str, Reply] = field(default_factory=dict)
     _in_a_row: int = 0
-    _service: Service | None = None
+    _service: LanguageModelService | None = None
 
     def replies(self, requests: Sequence[Request], label: str) -> list[Reply | None]:
         """Return the reply to each request in their order, None where it failed; `label` names them on the bar.
@@ -114,7 +114,7 @@ class Interview:
                 raise
         self.ctx.progress(f"{label}, {self.ledger.spent}", total, total)
 
-    def _ask(self, service: Service, request: Request) -> None:
+    def _ask(self, service: LanguageModelService, request: Request) -> None:
         held = self.ledger.hold(request)
         reply = None
         try:

@@ -9,14 +9,14 @@ from typing import Literal
 from pydantic import Field
 
 from embedrun.artifacts import Document
-from embedrun_plugins.stages.generators.extractive import Made, Pair, SelfMade, part
+from embedrun_plugins.stages.generators.extractive import ExtractedQuestion, Extractive, PassageQuestion, part
 from embedrun_plugins.stages.texts.keys import bare
 from embedrun_plugins.stages.texts.sentences import sentences, words
 
 Heading = Literal["title", "section", "first_line"]
 
 
-class Title(SelfMade):
+class Title(Extractive):
     """A passage's title as the question, and what stands below it as the answer.
 
     Titles and bodies are among the naturally paired texts that Wang et al., Text Embeddings by Weakly-Supervised
@@ -39,20 +39,20 @@ class Title(SelfMade):
         if self.min_words > self.max_words:
             yield f"min_words ({self.min_words}) must not be above max_words ({self.max_words})"
 
-    def pairs(self, document: Document, chance: random.Random) -> Iterator[Pair]:  # noqa: ARG002  # nothing is drawn
+    def pairs(self, document: Document, chance: random.Random) -> Iterator[ExtractedQuestion]:  # noqa: ARG002  # nothing is drawn
         for heading in self.headings:
             found = _heading(document, heading)
             if self.min_words <= len(words(found)) <= self.max_words:
                 body = part(document, _below(document.text, found), "" if found in document.title else None)
                 if body:
-                    yield Pair(found, body)
+                    yield ExtractedQuestion(found, body)
 
-    def chosen(self, made: Sequence[Made]) -> list[Made]:
+    def chosen(self, made: Sequence[PassageQuestion]) -> list[PassageQuestion]:
         """Choose the first of each passage's titles that not too many share."""
         passages: dict[str, set[str]] = {}
         for one in made:
             passages.setdefault(one.pair.question, set()).add(one.asked.document.id)
-        found: dict[str, Made] = {}
+        found: dict[str, PassageQuestion] = {}
         for one in made:
             if len(passages[one.pair.question]) <= self.max_passages:
                 found.setdefault(one.asked.document.id, one)

@@ -14,7 +14,7 @@ from pydantic import Field
 from embedrun.artifacts import Judgement, Model
 from embedrun.context import Context, Resolver, Unkeyed
 from embedrun.errors import RequirementError
-from embedrun_plugins.stages.miners.scorers import Judge, Margins, SimilarityScorer
+from embedrun_plugins.stages.miners.scorers import CrossEncoderChoice, Margins, SimilarityScorer
 from embedrun_plugins.stages.named_models import ModelName
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ class Audit(Margins):
             return self._judge().load(ctx, "negatives.audit")
         return SimilarityScorer(ctx, model, self.batch_size)
 
-    def _judge(self) -> Judge:
-        return Judge.model_validate(self.model_dump(exclude={"sample", "max_share"}))
+    def _judge(self) -> CrossEncoderChoice:
+        return CrossEncoderChoice.model_validate(self.model_dump(exclude={"sample", "max_share"}))
 
 
 def audit(ctx: Context, config: Audit, pool: Pool, negatives: Sequence[Judgement], scorer: Scorer) -> None:

@@ -16,7 +16,7 @@ from embedrun.errors import DataError
 from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Column, Miner
 from embedrun_plugins.stages.miners.audit import Audit, audit
-from embedrun_plugins.stages.miners.scorers import Gate
+from embedrun_plugins.stages.miners.scorers import GuardChoice
 from embedrun_plugins.stages.rehearsal.lenient import lenient_miner
 from embedrun_plugins.stages.rehearsal.stand_in_models import model_for
 from embedrun_plugins.stages.rehearsal.stand_ins import changed
@@ -46,7 +46,7 @@ Ranks = Annotated[
 ]
 
 
-class Mining(Miner, ABC):
+class BaseMiner(Miner, ABC):
     """What the miners share.
 
     The queries of the train split search its documents (those whose metadata name it, else the whole corpus), each
@@ -71,7 +71,9 @@ class Mining(Miner, ABC):
     would be trained on, and pushed away from questions."""
     keep_given: bool = True
     """Whether the set's own negatives are kept, before those mined, in addition to them."""
-    guard: Annotated[Gate | None, BeforeValidator(_guard_of, json_schema_input_type=str | Gate | None)] = None
+    guard: Annotated[
+        GuardChoice | None, BeforeValidator(_guard_of, json_schema_input_type=str | GuardChoice | None)
+    ] = None
     """A cross-encoder that keeps out what it takes for an answer, as in {model: cross-encoder/ms-marco-MiniLM-L6-v2,
     absolute_margin: 0.1}, or just its name. Another passage is drawn in the place of each that it refuses."""
     audit: Audit | None = None

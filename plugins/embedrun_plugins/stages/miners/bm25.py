@@ -10,7 +10,7 @@ from pydantic import Field
 
 from embedrun.artifacts import Model
 from embedrun.context import Context
-from embedrun_plugins.stages.miners.base_miner import Mining
+from embedrun_plugins.stages.miners.base_miner import BaseMiner
 
 if TYPE_CHECKING:
     from embedrun_plugins.stages.miners.candidate_pool import Pool
@@ -33,7 +33,7 @@ Language = Literal[
 ]
 
 
-class Bm25(Mining):
+class Bm25(BaseMiner):
     """Negatives that share the query's words: passages of a range of ranks by BM25 (bm25s, Lù 2024).
 
     A negative's score is BM25's; passages that share no word are no candidates. Words are not stemmed.

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from embedrun.artifacts import Model
 from embedrun.context import Context
-from embedrun_plugins.stages.miners.base_miner import Mining
+from embedrun_plugins.stages.miners.base_miner import BaseMiner
 from embedrun_plugins.stages.miners.scorers import Margins
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from embedrun_plugins.stages.miners.ranking import Candidates
 
 
-class Dense(Mining, Margins):
+class Dense(BaseMiner, Margins):
     """Negatives that the model itself ranks high: passages of a range of ranks in its search for each query.
 
     The method of FlagEmbedding's hn_mine.py (Xiao et al., C-Pack, 2023), with limits relative to the answer's
@@ -46,10 +46,10 @@ class Dense(Mining, Margins):
             yield "probes: is for index: faiss only"
 
     def candidates(self, ctx: Context, pool: Pool, model: Model) -> Iterator[Candidates]:
-        from embedrun_plugins.stages.miners.dense_index import Vectors, search
+        from embedrun_plugins.stages.miners.dense_index import PoolVectors, search
         from embedrun_plugins.stages.miners.ranking import ranked
 
-        vectors = Vectors.of(ctx, pool, model, self.batch_size)
+        vectors = PoolVectors.of(ctx, pool, model, self.batch_size)
         index = search(ctx, vectors, cells=self.probes if self.index == "faiss" else None, highest=self.range[1])
         for block in ranked(index, vectors.queries, self.range, partial(ctx.progress, "search")):
             yield vectors.limited(block, self.too_near, self.min_score)

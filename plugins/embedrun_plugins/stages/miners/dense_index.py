@@ -15,7 +15,7 @@ from embedrun.context import Context
 from embedrun_plugins.models.encode import embed
 from embedrun_plugins.models.nearest import Similarity
 from embedrun_plugins.stages.miners.candidate_pool import Pool
-from embedrun_plugins.stages.miners.ranking import Candidates, Exact, Search, pair_scores
+from embedrun_plugins.stages.miners.ranking import Candidates, Exact, PassageSearch, pair_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,7 +26,7 @@ TooNear = Callable[["NDArray[np.float32]", "NDArray[np.float32]"], "NDArray[np.b
 
 
 @dataclass(frozen=True)
-class Vectors:
+class PoolVectors:
     """The vectors of a pool."""
 
     queries: Tensor
@@ -39,7 +39,7 @@ class Vectors:
     device: torch.device
 
     @classmethod
-    def of(cls, ctx: Context, pool: Pool, model: Model, batch_size: int) -> Vectors:
+    def of(cls, ctx: Context, pool: Pool, model: Model, batch_size: int) -> PoolVectors:
         """Encode each distinct text once; the model is let go of at the end."""
         loaded = model.load(ctx.device)
         queries = embed(
@@ -75,7 +75,7 @@ _PAIRS = 8192
 """Answers whose similarity is computed at once."""
 
 
-def search(ctx: Context, vectors: Vectors, *, cells: int | None, highest: int) -> Search:
+def search(ctx: Context, vectors: PoolVectors, *, cells: int | None, highest: int) -> PassageSearch:
     """Return a search of every passage, or with FAISS of those in the `cells` nearest cells, its recall noted.
 
     Raises UserError where FAISS has none for the model's similarity.

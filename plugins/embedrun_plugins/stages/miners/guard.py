@@ -11,13 +11,13 @@ from embedrun.artifacts import Document, Judgement, RetrievalSet
 
 if TYPE_CHECKING:
     from embedrun_plugins.stages.miners.candidate_pool import Pool
-    from embedrun_plugins.stages.miners.scorers import Gate, Scorer
+    from embedrun_plugins.stages.miners.scorers import GuardChoice, Scorer
 
 
 class Guard:
     """Refuses candidates that its cross-encoder takes for an answer."""
 
-    def __init__(self, pool: Pool, gate: Gate, scorer: Scorer) -> None:
+    def __init__(self, pool: Pool, gate: GuardChoice, scorer: Scorer) -> None:
         self.pool, self.gate, self.scorer = pool, gate, scorer
         self.answers: dict[int, list[float]] = {}
         """The score of each of a query's answers, in the pool's order."""

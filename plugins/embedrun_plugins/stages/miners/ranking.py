@@ -33,7 +33,7 @@ class Candidates:
     """Passages of these ranks that a limit on scores has taken out."""
 
 
-class Search(Protocol):
+class PassageSearch(Protocol):
     """Finds the nearest passages."""
 
     def nearest(self, queries: Tensor, k: int, progress: Callable[[float, float], None]) -> Ranking:
@@ -54,7 +54,10 @@ class Exact:
 
 
 def ranked(
-    search: Search, queries: Tensor, ranks: tuple[int, int], progress: Callable[[float, float], None] = lambda *_: None
+    search: PassageSearch,
+    queries: Tensor,
+    ranks: tuple[int, int],
+    progress: Callable[[float, float], None] = lambda *_: None,
 ) -> Iterator[Candidates]:
     """Yield the passages from `ranks[0]` on (the best has rank 0) and before `ranks[1]`.
 

@@ -55,7 +55,7 @@ class Margins(BaseModel):
         return found
 
 
-class Judge(Margins):
+class CrossEncoderChoice(Margins):
     """A cross-encoder that reads query and passage together, and what it takes for an answer."""
 
     model: ModelName
@@ -91,7 +91,7 @@ class Judge(Margins):
         return CrossEncoderScorer(ctx, place, self)
 
 
-class Gate(Judge):
+class GuardChoice(CrossEncoderChoice):
     """The cross-encoder that candidates must pass, and what else becomes of its scores."""
 
     teach: bool = False
@@ -116,7 +116,7 @@ class Scorer(Protocol):
 class CrossEncoderScorer:
     """Scores pairs by a cross-encoder, a bounded number at once."""
 
-    def __init__(self, ctx: Context, place: str, judge: Judge) -> None:
+    def __init__(self, ctx: Context, place: str, judge: CrossEncoderChoice) -> None:
         from sentence_transformers import CrossEncoder
 
         self.ctx, self.place, self.batch_size = ctx, place, judge.batch_size

@@ -10,7 +10,7 @@ from typing import Any
 from embedrun.artifacts import Document, Query, Split
 from embedrun.errors import DataError, suggest
 from embedrun_plugins.stages.sources.columns import Columns
-from embedrun_plugins.stages.sources.identified_set import Collected
+from embedrun_plugins.stages.sources.identified_set import IdentifiedSet
 from embedrun_plugins.stages.sources.opened_files import lines
 from embedrun_plugins.stages.sources.row_reader import RowReader
 from embedrun_plugins.stages.sources.tables import open_table
@@ -48,7 +48,7 @@ class BeirReader:
     """
 
     def __init__(self, *, drop_unknown: bool) -> None:
-        self.collected = Collected()
+        self.collected = IdentifiedSet()
         self.drop_unknown = drop_unknown
         self.dropped = 0
 

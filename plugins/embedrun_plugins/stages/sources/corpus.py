@@ -12,8 +12,8 @@ from embedrun.artifacts import SPLITS, Document
 from embedrun.context import Context
 from embedrun.errors import DataError
 from embedrun_plugins.stages.sources.file_patterns import File
-from embedrun_plugins.stages.sources.holdout import Groups, Holdout, hold_out
-from embedrun_plugins.stages.sources.readers import Reading
+from embedrun_plugins.stages.sources.holdout import Holdout, RowGroups, hold_out
+from embedrun_plugins.stages.sources.readers import DocumentContent
 from embedrun_plugins.stages.sources.splitter import Passage
 
 _FIRST_TO_KEEP = ("test", "dev", "train")
@@ -29,7 +29,7 @@ class Corpus:
     merged: int = 0
     _seen: set[tuple[str, str | None]] = field(default_factory=set)
 
-    def add(self, file: File, reading: Reading, passages: Sequence[Passage]) -> None:
+    def add(self, file: File, reading: DocumentContent, passages: Sequence[Passage]) -> None:
         for passage in passages:
             document = _document(file, reading.title, passage, titles=self.titles)
             if (document.id, file.split) in self._seen:
@@ -88,7 +88,7 @@ class Corpus:
         for group in of_row:
             if group >= 0:
                 sizes[group] += 1
-        hold_out(holdout, Groups(of_row, sizes), row_splits, seed=ctx.seed, unit="passages")
+        hold_out(holdout, RowGroups(of_row, sizes), row_splits, seed=ctx.seed, unit="passages")
         held = Counter[str]()
         for place, document in enumerate(self.documents):
             if of_row[place] >= 0 and row_splits[place]:

@@ -17,7 +17,7 @@ from embedrun.stages import Column, Source
 from embedrun_plugins.stages.rehearsal.stand_ins import changed
 from embedrun_plugins.stages.sources.file_patterns import Listing, Location, listed
 from embedrun_plugins.stages.sources.holdout import HoldoutField, held_out_splits
-from embedrun_plugins.stages.sources.readers import MODULES, Manner, PdfReader, beginnings, kind_of
+from embedrun_plugins.stages.sources.readers import MODULES, PdfReader, ReadingOptions, beginnings, kind_of
 from embedrun_plugins.stages.sources.readers.text_encoding import is_known
 from embedrun_plugins.stages.sources.rehearsal_rows import held_out_of
 
@@ -189,7 +189,7 @@ class Documents(Source):
             ctx,
             tokenizer,
             Splitter(tokenizer, self.size, self.overlap),
-            Manner(self.pdf_reader, self.encoding, self.boilerplate),
+            ReadingOptions(self.pdf_reader, self.encoding, self.boilerplate),
             Corpus(self.titles),
             room=document_room(ctx.model, tokenizer),
             shortest=self.min_characters,

@@ -14,7 +14,7 @@ from embedrun_plugins.models.tokenizer import lengths
 from embedrun_plugins.stages.sources.corpus import Corpus
 from embedrun_plugins.stages.sources.file_patterns import File, Listing
 from embedrun_plugins.stages.sources.holdout import Holdout
-from embedrun_plugins.stages.sources.readers import Manner, Reading
+from embedrun_plugins.stages.sources.readers import DocumentContent, ReadingOptions
 from embedrun_plugins.stages.sources.readers.open_document import read
 from embedrun_plugins.stages.sources.splitter import Splitter, manuscript
 
@@ -38,7 +38,7 @@ class DocumentReader:
     ctx: Context
     tokenizer: Tokenizer
     splitter: Splitter
-    manner: Manner
+    manner: ReadingOptions
     corpus: Corpus
     room: int | None
     """Tokens of a document that the model reads."""
@@ -90,7 +90,7 @@ class DocumentReader:
         self.counts["short_passages_dropped"] += short
         self._remember(file, reading)
 
-    def _remember(self, file: File, reading: Reading) -> None:
+    def _remember(self, file: File, reading: DocumentContent) -> None:
         """Keep what the user will be warned of."""
         if reading.counts["files_not_utf8"]:
             self.legacy.append(file.name)

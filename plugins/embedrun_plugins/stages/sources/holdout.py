@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from embedrun.artifacts import SPLITS, Split
 from embedrun.errors import DataError
 from embedrun_plugins.stages.sources.relations import Relations
-from embedrun_plugins.stages.texts.keys import Forest
+from embedrun_plugins.stages.texts.keys import UnionFind
 
 
 def _share_or_number(value: Any) -> Any:
@@ -76,14 +76,16 @@ HoldoutField = Annotated[Holdout | None, BeforeValidator(_test_of, json_schema_i
 
 
 @dataclass(frozen=True)
-class Groups:
+class RowGroups:
     """What stays together: the group of each row (-1 where it is not to be divided), and each group's size."""
 
     of_row: array[int]
     sizes: array[int]
 
 
-def hold_out(holdout: Holdout, groups: Groups, row_splits: array[int], *, seed: int, unit: str | None = None) -> None:
+def hold_out(
+    holdout: Holdout, groups: RowGroups, row_splits: array[int], *, seed: int, unit: str | None = None
+) -> None:
     """Move whole groups of rows to test and dev, changing `row_splits` (an index into SPLITS for each row) in place.
 
     `unit` is what messages call what is counted; by default queries, or rows where rows are held out. Raises DataError
@@ -131,13 +133,13 @@ def _take(order: list[int], sizes: array[int], target: int, moved: array[int], s
     return left
 
 
-def by_row(row_splits: array[int]) -> Groups:
+def by_row(row_splits: array[int]) -> RowGroups:
     """Let every row of the train split go its own way."""
     train = array("q", (row if split == 0 else -1 for row, split in enumerate(row_splits)))
-    return Groups(train, array("q", (int(row >= 0) for row in train)))
+    return RowGroups(train, array("q", (int(row >= 0) for row in train)))
 
 
-def by_document(relations: Relations, *, queries: Iterable[int], documents: Iterable[int]) -> Groups:
+def by_document(relations: Relations, *, queries: Iterable[int], documents: Iterable[int]) -> RowGroups:
     """Keep rows of the train split together that share a query or a document, directly or through others.
 
     `queries` and `documents` hold the near key of each; equal keys count as one query or document.
@@ -145,7 +147,7 @@ def by_document(relations: Relations, *, queries: Iterable[int], documents: Iter
     links, row_splits = relations.pairs, relations.row_splits
     query_nodes, count = _nodes(queries, 0)
     document_nodes, count = _nodes(documents, count)
-    forest = Forest(count)
+    forest = UnionFind(count)
     for query, document in zip(links.queries, links.documents, strict=True):
         forest.join(query_nodes[query], document_nodes[document])
     of_row = array("q", [-1]) * len(row_splits)
@@ -156,7 +158,7 @@ def by_document(relations: Relations, *, queries: Iterable[int], documents: Iter
             of_row[row] = group = forest.root(query_nodes[query])
             sizes[group] += not counted[query]
             counted[query] = 1
-    return Groups(of_row, sizes)
+    return RowGroups(of_row, sizes)
 
 
 def _nodes(keys: Iterable[int], start: int) -> tuple[array[int], int]:

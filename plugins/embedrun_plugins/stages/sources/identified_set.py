@@ -10,7 +10,7 @@ from embedrun.context import Context
 from embedrun.errors import DataError
 from embedrun_plugins.stages.sources.holdout import Holdout, by_document, by_row, hold_out
 from embedrun_plugins.stages.sources.relations import Relations
-from embedrun_plugins.stages.sources.set_writer import Contents
+from embedrun_plugins.stages.sources.set_writer import SetContents
 from embedrun_plugins.stages.texts.keys import near_key, text_key
 
 _SHOWN = 60
@@ -18,7 +18,7 @@ _SHOWN = 60
 
 
 @dataclass
-class Collected:
+class IdentifiedSet:
     """Queries and documents by their ids, numbered in the order in which they come; equal texts stay apart."""
 
     documents: list[Document] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Collected:
         if (row := self._rows.get(("train", query))) is not None:
             self.relations.negatives.add(row, query, document, score)
 
-    def contents(self, ctx: Context, holdout: Holdout | None) -> Contents:
+    def contents(self, ctx: Context, holdout: Holdout | None) -> SetContents:
         """Return all that was collected, after the holdout."""
         if self.empty_queries:
             ctx.note("empty_queries_dropped", len(self.empty_queries))
@@ -69,7 +69,7 @@ class Collected:
             ctx.note("empty_documents", empty)
         if holdout:
             self._hold_out(holdout, ctx.seed)
-        return Contents(
+        return SetContents(
             relations=self.relations,
             query_ids=list(self.query_numbers),
             document_ids=list(self.document_numbers),

@@ -19,7 +19,7 @@ from embedrun_plugins.stages.rehearsal.stand_ins import changed
 from embedrun_plugins.stages.rehearsal.texts import Text, texts
 from embedrun_plugins.stages.sources.beir_files import checked_id
 from embedrun_plugins.stages.sources.holdout import HoldoutField, held_out_splits
-from embedrun_plugins.stages.sources.identified_set import Collected
+from embedrun_plugins.stages.sources.identified_set import IdentifiedSet
 from embedrun_plugins.stages.sources.opened_files import existing
 from embedrun_plugins.stages.sources.rehearsal_rows import OTHERS, few_queries, held_out_of
 from embedrun_plugins.stages.sources.set_writer import publish
@@ -88,13 +88,13 @@ class LlamaIndex(Source):
         return changed(self, path=rehearsal.folder, splits=names, holdout=held_out_of(count, self.holdout))
 
     def run(self, ctx: Context) -> RetrievalSet:
-        collected = Collected()
+        collected = IdentifiedSet()
         dropped = sum(_read(collected, split, self.files(split)) for split in self._ordered())
         ctx.note("dropped", dropped)
         return publish(ctx, collected.contents(ctx, self.holdout))
 
 
-def _read(collected: Collected, split: Split, files: list[Path]) -> int:
+def _read(collected: IdentifiedSet, split: Split, files: list[Path]) -> int:
     """Add a split; return how many chunks, questions and judgements were dropped."""
     corpus, queries, relevant = _parts(files)
     chunks = {id_: text.strip() for id_, text in corpus.items() if text.strip()}

@@ -50,7 +50,7 @@ class Relations:
         return [split for number, split in enumerate(SPLITS) if number in present]
 
 
-class Judged:
+class SplitJudgements:
     """The judgements of one split: the score of each (query, document), the highest where rows disagree."""
 
     def __init__(self, relations: Relations, split: Split, width: int, *, graded: bool = True) -> None:

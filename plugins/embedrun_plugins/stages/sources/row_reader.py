@@ -15,7 +15,7 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 Scored = tuple[str, float]
 
 
-class Pairing(NamedTuple):
+class ParsedRow(NamedTuple):
     """A row's texts, without the white space around them; none is empty."""
 
     anchor: str
@@ -32,7 +32,7 @@ class RowReader:
         self.table = table
         self.columns = columns
 
-    def pairing(self, row: Row) -> Pairing | None:
+    def pairing(self, row: Row) -> ParsedRow | None:
         """Return what a row says; None where it has no anchor or no positive."""
         columns = self.columns
         if columns.anchor is None or columns.positive is None:
@@ -50,7 +50,7 @@ class RowReader:
         ]
         title = self._text(row, columns.title) if columns.title else ""
         metadata = {name: self.plain(row, name, row.values.get(name)) for name in columns.metadata}
-        return Pairing(anchor, positives, negatives, title, metadata)
+        return ParsedRow(anchor, positives, negatives, title, metadata)
 
     def _scored(self, row: Row, column: str, graded: str | None, default: float) -> list[Scored]:
         """Return the texts of a cell with their scores, empty ones left out."""

@@ -12,8 +12,8 @@ from embedrun.errors import DataError
 from embedrun_plugins.stages.sources.columns import Columns, complete
 from embedrun_plugins.stages.sources.holdout import Holdout, by_document, by_row, hold_out
 from embedrun_plugins.stages.sources.relations import Relations
-from embedrun_plugins.stages.sources.row_reader import Pairing, RowReader
-from embedrun_plugins.stages.sources.set_writer import Contents, publish
+from embedrun_plugins.stages.sources.row_reader import ParsedRow, RowReader
+from embedrun_plugins.stages.sources.set_writer import SetContents, publish
 from embedrun_plugins.stages.sources.tables import Table
 from embedrun_plugins.stages.texts.keys import near_key
 
@@ -24,7 +24,7 @@ _EVERY = 1000
 
 
 @dataclass
-class Gathered:
+class RowSet:
     """Distinct texts, numbered in the order of their first appearance, and what the rows say about them."""
 
     queries: dict[str, int] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Gathered:
     taught: bool = False
     """Whether scores are a teacher's."""
 
-    def add(self, pairing: Pairing, split: Split) -> None:
+    def add(self, pairing: ParsedRow, split: Split) -> None:
         row = self.relations.add_row(split)
         query = self.queries.setdefault(pairing.anchor, len(self.queries))
         for text, score in pairing.positives:
@@ -70,10 +70,10 @@ class Gathered:
             )
         hold_out(holdout, groups, relations.row_splits, seed=seed)
 
-    def contents(self) -> Contents:
+    def contents(self) -> SetContents:
         query_ids = [Query.of(text).id for text in self.queries]
         document_ids = [_document(content).id for content in self.documents]
-        return Contents(
+        return SetContents(
             relations=self.relations,
             query_ids=query_ids,
             document_ids=document_ids,
@@ -109,8 +109,8 @@ def make_set(
     return publish(ctx, gathered.contents())
 
 
-def _gather(ctx: Context, tables: Iterable[tuple[Split, Table]], declared: Columns) -> Gathered:
-    gathered = Gathered()
+def _gather(ctx: Context, tables: Iterable[tuple[Split, Table]], declared: Columns) -> RowSet:
+    gathered = RowSet()
     told: Columns | None = None
     for split, table in tables:
         if not table.columns:
@@ -126,7 +126,7 @@ def _gather(ctx: Context, tables: Iterable[tuple[Split, Table]], declared: Colum
     return gathered
 
 
-def _read(ctx: Context, gathered: Gathered, table: Table, columns: Columns, split: Split) -> int:
+def _read(ctx: Context, gathered: RowSet, table: Table, columns: Columns, split: Split) -> int:
     """Add a table's rows; return the number of those used."""
     reader = RowReader(table, columns)
     used = 0

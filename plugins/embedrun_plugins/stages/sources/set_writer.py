@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from embedrun.artifacts import SPLITS, Document, Judgement, Query, RetrievalSet, Split
 from embedrun.context import Context
 from embedrun.errors import DataError
-from embedrun_plugins.stages.sources.relations import Judged, Relations
+from embedrun_plugins.stages.sources.relations import Relations, SplitJudgements
 from embedrun_plugins.stages.texts.leaks import find_leak, perfect_ndcg_unmerged
 
 
 @dataclass
-class Contents:
+class SetContents:
     """What is to be written. Queries and documents come in the order of their numbers, in which ids are given too."""
 
     relations: Relations
@@ -33,7 +33,7 @@ class Contents:
 class Negatives:
     """Given negatives of the train split's rows, without those that are no negatives or are asked about in a test."""
 
-    def __init__(self, relations: Relations, judged: Mapping[Split, Judged]) -> None:
+    def __init__(self, relations: Relations, judged: Mapping[Split, SplitJudgements]) -> None:
         self.relations = relations
         self.judged = judged
         self.tested = {d for split, pairs in judged.items() if split != "train" for _, d in pairs}
@@ -56,15 +56,15 @@ class Negatives:
                 yield query, document, score
 
 
-def publish(ctx: Context, contents: Contents) -> RetrievalSet:
+def publish(ctx: Context, contents: SetContents) -> RetrievalSet:
     """Write the set below `ctx.out` and note its figures.
 
     Raises DataError where a split has nothing that is relevant.
     """
     relations, width = contents.relations, len(contents.document_ids)
-    judged: dict[Split, Judged] = {}
+    judged: dict[Split, SplitJudgements] = {}
     for split in relations.splits():
-        judged[split] = Judged(relations, split, width, graded=not contents.taught or split == "train")
+        judged[split] = SplitJudgements(relations, split, width, graded=not contents.taught or split == "train")
         _check_scores(split, judged[split], taught=contents.taught)
     negatives = Negatives(relations, judged)
     queries, documents = contents.query_ids, contents.document_ids
@@ -84,7 +84,7 @@ def publish(ctx: Context, contents: Contents) -> RetrievalSet:
     return result
 
 
-def _check_scores(split: Split, pairs: Judged, *, taught: bool) -> None:
+def _check_scores(split: Split, pairs: SplitJudgements, *, taught: bool) -> None:
     lowest = min(pairs.scores.values(), default=0.0)
     if taught and lowest <= 0:
         raise DataError(
@@ -95,7 +95,7 @@ def _check_scores(split: Split, pairs: Judged, *, taught: bool) -> None:
         raise DataError(f"no pair of the {split} split has a score above 0, so nothing in it would be relevant")
 
 
-def _note_counts(ctx: Context, contents: Contents, judged: Mapping[Split, Judged]) -> None:
+def _note_counts(ctx: Context, contents: SetContents, judged: Mapping[Split, SplitJudgements]) -> None:
     ctx.note("duplicate_pairs_merged", sum(pairs.given - len(pairs.scores) for pairs in judged.values()))
     ctx.note("queries", len(contents.query_ids))
     ctx.note("documents", len(contents.document_ids))
@@ -117,7 +117,7 @@ def _note_negatives(ctx: Context, relations: Relations, negatives: Negatives) ->
         ctx.note("negatives_dropped_as_held_out", negatives.held_out)
 
 
-def _report_leaks(ctx: Context, contents: Contents, judged: Mapping[Split, Judged]) -> None:
+def _report_leaks(ctx: Context, contents: SetContents, judged: Mapping[Split, SplitJudgements]) -> None:
     """Keep the figures of each held-out split as a note, and warn where it is partly trained on."""
     pairs, row_splits = contents.relations.pairs, contents.relations.row_splits
     copies = array("q", bytes(8 * len(contents.document_ids)))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from embedrun_plugins.stages.sources.readers import Block, Reading
+from embedrun_plugins.stages.sources.readers import Block, DocumentContent
 from embedrun_plugins.stages.sources.readers.characters import clean, letters
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _within(marks: Sequence[tuple[int, Any]], start: int, end: int) -> Iterator[
             yield named, max(offset, start), min(until, end)
 
 
-def manuscript(reading: Reading) -> Manuscript:
+def manuscript(reading: DocumentContent) -> Manuscript:
     """Put a document's blocks together.
 
     The higher a heading, the more blank lines stand before it: that is where the splitter prefers to split.

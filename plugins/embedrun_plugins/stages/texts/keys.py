@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _INSIGNIFICANT = re.compile(r"[\s!-/:-@\[-`{-~\u2000-\u206f\u3000-\u303f]+")
 
 
-class Forest:
+class UnionFind:
     """A union-find forest over numbered things."""
 
     def __init__(self, size: int) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from embedrun.artifacts import CUT_FROM, Document
-from embedrun_plugins.stages.texts.keys import Forest, bare, near_key, text_key
+from embedrun_plugins.stages.texts.keys import UnionFind, bare, near_key, text_key
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,7 +73,7 @@ def twins(
     """
     texts = [document.full_text for document in documents]
     found = clusters(texts, threshold, same_numbers=same_numbers, progress=progress)
-    forest, places = Forest(len(texts)), {document.id: place for place, document in enumerate(documents)}
+    forest, places = UnionFind(len(texts)), {document.id: place for place, document in enumerate(documents)}
     for place, document in enumerate(documents):
         forest.join(place, int(found[place]))
         if CUT_FROM in document.metadata:
@@ -86,7 +86,7 @@ class _Resemblance:
 
     def __init__(self, texts: Sequence[str], threshold: float, *, same_numbers: bool) -> None:
         self.texts, self.threshold = texts, threshold
-        self.forest = Forest(len(texts))
+        self.forest = UnionFind(len(texts))
         numbers = (text_key(digits(text) if same_numbers else "") for text in texts)
         self.numbers = np.fromiter(numbers, np.uint64, len(texts))
         self.runs = lru_cache(maxsize=4096)(lambda place: np.unique(runs(texts[place])))

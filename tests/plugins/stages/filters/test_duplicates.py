@@ -105,7 +105,9 @@ def test_tiles_join_as_one_matrix_does(monkeypatch, tmp_path):
     texts = [
         f"the {word} is kept in the {other}" for word in ("lamp", "river", "stone") for other in "abcdefghijklmnop"
     ]
-    find = embedding_clusters.Similar(Context(tmp_path, tmp_path), model, 0.995, same_numbers=False, batch_size=8)
+    find = embedding_clusters.EmbeddingClusters(
+        Context(tmp_path, tmp_path), model, 0.995, same_numbers=False, batch_size=8
+    )
     whole = find(texts, "document")
     monkeypatch.setattr(embedding_clusters, "_ROWS", 5)
     monkeypatch.setattr(embedding_clusters, "_COLUMNS", 7)

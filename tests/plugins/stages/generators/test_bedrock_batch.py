@@ -12,7 +12,7 @@ import fake_llm
 from embedrun.errors import StageError, UserError
 from embedrun_plugins.stages.generators import bedrock_batch
 from embedrun_plugins.stages.generators.bedrock import Bedrock
-from embedrun_plugins.stages.generators.budget import Price
+from embedrun_plugins.stages.generators.budget import TokenPrice
 from fake_services import serving
 
 ROLE = "arn:aws:iam::123456789012:role/batch"
@@ -40,7 +40,7 @@ def test_a_batch_answers_all_at_half_the_price_as_single_requests_would(cloud, b
     assert cloud.count(r"/model-invocation-job$") == 1
     assert cloud.count(r"/converse$") == 0
     assert ran.notes["questions"] == 240
-    listed = Price(input=2.65, output=3.5).of(ran.notes["input_tokens"], ran.notes["output_tokens"])
+    listed = TokenPrice(input=2.65, output=3.5).of(ran.notes["input_tokens"], ran.notes["output_tokens"])
     assert ran.notes["usd"] == pytest.approx(listed / 2, abs=1e-4)
     assert "batch job 000000000001 (InProgress)" in ran.labels
     (job,) = batches.jobs.values()

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from embedrun_plugins.stages.generators.budget import Budget, Ledger, OverBudgetError, Price, bedrock_price
+from embedrun_plugins.stages.generators.budget import Allowance, Budget, OverBudgetError, TokenPrice, bedrock_price
 from embedrun_plugins.stages.generators.llm_service import Reply, most_input_tokens
 
 REQUEST: dict[str, Any] = {"system": "", "prompt": "x" * 936}
 """A thousand tokens at most."""
 
 
-def ledger(**budget: Any) -> Ledger:
-    return Ledger(Price(input=1000, output=2000), Budget(**budget), most_output=500)
+def ledger(**budget: Any) -> Budget:
+    return Budget(TokenPrice(input=1000, output=2000), Allowance(**budget), most_output=500)
 
 
 def test_the_worst_case_is_a_token_a_byte_and_the_longest_reply():
@@ -68,6 +68,6 @@ def test_a_failed_request_costs_nothing():
 
 
 def test_prices_are_known_for_a_model_and_its_inference_profiles():
-    assert bedrock_price("meta.llama3-70b-instruct-v1:0") == Price(input=2.65, output=3.5)
+    assert bedrock_price("meta.llama3-70b-instruct-v1:0") == TokenPrice(input=2.65, output=3.5)
     assert bedrock_price("eu.amazon.nova-micro-v1:0") == bedrock_price("amazon.nova-micro-v1:0")
     assert bedrock_price("own") is None

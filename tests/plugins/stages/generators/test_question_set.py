@@ -6,7 +6,7 @@ from typing import Any
 
 from embedrun.artifacts import CUT_FROM, Document, Judgement, Query, RetrievalSet
 from embedrun.context import Context
-from embedrun_plugins.stages.generators.question_set import Asked, asked_about, publish, sample
+from embedrun_plugins.stages.generators.question_set import AskedPassage, asked_about, publish, sample
 
 TRAIN, TEST = Document.of("one passage", split="train"), Document.of("another", split="test")
 
@@ -44,7 +44,7 @@ def test_a_copy_of_a_passage_that_a_test_asks_about_is_not_trained_on(tmp_path):
 
 
 def test_a_larger_sample_holds_the_smaller_one():
-    passages = [Asked("train", Document.of(str(n))) for n in range(50)]
+    passages = [AskedPassage("train", Document.of(str(n))) for n in range(50)]
     few, more = sample(passages, 5, 1), sample(passages, 20, 1)
     assert len(few) == 5
     assert all(passage in more for passage in few)
@@ -55,7 +55,7 @@ def test_a_larger_sample_holds_the_smaller_one():
 def test_a_question_of_two_passages_is_one_query_with_both_relevant(tmp_path):
     other = Document.of("yet another", split="train")
     data = written(tmp_path / "in", documents=[TRAIN, other])
-    asked = [(Asked("train", TRAIN), ["Who pays?"]), (Asked("train", other), ["who pays", "Why then?"])]
+    asked = [(AskedPassage("train", TRAIN), ["Who pays?"]), (AskedPassage("train", other), ["who pays", "Why then?"])]
     made = publish(Context(out=tmp_path / "out", state=tmp_path), data, asked, generator="m")
     assert [query.text for query in made.queries.values()] == ["Who pays?", "Why then?"]
     assert made.relevant("train")[Query.of("Who pays?").id] == {TRAIN.id: 1.0, other.id: 1.0}
@@ -67,8 +67,8 @@ def test_what_is_asked_in_the_test_is_not_trained_on_and_what_was_there_stays(tm
     notes: dict[str, Any] = {}
     data = written(tmp_path / "in", queries=[real], qrels={"test": [Judgement("q1", TEST.id, 2.0)]})
     asked = [
-        (Asked("train", TRAIN), ["real question", "Shared one?", "Own one?"]),
-        (Asked("test", TEST), ["Shared one?"]),
+        (AskedPassage("train", TRAIN), ["real question", "Shared one?", "Own one?"]),
+        (AskedPassage("test", TEST), ["Shared one?"]),
     ]
     made = publish(Context(out=tmp_path / "out", state=tmp_path, on_note=notes.__setitem__), data, asked)
     assert [made.queries[line.query_id].text for line in made.qrels("train")] == ["Own one?"]

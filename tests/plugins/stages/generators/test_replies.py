@@ -6,7 +6,7 @@ import pytest
 
 from embedrun_plugins.stages.generators.llm_service import Reply
 from embedrun_plugins.stages.generators.question_checks import refuses, verdict
-from embedrun_plugins.stages.generators.replies import Reader, questions
+from embedrun_plugins.stages.generators.replies import ReplyReader, questions
 
 BOTH = ["What is A?", "Who is B?"]
 
@@ -123,7 +123,7 @@ def test_what_is_too_short_or_too_long_is_no_question(text):
 
 
 def test_a_reader_counts_what_it_leaves_out():
-    reader = Reader(2, keep_meta_questions=False)
+    reader = ReplyReader(2, keep_meta_questions=False)
     text = "1. What is A today?\n2. what is a, today\n3. According to the text, who?\n4. No\n5. Who is B then?"
     assert reader.read(Reply(text), last=True) == ["What is A today?", "Who is B then?"]
     assert reader.read(Reply("garbage"), last=False) is None
@@ -136,5 +136,5 @@ def test_a_reader_counts_what_it_leaves_out():
 
 
 def test_meta_questions_are_kept_where_they_are_wanted():
-    reader = Reader(2, keep_meta_questions=True)
+    reader = ReplyReader(2, keep_meta_questions=True)
     assert reader.read(Reply("1. What does the author argue?"), last=True) == ["What does the author argue?"]

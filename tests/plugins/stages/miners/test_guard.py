@@ -159,7 +159,7 @@ def test_a_teacher_scores_answers_and_negatives_alike(model, make_set, make_cont
 def test_answers_that_a_teacher_scores_low_stay_answers(make_set, corpus):
     from embedrun_plugins.stages.miners.candidate_pool import Pool
     from embedrun_plugins.stages.miners.guard import Guard
-    from embedrun_plugins.stages.miners.scorers import Gate
+    from embedrun_plugins.stages.miners.scorers import GuardChoice
 
     class Lengths:
         name = "lengths"
@@ -168,7 +168,7 @@ def test_answers_that_a_teacher_scores_low_stay_answers(make_set, corpus):
             return np.array([-len(text) for _, text in pairs], dtype=np.float32)
 
     data = make_set(3)
-    guard = Guard(Pool.of(data, use_held_out=False, given=()), Gate(model="a/b", teach=True), Lengths())
+    guard = Guard(Pool.of(data, use_held_out=False, given=()), GuardChoice(model="a/b", teach=True), Lengths())
     mined = [Judgement(query, corpus[100].id, -7.0) for query in data.relevant("train")]
     positives, negatives, added = guard.taught(data, [], mined)
     longest = max(len(document.text) for document in corpus[:3])

@@ -32,11 +32,11 @@ class Read:
         return {(queries[j.query_id].text, documents[j.document_id].text, j.score) for j in self.data.negatives()}
 
 
-Reader = Callable[..., Read]
+ReplyReader = Callable[..., Read]
 
 
 @pytest.fixture
-def read(tmp_path: Path) -> Reader:
+def read(tmp_path: Path) -> ReplyReader:
     """Run a source in a folder of its own."""
     numbers = itertools.count()
 
@@ -89,7 +89,7 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def harvest(tmp_path: Path, read: Reader) -> Reader:
+def harvest(tmp_path: Path, read: ReplyReader) -> ReplyReader:
     """Run the documents source with a tokenizer for which a word is a token, and a model that reads 32 of them."""
 
     def run(path: Any, seed: int = 42, **keys: Any) -> Read:

@@ -43,7 +43,7 @@ class Block:
 
 
 @dataclass
-class Reading:
+class DocumentContent:
     """What a file says."""
 
     blocks: list[Block]
@@ -59,7 +59,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Manner:
+class ReadingOptions:
     """How files are read."""
 
     pdf_reader: PdfReader = "pypdf"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedrun.errors import DataError
-from embedrun_plugins.stages.sources.readers import Block, Reading
+from embedrun_plugins.stages.sources.readers import Block, DocumentContent
 
 if TYPE_CHECKING:
     from docx.table import Table
@@ -20,7 +20,7 @@ _OLE = b"\xd0\xcf\x11\xe0"
 _HEADING = re.compile(r"Heading ([1-9])$")
 
 
-def read(path: Path) -> Reading:
+def read(path: Path) -> DocumentContent:
     """Return paragraphs, headings and tables (a row is a line); headers, footers, notes and text boxes are left out.
 
     Raises DataError where it is no Word document.
@@ -37,7 +37,7 @@ def read(path: Path) -> Reading:
     except Exception as error:  # zip, zlib, XML and what is built on them raise errors of every sort at damage
         raise DataError(f"is broken, or not a Word document: {error}") from error
     titled = next((block.text for block in blocks if block.level == 1), "")
-    return Reading(blocks, title or titled)
+    return DocumentContent(blocks, title or titled)
 
 
 def _blocks(container: Any) -> Iterator[Block]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from embedrun.errors import DataError
-from embedrun_plugins.stages.sources.readers import Block, Reading
+from embedrun_plugins.stages.sources.readers import Block, DocumentContent
 from embedrun_plugins.stages.sources.readers.text_encoding import is_known
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def declared_encoding(raw: bytes) -> str | None:
     return "utf-8" if name.startswith(("utf-16", "utf-32")) else _MEANT.get(name, name)
 
 
-def read(text: str) -> Reading:
+def read(text: str) -> DocumentContent:
     """Return the blocks of a page's `main` part where it has one, else of its body; a table's row is a line.
 
     Raises DataError where it cannot be parsed.
@@ -58,7 +58,7 @@ def read(text: str) -> Reading:
     page.finish()
     blocks = page.blocks
     first = next((block.text for block in blocks if block.level == 1), "")
-    return Reading(blocks, first or title)
+    return DocumentContent(blocks, first or title)
 
 
 def _parsed(text: str) -> BeautifulSoup:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from embedrun_plugins.stages.sources.readers import Block, Reading
+from embedrun_plugins.stages.sources.readers import Block, DocumentContent
 
 _FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?\r?\n)?(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _TITLE = re.compile(r"^title:[ \t]*(?P<quote>[\"']?)(?P<title>.*?)(?P=quote)[ \t]*\r?$", re.MULTILINE)
@@ -16,7 +16,7 @@ _NO_PARAGRAPH = re.compile(r"[ \t]*(?:[-*+>|]|\d+[.)]|$)|    ")
 _MARKUP = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|[*_`]+(?=\S)|(?<=\S)[*_`]+")
 
 
-def read(text: str) -> Reading:
+def read(text: str) -> DocumentContent:
     """Return blocks that begin with their heading's line; front matter and comments are left out."""
     front = _FRONT_MATTER.match(text)
     found = _TITLE.search(front[1] or "") if front else None
@@ -24,7 +24,7 @@ def read(text: str) -> Reading:
     body = _COMMENT.sub("", text[front.end() :] if front else text)
     blocks = _blocks(body.splitlines())
     first = next((block.heading for block in blocks if block.level == 1), "")
-    return Reading(blocks, title or first, markdown=True)
+    return DocumentContent(blocks, title or first, markdown=True)
 
 
 def _blocks(lines: list[str]) -> list[Block]:

@@ -7,10 +7,10 @@ from pathlib import Path
 from embedrun.errors import DataError
 from embedrun_plugins.stages.sources.readers import (
     Block,
+    DocumentContent,
     Kind,
-    Manner,
     Progress,
-    Reading,
+    ReadingOptions,
     docx,
     html,
     kind_of,
@@ -20,7 +20,7 @@ from embedrun_plugins.stages.sources.readers import (
 from embedrun_plugins.stages.sources.readers.text_encoding import decoded
 
 
-def read(path: Path, manner: Manner, progress: Progress) -> Reading:
+def read(path: Path, manner: ReadingOptions, progress: Progress) -> DocumentContent:
     """Return what a file says. Raises DataError, without the file's name, where it cannot be read."""
     kind = kind_of(path)
     try:
@@ -35,14 +35,14 @@ def read(path: Path, manner: Manner, progress: Progress) -> Reading:
         raise DataError(f"cannot be read: {error.strerror or error}") from error
 
 
-def _read_text(raw: bytes, kind: Kind | None, encoding: str | None) -> Reading:
+def _read_text(raw: bytes, kind: Kind | None, encoding: str | None) -> DocumentContent:
     found = decoded(raw, encoding or (html.declared_encoding(raw) if kind == "html" else None))
     if kind == "html":
         reading = html.read(found.text)
     elif kind == "md":
         reading = markdown.read(found.text)
     else:
-        reading = Reading([Block(found.text)])
+        reading = DocumentContent([Block(found.text)])
     reading.counts["invalid_bytes_replaced"] += found.replaced
     reading.counts["files_not_utf8"] += found.guessed
     return reading

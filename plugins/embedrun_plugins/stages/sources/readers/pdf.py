@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from embedrun.errors import DataError
-from embedrun_plugins.stages.sources.readers import Block, Manner, Progress, Reading
+from embedrun_plugins.stages.sources.readers import Block, DocumentContent, Progress, ReadingOptions
 from embedrun_plugins.stages.sources.readers.characters import letters
 from embedrun_plugins.stages.sources.readers.pdf_layout import (
     MARK,
@@ -43,7 +43,7 @@ class Bookmark(NamedTuple):
 
 
 @dataclass
-class _Raw:
+class _PdfText:
     """What a reader finds."""
 
     pages: list[str] = field(default_factory=list)
@@ -51,7 +51,7 @@ class _Raw:
     outline: list[Bookmark] = field(default_factory=list)
 
 
-def read(path: Path, manner: Manner, progress: Progress) -> Reading:
+def read(path: Path, manner: ReadingOptions, progress: Progress) -> DocumentContent:
     """Return the pages with their lines joined to paragraphs, without running heads and feet.
 
     Raises DataError where it is no PDF, broken, encrypted with a password, or has no text on any page.
@@ -82,7 +82,7 @@ def _with_marks(page: str) -> str:
     return page.replace("\ufffe", MARK).replace("\xa0", " ").replace("\t", " ")
 
 
-def _arranged(pages: list[list[str]], raw: _Raw) -> Reading:
+def _arranged(pages: list[list[str]], raw: _PdfText) -> DocumentContent:
     width = usual_width(pages)
     texts = [paragraphs(lines, width) for lines in pages]
     words = words_of("\n".join(texts))
@@ -92,7 +92,7 @@ def _arranged(pages: list[list[str]], raw: _Raw) -> Reading:
         mended, count = unbroken(text, words)
         joined += count
         blocks += _sections(mended, number, [mark for mark in raw.outline if mark.page == number])
-    found = Reading(blocks, _title(raw.title), run_together=run_together(words))
+    found = DocumentContent(blocks, _title(raw.title), run_together=run_together(words))
     found.counts["hyphens_joined"] += joined
     return found
 
@@ -141,11 +141,11 @@ def _quiet(name: str) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _by_pypdf(path: Path, progress: Progress) -> _Raw:
+def _by_pypdf(path: Path, progress: Progress) -> _PdfText:
     from pypdf import PdfReader
     from pypdf.errors import DependencyError, FileNotDecryptedError
 
-    raw = _Raw()
+    raw = _PdfText()
     with _quiet("pypdf"), path.open("rb") as stream:
         try:
             with _explained("pypdf", "is a broken PDF"):
@@ -191,11 +191,11 @@ def _or_nothing(find: Any, nothing: Any) -> Any:
         return nothing
 
 
-def _by_pdfium(path: Path, progress: Progress) -> _Raw:
+def _by_pdfium(path: Path, progress: Progress) -> _PdfText:
     from pypdfium2 import PdfDocument, PdfiumError
     from pypdfium2.raw import FPDF_ERR_PASSWORD
 
-    raw = _Raw()
+    raw = _PdfText()
     with _quiet("pypdfium2"), _explained("pypdfium2", "is a broken PDF"):
         try:
             file = PdfDocument(path)
