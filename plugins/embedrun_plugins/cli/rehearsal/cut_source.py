@@ -20,17 +20,17 @@ class CutSource(Source):
     """A source whose set is cut."""
 
     type: str
-    own: Any
+    stage: Any
     """The recipe's source."""
 
     def uses_model(self) -> bool:
-        return bool(self.own.uses_model())
+        return bool(self.stage.uses_model())
 
     def columns_given(self) -> frozenset[Column]:
-        return frozenset(self.own.columns_given())
+        return frozenset(self.stage.columns_given())
 
     def run(self, ctx: Context) -> RetrievalSet:
-        whole: RetrievalSet = self.own.run(ctx)
+        whole: RetrievalSet = self.stage.run(ctx)
         qrels: dict[Split, list[Judgement]] = {split: _first(whole.qrels(split)) for split in whole.splits}
         asked = {judgement.query_id for judged in qrels.values() for judgement in judged}
         negatives = [judgement for judgement in whole.negatives() if judgement.query_id in asked]

@@ -69,7 +69,7 @@ def _standing_in(result: RehearsedRecipe, stages: Iterable[tuple[str, Stage]], s
             instead: Stage | None = _instead(stage, rehearsal)
         elif isinstance(stage, Source) and not _says_what(stage):
             rehearsal.note("read completely, then cut to a handful of rows")
-            instead = CutSource(type=stage.type, own=stage)
+            instead = CutSource(type=stage.type, stage=stage)
         else:
             instead = rehearsal_of(stage, rehearsal)
         result.notes[slot] = rehearsal.notes or _differences(stage, instead)

@@ -60,7 +60,7 @@ class JudgementFilter(Filter):
             ctx.note(f"{split}_judgements", len(left.qrels[split]))
         gone = set().union(*judged.values()).difference(*kept.values())
         untrained = judged.get("train", set()) - kept.get("train", set())
-        negatives = [one for one in left.negatives if one.query_id not in untrained]
+        negatives = [qrel for qrel in left.negatives if qrel.query_id not in untrained]
         ctx.note("negatives_removed", len(data.negatives()) - len(negatives))
         ctx.note("examples", left.examples[: 2 * EXAMPLES])
         return RetrievalSet.write(
@@ -73,7 +73,7 @@ class JudgementFilter(Filter):
 
 
 def _queries(qrels: Mapping[Split, Iterable[Judgement]]) -> dict[Split, set[str]]:
-    return {split: {one.query_id for one in judgements} for split, judgements in qrels.items()}
+    return {split: {qrel.query_id for qrel in judgements} for split, judgements in qrels.items()}
 
 
 def shown(text: str) -> str:
@@ -83,4 +83,4 @@ def shown(text: str) -> str:
 
 
 def _relevant(judgements: Iterable[Judgement]) -> bool:
-    return any(one.score > 0 for one in judgements)
+    return any(qrel.score > 0 for qrel in judgements)

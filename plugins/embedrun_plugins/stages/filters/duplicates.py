@@ -59,38 +59,42 @@ class Duplicates(JudgementFilter):
 
     def run(self, ctx: Context, data: RetrievalSet) -> RetrievalSet:
         finder = self._finder(ctx)
-        twins = self._document_twins(finder, data) if self.documents != "keep" else {}
-        query_twins = self._query_twins(finder, data) if self.queries else {}
-        qrels = {split: self._judged(data.qrels(split), split, twins, query_twins) for split in data.splits}
-        relevant = {(one.query_id, one.document_id) for ones in qrels.values() for one in ones if one.score > 0}
-        moved = self._moved(data.negatives(), "train", twins, query_twins)
-        negatives = [one for one in _highest(moved) if (one.query_id, one.document_id) not in relevant]
-        documents = list(self._corpus(data, twins))
+        duplicates = self._document_duplicates(finder, data) if self.documents != "keep" else {}
+        query_duplicates = self._query_duplicates(finder, data) if self.queries else {}
+        qrels = {split: self._judged(data.qrels(split), split, duplicates, query_duplicates) for split in data.splits}
+        relevant = {(qrel.query_id, qrel.document_id) for ones in qrels.values() for qrel in ones if qrel.score > 0}
+        moved = self._moved(data.negatives(), "train", duplicates, query_duplicates)
+        negatives = [qrel for qrel in _highest(moved) if (qrel.query_id, qrel.document_id) not in relevant]
+        documents = list(self._corpus(data, duplicates))
         ctx.note("documents_merged", len(data.documents) - len(documents))
-        ctx.note("documents_with_a_twin", _with_twins(twins))
-        for split, found in query_twins.items():
-            ctx.note(f"{split}_queries_merged", sum(id_ != first for id_, first in found.items()))
-        left = FilterResult(qrels, documents, negatives, _examples(data, twins, query_twins))
+        ctx.note("documents_with_a_twin", _with_duplicates(duplicates))
+        for split, firsts in query_duplicates.items():
+            ctx.note(f"{split}_queries_merged", sum(id_ != first for id_, first in firsts.items()))
+        left = FilterResult(qrels, documents, negatives, _examples(data, duplicates, query_duplicates))
         return self.publish(ctx, data, left, "raise the threshold")
 
-    def _document_twins(self, finder: _Finder, data: RetrievalSet) -> dict[str, str]:
+    def _document_duplicates(self, finder: _Finder, data: RetrievalSet) -> dict[str, str]:
         """Return the first twin of each whole document, by id."""
         whole = [document for document in data.documents.values() if CUT_FROM not in document.metadata]
-        found = finder([document.full_text for document in whole], "document")
+        clusters = finder([document.full_text for document in whole], "document")
         first: dict[tuple[int, str], str] = {}
-        groups = ((int(number), str(one.metadata.get("split"))) for number, one in zip(found, whole, strict=True))
-        return {one.id: first.setdefault(group, one.id) for one, group in zip(whole, groups, strict=True)}
+        groups = (
+            (int(number), str(document.metadata.get("split"))) for number, document in zip(clusters, whole, strict=True)
+        )
+        return {
+            document.id: first.setdefault(group, document.id) for document, group in zip(whole, groups, strict=True)
+        }
 
-    def _query_twins(self, finder: _Finder, data: RetrievalSet) -> dict[Split, dict[str, str]]:
+    def _query_duplicates(self, finder: _Finder, data: RetrievalSet) -> dict[Split, dict[str, str]]:
         """Return the first twin of each query, by split and id."""
-        found = finder([query.text for query in data.queries.values()], "query")
-        groups = dict(zip(data.queries, found.tolist(), strict=True))
-        twins: dict[Split, dict[str, str]] = {}
+        clusters = finder([query.text for query in data.queries.values()], "query")
+        groups = dict(zip(data.queries, clusters.tolist(), strict=True))
+        duplicates: dict[Split, dict[str, str]] = {}
         for split in (split for split in data.splits if split in self.splits):
             first: dict[int, str] = {}
-            judged = dict.fromkeys(one.query_id for one in data.qrels(split))
-            twins[split] = {id_: first.setdefault(groups[id_], id_) for id_ in judged}
-        return twins
+            judged = dict.fromkeys(qrel.query_id for qrel in data.qrels(split))
+            duplicates[split] = {id_: first.setdefault(groups[id_], id_) for id_ in judged}
+        return duplicates
 
     def _finder(self, ctx: Context) -> _Finder:
         from embedrun_plugins.stages.texts.near_duplicates import THRESHOLD, clusters
@@ -110,65 +114,72 @@ class Duplicates(JudgementFilter):
         return found
 
     def _judged(
-        self, given: Sequence[Judgement], split: Split, twins: Mapping[str, str], queries: _QueryTwins
+        self, judgements: Sequence[Judgement], split: Split, firsts: Mapping[str, str], queries: _QueryDuplicates
     ) -> list[Judgement]:
-        moved = self._moved(given, split, twins, queries)
+        moved = self._moved(judgements, split, firsts, queries)
         if self.documents != "judge" or split not in self.splits:
             return _highest(moved)
         members: dict[str, list[str]] = {}
-        for id_, first in twins.items():
+        for id_, first in firsts.items():
             members.setdefault(first, []).append(id_)
-        return _highest(replace(one, document_id=twin) for one in moved for twin in _all_twins(one, twins, members))
+        return _highest(
+            replace(qrel, document_id=duplicate)
+            for qrel in moved
+            for duplicate in _all_duplicates(qrel, firsts, members)
+        )
 
     def _moved(
-        self, judgements: Iterable[Judgement], split: Split, twins: Mapping[str, str], queries: _QueryTwins
+        self, judgements: Iterable[Judgement], split: Split, duplicates: Mapping[str, str], queries: _QueryDuplicates
     ) -> Iterator[Judgement]:
         """Yield judgements with merged queries and documents in the place of their twins."""
-        places = twins if self.documents == "merge" else {}
-        asked = queries.get(split, {})
-        for one in judgements:
-            query, document = asked.get(one.query_id, one.query_id), places.get(one.document_id, one.document_id)
-            yield Judgement(query, document, one.score)
+        firsts = duplicates if self.documents == "merge" else {}
+        first_queries = queries.get(split, {})
+        for qrel in judgements:
+            query = first_queries.get(qrel.query_id, qrel.query_id)
+            document = firsts.get(qrel.document_id, qrel.document_id)
+            yield Judgement(query, document, qrel.score)
 
-    def _corpus(self, data: RetrievalSet, twins: Mapping[str, str]) -> Iterator[Document]:
+    def _corpus(self, data: RetrievalSet, duplicates: Mapping[str, str]) -> Iterator[Document]:
         for id_, document in data.documents.items():
             origin = document.metadata.get(CUT_FROM)
             if self.documents != "merge":
                 yield document
             elif origin is not None:
-                yield replace(document, metadata={**document.metadata, CUT_FROM: twins.get(origin, origin)})
-            elif twins[id_] == id_:
+                yield replace(document, metadata={**document.metadata, CUT_FROM: duplicates.get(origin, origin)})
+            elif duplicates[id_] == id_:
                 yield document
 
 
 _TEXTS: Mapping[Role, str] = {"query": "queries", "document": "passages"}
-_QueryTwins = Mapping[Split, Mapping[str, str]]
+_QueryDuplicates = Mapping[Split, Mapping[str, str]]
 
 
-def _highest(judgements: Iterable[Judgement]) -> list[Judgement]:
+def _highest(qrels: Iterable[Judgement]) -> list[Judgement]:
     """Keep one judgement of each query and document, where it first stands: the highest."""
-    found: dict[tuple[str, str], Judgement] = {}
-    for one in judgements:
-        key = (one.query_id, one.document_id)
-        if key not in found or found[key].score < one.score:
-            found[key] = one
-    return list(found.values())
+    highest: dict[tuple[str, str], Judgement] = {}
+    for qrel in qrels:
+        key = (qrel.query_id, qrel.document_id)
+        if key not in highest or highest[key].score < qrel.score:
+            highest[key] = qrel
+    return list(highest.values())
 
 
-def _all_twins(one: Judgement, twins: Mapping[str, str], members: Mapping[str, Sequence[str]]) -> Sequence[str]:
-    first = twins.get(one.document_id)
-    return members[first] if first is not None and one.score > 0 else [one.document_id]
+def _all_duplicates(qrel: Judgement, firsts: Mapping[str, str], members: Mapping[str, Sequence[str]]) -> Sequence[str]:
+    first = firsts.get(qrel.document_id)
+    return members[first] if first is not None and qrel.score > 0 else [qrel.document_id]
 
 
-def _with_twins(twins: Mapping[str, str]) -> int:
-    sizes = Counter(twins.values())
+def _with_duplicates(firsts: Mapping[str, str]) -> int:
+    sizes = Counter(firsts.values())
     return sum(size for size in sizes.values() if size > 1)
 
 
-def _examples(data: RetrievalSet, twins: Mapping[str, str], queries: _QueryTwins) -> list[object]:
+def _examples(data: RetrievalSet, duplicates: Mapping[str, str], queries: _QueryDuplicates) -> list[object]:
     """Show a few twins with the texts that they go by."""
-    asked = [(first, id_) for found in queries.values() for id_, first in found.items() if first != id_]
-    found = [(first, id_) for id_, first in twins.items() if first != id_]
-    texts = [(data.queries[first].text, data.queries[id_].text) for first, id_ in asked[:EXAMPLES]]
-    texts += [(data.documents[first].full_text, data.documents[id_].full_text) for first, id_ in found[:EXAMPLES]]
-    return [[shown(one), shown(other)] for one, other in texts]
+    query_pairs = [(first, id_) for firsts in queries.values() for id_, first in firsts.items() if first != id_]
+    document_pairs = [(first, id_) for id_, first in duplicates.items() if first != id_]
+    texts = [(data.queries[first].text, data.queries[id_].text) for first, id_ in query_pairs[:EXAMPLES]]
+    texts += [
+        (data.documents[first].full_text, data.documents[id_].full_text) for first, id_ in document_pairs[:EXAMPLES]
+    ]
+    return [[shown(text), shown(other)] for text, other in texts]

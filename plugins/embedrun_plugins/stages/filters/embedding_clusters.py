@@ -43,13 +43,13 @@ class EmbeddingClusters:
         the threshold; a twin's twins belong to its cluster. With `same_numbers`, texts with different digits are none.
         """
         equal = clusters(texts, threshold=1)
-        places = np.unique(equal)
-        unique = [texts[place] for place in places.tolist()]
+        firsts = np.unique(equal)
+        unique = [texts[index] for index in firsts.tolist()]
         label = "queries" if role == "query" else "passages"
         vectors = embed(self.model, unique, role, self.batch_size, partial(self.ctx.progress, f"encode {label}"))
         directions = torch.nn.functional.normalize(vectors, dim=1)
         roots = self._roots(unique, directions, partial(self.ctx.progress, f"compare {label}"))
-        return places[roots][np.searchsorted(places, equal)]
+        return firsts[roots][np.searchsorted(firsts, equal)]
 
     def _roots(self, texts: Sequence[str], directions: Tensor, progress: Progress) -> NDArray[np.int64]:
         forest = UnionFind(len(texts))
@@ -58,20 +58,20 @@ class EmbeddingClusters:
         for start in range(0, len(texts), _ROWS):
             for offset in range(start - start % _COLUMNS, len(texts), _COLUMNS):
                 cosines = directions[start : start + _ROWS] @ directions[offset : offset + _COLUMNS].T
-                rows, columns = (found.numpy() for found in (cosines >= self.threshold).nonzero(as_tuple=True))
-                one, other = rows + start, columns + offset
-                fit = (one < other) & (numbers[one] == numbers[other])
-                _join(forest, one[fit], other[fit])
+                rows, columns = (indices.numpy() for indices in (cosines >= self.threshold).nonzero(as_tuple=True))
+                left, right = rows + start, columns + offset
+                fit = (left < right) & (numbers[left] == numbers[right])
+                _join(forest, left[fit], right[fit])
             progress(min(start + _ROWS, len(texts)), len(texts))
         return forest.roots()
 
 
-def _join(forest: UnionFind, one: NDArray[np.int64], other: NDArray[np.int64]) -> None:
+def _join(forest: UnionFind, left: NDArray[np.int64], right: NDArray[np.int64]) -> None:
     """Join all pairs, each round but one for each text, so that a thousand equal texts take no million steps."""
-    while len(one):
+    while len(left):
         roots = forest.roots()
-        apart = roots[one] != roots[other]
-        one, other = one[apart], other[apart]
-        _, first = np.unique(one, return_index=True)
-        for left, right in zip(one[first].tolist(), other[first].tolist(), strict=True):
-            forest.join(left, right)
+        apart = roots[left] != roots[right]
+        left, right = left[apart], right[apart]
+        _, first = np.unique(left, return_index=True)
+        for i, j in zip(left[first].tolist(), right[first].tolist(), strict=True):
+            forest.join(i, j)

@@ -45,15 +45,15 @@ class Leakage(JudgementFilter):
         tested = groups.answers(before, SPLITS[1:])
         negatives = data.negatives()
         if self.documents and "train" in self.splits:
-            negatives = [one for one in negatives if groups.documents[one.document_id] not in tested]
+            negatives = [qrel for qrel in negatives if groups.documents[qrel.document_id] not in tested]
         for split in before:
             if split != "train":
                 self._report(ctx, split, groups, before, qrels)
         kept = {split: set(judgements) for split, judgements in qrels.items()}
-        removed = [one for split, judgements in before.items() for one in judgements if one not in kept[split]]
+        removed = [qrel for split, judgements in before.items() for qrel in judgements if qrel not in kept[split]]
         examples: list[object] = [
-            [shown(data.queries[one.query_id].text), shown(data.documents[one.document_id].full_text)]
-            for one in removed
+            [shown(data.queries[qrel.query_id].text), shown(data.documents[qrel.document_id].full_text)]
+            for qrel in removed
         ]
         left = FilterResult(qrels, data.documents.values(), negatives, examples)
         return self.publish(ctx, data, left, "hold other queries out, by document, or raise the threshold")
@@ -65,15 +65,15 @@ class Leakage(JudgementFilter):
         queries = groups.questions(before, later) if self.queries else set()
         documents = groups.answers(before, later) if self.documents else set()
         return [
-            one
-            for one in before[split]
-            if groups.queries[one.query_id] not in queries and groups.documents[one.document_id] not in documents
+            qrel
+            for qrel in before[split]
+            if groups.queries[qrel.query_id] not in queries and groups.documents[qrel.document_id] not in documents
         ]
 
     def _report(self, ctx: Context, split: Split, groups: _Groups, before: _Qrels, after: _Qrels) -> None:
         """Note what leaked, and warn of what still does."""
-        ctx.note(f"{split}_leaked", find_leak(groups.numbered(before), split, *groups.twins).figures())
-        left = find_leak(groups.numbered(after), split, *groups.twins)
+        ctx.note(f"{split}_leaked", find_leak(groups.numbered(before), split, *groups.keys).figures())
+        left = find_leak(groups.numbered(after), split, *groups.keys)
         ctx.note(f"{split}_leaks", left.figures())
         if left.leaks and "train" in self.splits:
             ctx.warn(left.warning(split))
@@ -86,33 +86,33 @@ class _Groups:
     """The clusters of (nearly) equal queries and documents, by id."""
 
     def __init__(self, ctx: Context, data: RetrievalSet, threshold: float, *, same_numbers: bool) -> None:
-        from embedrun_plugins.stages.texts.near_duplicates import clusters, twins
+        from embedrun_plugins.stages.texts.near_duplicates import clusters, document_clusters
 
         texts = [query.text for query in data.queries.values()]
         progress = partial(ctx.progress, "compare queries")
-        asked = clusters(texts, threshold, same_numbers=same_numbers, progress=progress).tolist()
+        query_numbers = clusters(texts, threshold, same_numbers=same_numbers, progress=progress).tolist()
         progress = partial(ctx.progress, "compare passages")
         whole = list(data.documents.values())
-        found = twins(whole, threshold, same_numbers=same_numbers, progress=progress).tolist()
-        self.queries: dict[str, int] = dict(zip(data.queries, asked, strict=True))
-        self.documents: dict[str, int] = dict(zip(data.documents, found, strict=True))
-        self.twins: tuple[list[int], list[int]] = (found, asked)
-        self._query_places = {id_: place for place, id_ in enumerate(data.queries)}
-        self._document_places = {id_: place for place, id_ in enumerate(data.documents)}
+        document_numbers = document_clusters(whole, threshold, same_numbers=same_numbers, progress=progress).tolist()
+        self.queries: dict[str, int] = dict(zip(data.queries, query_numbers, strict=True))
+        self.documents: dict[str, int] = dict(zip(data.documents, document_numbers, strict=True))
+        self.keys: tuple[list[int], list[int]] = (document_numbers, query_numbers)
+        self._query_places = {id_: index for index, id_ in enumerate(data.queries)}
+        self._document_places = {id_: index for index, id_ in enumerate(data.documents)}
 
     def questions(self, qrels: _Qrels, splits: Iterable[Split]) -> set[int]:
-        return {self.queries[one.query_id] for split in splits for one in qrels.get(split, ())}
+        return {self.queries[qrel.query_id] for split in splits for qrel in qrels.get(split, ())}
 
     def answers(self, qrels: _Qrels, splits: Iterable[Split]) -> set[int]:
-        return {self.documents[one.document_id] for split in splits for one in qrels.get(split, ()) if one.score > 0}
+        return {self.documents[qrel.document_id] for split in splits for qrel in qrels.get(split, ()) if qrel.score > 0}
 
     def numbered(self, qrels: _Qrels) -> dict[Split, list[tuple[int, int]]]:
         """Return the numbers of the queries and documents judged relevant, by split."""
         return {
             split: [
-                (self._query_places[one.query_id], self._document_places[one.document_id])
-                for one in judgements
-                if one.score > 0
+                (self._query_places[qrel.query_id], self._document_places[qrel.document_id])
+                for qrel in judgements
+                if qrel.score > 0
             ]
             for split, judgements in qrels.items()
         }

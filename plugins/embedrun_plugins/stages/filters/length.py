@@ -65,19 +65,19 @@ class Length(JudgementFilter):
             yield "drop_documents: needs bounds for 'documents'"
 
     def run(self, ctx: Context, data: RetrievalSet) -> RetrievalSet:
-        asked = {id_: query.text for id_, query in data.queries.items()}
+        queries_by_id = {id_: query.text for id_, query in data.queries.items()}
         searched = {id_: document.full_text for id_, document in data.documents.items()}
-        queries = self._outside(ctx, asked, self.queries)
+        queries = self._outside(ctx, queries_by_id, self.queries)
         documents = self._outside(ctx, searched, self.documents)
         qrels = {split: data.qrels(split) for split in data.splits}
         taken: dict[str, int] = {}
         for split in (split for split in self.splits if split in qrels):
-            for one in qrels[split]:
-                if one.query_id in queries:
-                    taken[asked[one.query_id]] = queries[one.query_id]
-                elif one.document_id in documents:
-                    taken[searched[one.document_id]] = documents[one.document_id]
-            qrels[split] = [one for one in qrels[split] if _fits(one, queries, documents)]
+            for qrel in qrels[split]:
+                if qrel.query_id in queries:
+                    taken[queries_by_id[qrel.query_id]] = queries[qrel.query_id]
+                elif qrel.document_id in documents:
+                    taken[searched[qrel.document_id]] = documents[qrel.document_id]
+            qrels[split] = [qrel for qrel in qrels[split] if _fits(qrel, queries, documents)]
         gone = set(_unneeded(data, qrels, documents)) if self.drop_documents else set()
         ctx.note("queries_outside", len(queries))
         ctx.note("documents_outside", len(documents))
@@ -85,7 +85,7 @@ class Length(JudgementFilter):
         left = FilterResult(
             qrels,
             [document for id_, document in data.documents.items() if id_ not in gone],
-            [one for one in data.negatives() if one.document_id not in gone],
+            [qrel for qrel in data.negatives() if qrel.document_id not in gone],
             [f"{length:,} {self.unit}: {shown(text)}" for text, length in taken.items()],
         )
         return self.publish(ctx, data, left, "widen the bounds of 'queries' or 'documents'")
@@ -108,12 +108,12 @@ class Length(JudgementFilter):
             yield from lengths(tokenizer_of(ctx.model), ctx.track(texts, "count tokens"))
 
 
-def _fits(one: Judgement, queries: Mapping[str, int], documents: Mapping[str, int]) -> bool:
-    return one.query_id not in queries and one.document_id not in documents
+def _fits(qrel: Judgement, queries: Mapping[str, int], documents: Mapping[str, int]) -> bool:
+    return qrel.query_id not in queries and qrel.document_id not in documents
 
 
 def _unneeded(
     data: RetrievalSet, qrels: Mapping[Split, list[Judgement]], documents: Mapping[str, int]
 ) -> Iterator[str]:
-    needed = {one.document_id for judgements in qrels.values() for one in judgements}
+    needed = {qrel.document_id for judgements in qrels.values() for qrel in judgements}
     return (id_ for id_ in data.documents if id_ in documents and id_ not in needed)

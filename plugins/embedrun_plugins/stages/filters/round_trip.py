@@ -45,34 +45,34 @@ class RoundTrip(JudgementFilter):
         examples: list[object] = []
         for split in self.splits:
             relevant = data.relevant(split)
-            asked = [id_ for id_ in relevant if id_ in data.queries]
-            found = self._found(ctx, model, data, split, asked)
-            for query, first in found.items():
+            queries = [id_ for id_ in relevant if id_ in data.queries]
+            elsewhere = self._found(ctx, model, data, split, queries)
+            for query, first in elsewhere.items():
                 lost.add((split, query))
                 examples.append({"query": shown(data.queries[query].text), "found": shown(first.full_text)})
-            ctx.note(f"{split}_found", round(1 - len(found) / len(asked), 4) if asked else None)
-            if found and split != "train":
+            ctx.note(f"{split}_found", round(1 - len(elsewhere) / len(queries), 4) if queries else None)
+            if elsewhere and split != "train":
                 ctx.warn(
-                    f"{len(found)} of {len(asked)} queries of the {split} split are removed because the base model "
-                    "fails at them: scores on what is left favour it"
+                    f"{len(elsewhere)} of {len(queries)} queries of the {split} split are removed because the base "
+                    "model fails at them: scores on what is left favour it"
                 )
         qrels = {
-            split: [one for one in data.qrels(split) if (split, one.query_id) not in lost] for split in data.splits
+            split: [qrel for qrel in data.qrels(split) if (split, qrel.query_id) not in lost] for split in data.splits
         }
         left = FilterResult(qrels, data.documents.values(), data.negatives(), examples)
         return self.publish(ctx, data, left, f"raise k, which is {self.k}")
 
     def _found(
-        self, ctx: Context, model: SentenceTransformer, data: RetrievalSet, split: Split, asked: Sequence[str]
+        self, ctx: Context, model: SentenceTransformer, data: RetrievalSet, split: Split, ids: Sequence[str]
     ) -> dict[str, Document]:
         """Return the queries that do not find their passage, each with the document found first."""
         from embedrun_plugins.models.encode import embed
         from embedrun_plugins.models.nearest import nearest
 
-        if not asked:
+        if not ids:
             return {}
-        searched, own = _searched(ctx, data, split)
-        texts = [data.queries[query].text for query in asked]
+        searched, answers = _searched(ctx, data, split)
+        texts = [data.queries[query].text for query in ids]
         queries = embed(model, texts, "query", self.batch_size, partial(ctx.progress, f"encode {split} queries"))
         passages = [document.full_text for document in searched]
         documents = embed(model, passages, "document", self.batch_size, partial(ctx.progress, "encode passages"))
@@ -84,22 +84,26 @@ class RoundTrip(JudgementFilter):
             device=model.device,
             progress=partial(ctx.progress, "search"),
         )[queries.shape[1]]
-        ranked = dict(zip(asked, ranking.positions.tolist(), strict=True))
-        return {query: searched[places[0]] for query, places in ranked.items() if not own[query].intersection(places)}
+        ranked = dict(zip(ids, ranking.positions.tolist(), strict=True))
+        return {
+            query: searched[positions[0]]
+            for query, positions in ranked.items()
+            if not answers[query].intersection(positions)
+        }
 
 
 def _searched(ctx: Context, data: RetrievalSet, split: Split) -> tuple[list[Document], dict[str, set[int]]]:
     """Return the documents searched, of equal ones the first, and the places of each query's own and their twins."""
-    from embedrun_plugins.stages.texts.near_duplicates import twins
+    from embedrun_plugins.stages.texts.near_duplicates import document_clusters
 
-    found = twins(list(data.documents.values()), progress=partial(ctx.progress, "compare passages"))
-    groups: dict[str, int] = dict(zip(data.documents, found.tolist(), strict=True))
+    clusters = document_clusters(list(data.documents.values()), progress=partial(ctx.progress, "compare passages"))
+    groups: dict[str, int] = dict(zip(data.documents, clusters.tolist(), strict=True))
     searched = list({document.full_text: document for document in reversed(data.searched(split))}.values())[::-1]
-    places: dict[int, set[int]] = {}
-    for place, document in enumerate(searched):
-        places.setdefault(groups[document.id], set()).add(place)
+    positions: dict[int, set[int]] = {}
+    for position, document in enumerate(searched):
+        positions.setdefault(groups[document.id], set()).add(position)
     relevant = data.relevant(split)
     return searched, {
-        query: {place for document in documents for place in places.get(groups[document], ())}
+        query: {position for document in documents for position in positions.get(groups[document], ())}
         for query, documents in relevant.items()
     }

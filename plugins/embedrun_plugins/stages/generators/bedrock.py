@@ -56,8 +56,10 @@ class Bedrock(LanguageModel):
         return Converse(client)
 
     def parameters(self) -> Mapping[str, Any]:
-        given = {"max_tokens": self.max_tokens, "temperature": self.temperature, "top_p": self.top_p}
-        return {name: value for name, value in (given | {"extra": self.extra or None}).items() if value is not None}
+        parameters = {"max_tokens": self.max_tokens, "temperature": self.temperature, "top_p": self.top_p}
+        return {
+            name: value for name, value in (parameters | {"extra": self.extra or None}).items() if value is not None
+        }
 
     def known_price(self) -> TokenPrice | None:
         return self.price or bedrock_price(self.model)

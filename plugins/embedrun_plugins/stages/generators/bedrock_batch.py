@@ -106,19 +106,19 @@ class Batches:
         lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
         with aws.explained("s3"):
             self._s3.put_object(Bucket=self._bucket, Key=f"{folder}/records.jsonl", Body=lines.encode())
-        place = f"s3://{self._bucket}/{folder}"
+        uri = f"s3://{self._bucket}/{folder}"
         with aws.explained("bedrock batch", model=model):
-            made = self._bedrock.create_model_invocation_job(
+            submitted = self._bedrock.create_model_invocation_job(
                 jobName=f"embedrun-{digest}",
                 clientRequestToken=digest,
                 roleArn=self.batch.role_arn,
                 modelId=model,
                 modelInvocationType="Converse",
-                inputDataConfig={"s3InputDataConfig": {"s3Uri": f"{place}/records.jsonl", "s3InputFormat": "JSONL"}},
-                outputDataConfig={"s3OutputDataConfig": {"s3Uri": f"{place}/answers/"}},
+                inputDataConfig={"s3InputDataConfig": {"s3Uri": f"{uri}/records.jsonl", "s3InputFormat": "JSONL"}},
+                outputDataConfig={"s3OutputDataConfig": {"s3Uri": f"{uri}/answers/"}},
                 timeoutDurationInHours=self.batch.timeout_hours,
             )
-        job = _BatchJob(made["jobArn"], folder, list(part))
+        job = _BatchJob(submitted["jobArn"], folder, list(part))
         self._remember(job)
         return job
 
@@ -126,8 +126,8 @@ class Batches:
         """Wait for a job's end and keep what it answered, taking that out of `unanswered`."""
         ended = self._wait(job)
         replies = ((str(record.get("recordId")), _reply(record)) for record in self._answers(job))
-        found = {key: reply for key, reply in replies if reply and key in unanswered}
-        self.interview.keep([(unanswered.pop(key), reply) for key, reply in found.items()])
+        answered = {key: reply for key, reply in replies if reply and key in unanswered}
+        self.interview.keep([(unanswered.pop(key), reply) for key, reply in answered.items()])
         self._remember(replace(job, ended=True))
         if ended["status"] == "Failed":
             raise StageError(
@@ -138,11 +138,11 @@ class Batches:
     def _wait(self, job: _BatchJob) -> Mapping[str, Any]:
         while True:
             with aws.explained("bedrock batch"):
-                found: Mapping[str, Any] = self._bedrock.get_model_invocation_job(jobIdentifier=job.arn)
-            done, total = found.get("processedRecordCount") or 0, found.get("totalRecordCount") or len(job.records)
-            self.interview.ctx.progress(f"batch job {job.id} ({found['status']})", done, total)
-            if found["status"] in _ENDED:
-                return found
+                state: Mapping[str, Any] = self._bedrock.get_model_invocation_job(jobIdentifier=job.arn)
+            done, total = state.get("processedRecordCount") or 0, state.get("totalRecordCount") or len(job.records)
+            self.interview.ctx.progress(f"batch job {job.id} ({state['status']})", done, total)
+            if state["status"] in _ENDED:
+                return state
             time.sleep(self.batch.poll_seconds)
 
     def _answers(self, job: _BatchJob) -> Iterator[Mapping[str, Any]]:
@@ -182,9 +182,9 @@ class Batches:
 
     def _remember(self, job: _BatchJob) -> None:
         """Write a job down in one step, replacing what was known of it."""
-        others = [known for known in self._remembered() if known.arn != job.arn]
+        others = [earlier for earlier in self._remembered() if earlier.arn != job.arn]
         scratch = self._file.with_suffix(".new")
-        scratch.write_text(json.dumps([asdict(known) for known in (*others, job)]), "utf-8")
+        scratch.write_text(json.dumps([asdict(earlier) for earlier in (*others, job)]), "utf-8")
         scratch.replace(self._file)
 
 

@@ -87,8 +87,8 @@ class Budget:
 
     def worst(self, request: Request) -> tuple[int, float]:
         """Return the tokens and dollars that a request can take at most."""
-        given = most_input_tokens(request)
-        return given + self.most_output, self.price.of(given, self.most_output) if self.price else 0.0
+        read = most_input_tokens(request)
+        return read + self.most_output, self.price.of(read, self.most_output) if self.price else 0.0
 
     def hold(self, request: Request) -> tuple[int, float]:
         """Set the worst case aside, waiting for requests under way where these may leave enough.

@@ -41,19 +41,19 @@ class Crop(Extractive):
         if self.max_words is not None and self.min_words > self.max_words:
             yield f"min_words ({self.min_words}) must not be above max_words ({self.max_words})"
 
-    def pairs(self, document: Document, chance: random.Random) -> Iterator[ExtractedQuestion]:
-        places = words(document.text)
-        if len(places) < 2 * self.min_words:
+    def pairs(self, document: Document, rng: random.Random) -> Iterator[ExtractedQuestion]:
+        spans = words(document.text)
+        if len(spans) < 2 * self.min_words:
             return
-        least, most = (max(self.min_words, round(share * len(places))) for share in (self.min_share, self.max_share))
+        least, most = (max(self.min_words, round(share * len(spans))) for share in (self.min_share, self.max_share))
         shortest, longest = (self.min_words, min(self.max_words, most)) if self.max_words else (least, most)
         for _ in range(self.per_passage):
-            question = _span(document.text, places, chance, shortest, longest)
-            answer = _span(document.text, places, chance, least, most) if self.answer == "span" else ""
+            question = _span(document.text, spans, rng, shortest, longest)
+            answer = _span(document.text, spans, rng, least, most) if self.answer == "span" else ""
             yield ExtractedQuestion(question, part(document, answer))
 
 
-def _span(text: str, places: list[tuple[int, int]], chance: random.Random, least: int, most: int) -> str:
-    length = chance.randint(least, most)
-    first = chance.randint(0, len(places) - length)
-    return text[places[first][0] : places[first + length - 1][1]]
+def _span(text: str, spans: list[tuple[int, int]], rng: random.Random, least: int, most: int) -> str:
+    length = rng.randint(least, most)
+    first = rng.randint(0, len(spans) - length)
+    return text[spans[first][0] : spans[first + length - 1][1]]

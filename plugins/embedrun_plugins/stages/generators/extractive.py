@@ -59,53 +59,57 @@ class Extractive(Generator):
     little about those that users ask."""
 
     @abstractmethod
-    def pairs(self, document: Document, chance: random.Random) -> Iterator[ExtractedQuestion]:
+    def pairs(self, document: Document, rng: random.Random) -> Iterator[ExtractedQuestion]:
         """Yield a document's questions; `chance` depends on the seed and the document's id only."""
 
-    def chosen(self, made: Sequence[PassageQuestion]) -> list[PassageQuestion]:
+    def chosen(self, questions: Sequence[PassageQuestion]) -> list[PassageQuestion]:
         """Choose among the questions of all passages."""
-        return list(made)
+        return list(questions)
 
     def run(self, ctx: Context, data: RetrievalSet) -> RetrievalSet:
-        asked = asked_about(data, self.splits)
-        found = [
-            PassageQuestion(one, pair) for one in ctx.track(asked, "ask") for pair in self._pairs(ctx, one.document)
+        passages = asked_about(data, self.splits)
+        candidates = [
+            PassageQuestion(passage, pair)
+            for passage in ctx.track(passages, "ask")
+            for pair in self._pairs(ctx, passage.document)
         ]
-        made = self.chosen(found)
+        questions = self.chosen(candidates)
         for split in self.splits or ("train",):
-            if not any(one.asked.split == split for one in made):
-                raise DataError(self._nothing(split, data, asked))
-        ctx.note("passages_asked_about", len({one.asked.document.id for one in made}))
-        result = publish(ctx, data, [(one.answer, [one.pair.question]) for one in made], generator=self.type)
-        lengths = sorted(len(words(one.pair.question)) for one in made)
+            if not any(question.asked.split == split for question in questions):
+                raise DataError(self._nothing(split, data, passages))
+        ctx.note("passages_asked_about", len({question.asked.document.id for question in questions}))
+        result = publish(
+            ctx, data, [(question.answer, [question.pair.question]) for question in questions], generator=self.type
+        )
+        lengths = sorted(len(words(question.pair.question)) for question in questions)
         ctx.note("words_in_a_question", [lengths[0], median_low(lengths), lengths[-1]])
-        self._warn(ctx, made)
+        self._warn(ctx, questions)
         return result
 
     def _pairs(self, ctx: Context, document: Document) -> Iterator[ExtractedQuestion]:
-        chance = random.Random(f"{ctx.seed} {self.type} {document.id}")  # noqa: S311  # no secret depends on it
+        rng = random.Random(f"{ctx.seed} {self.type} {document.id}")  # noqa: S311  # no secret depends on it
         seen: set[str] = set()
-        for pair in self.pairs(document, chance):
-            question = " ".join(pair.question.split())
+        for extracted in self.pairs(document, rng):
+            question = " ".join(extracted.question.split())
             if question not in seen and any(letter.isalpha() for letter in question):
                 seen.add(question)
-                yield ExtractedQuestion(question, pair.part)
+                yield ExtractedQuestion(question, extracted.part)
 
-    def _nothing(self, split: Split, data: RetrievalSet, asked: Sequence[AskedPassage]) -> str:
-        mine = sum(one.split == split for one in asked)
-        if mine:
+    def _nothing(self, split: Split, data: RetrievalSet, passages: Sequence[AskedPassage]) -> str:
+        count = sum(passage.split == split for passage in passages)
+        if count:
             return (
-                f"generator: '{self.type}' makes no question of the {mine:,} passages of the {split} split: none is as "
-                f"its settings ask ({', '.join(name for name in type(self).model_fields if 'words' in name)}, …)"
+                f"generator: '{self.type}' makes no question of the {count:,} passages of the {split} split: none is "
+                f"as its settings ask ({', '.join(name for name in type(self).model_fields if 'words' in name)}, …)"
             )
         return (
             f"generator: '{self.type}' has nothing to ask about in the {split} split: none of the "
             f"{len(data.documents):,} passages belongs to it, or they answer questions of dev or test already"
         )
 
-    def _warn(self, ctx: Context, made: Sequence[PassageQuestion]) -> None:
+    def _warn(self, ctx: Context, questions: Sequence[PassageQuestion]) -> None:
         for split in SPLITS[1:]:
-            count = len({one.pair.question for one in made if one.asked.split == split})
+            count = len({question.pair.question for question in questions if question.asked.split == split})
             if count:
                 ctx.warn(
                     f"the {count:,} questions of the {split} split are made by '{self.type}' of the very passages that "

@@ -34,12 +34,12 @@ class InverseCloze(Extractive):
         if self.min_words > self.max_words:
             yield f"min_words ({self.min_words}) must not be above max_words ({self.max_words})"
 
-    def pairs(self, document: Document, chance: random.Random) -> Iterator[ExtractedQuestion]:
+    def pairs(self, document: Document, rng: random.Random) -> Iterator[ExtractedQuestion]:
         text = document.text
-        places = sentences(text)
-        if len(places) == 1:
+        spans = sentences(text)
+        if len(spans) == 1:
             return
-        fit = [place for place in places if self.min_words <= len(words(text[slice(*place)])) <= self.max_words]
-        for begin, end in chance.sample(fit, min(self.per_passage, len(fit))):
-            rest = f"{text[:begin].rstrip()} {text[end:].lstrip()}" if chance.random() < self.removed else ""
+        fit = [span for span in spans if self.min_words <= len(words(text[slice(*span)])) <= self.max_words]
+        for begin, end in rng.sample(fit, min(self.per_passage, len(fit))):
+            rest = f"{text[:begin].rstrip()} {text[end:].lstrip()}" if rng.random() < self.removed else ""
             yield ExtractedQuestion(text[begin:end], part(document, rest))

@@ -113,8 +113,8 @@ class LanguageModel(Generator):
     def faults(self) -> Iterable[str]:
         if self.prompt is not None:
             shown = bool(self.examples or self.examples_file)
-            given = prompt_template.Template(self.prompt, examples=shown, language=self.language is not None)
-            yield from (f"prompt: {fault}" for fault in given.faults())
+            template = prompt_template.Template(self.prompt, examples=shown, language=self.language is not None)
+            yield from (f"prompt: {fault}" for fault in template.faults())
         if self.budget is not None and self.known_price() is None:
             yield (
                 f"budget: the price of '{self.model}' is not known; give price: {{input: …, output: …}} in US dollars "
@@ -127,11 +127,11 @@ class LanguageModel(Generator):
             return {}
         passages = question_set.sample(question_set.asked_about(data, self.splits), self.limit, 0)
         requests = self._requests([passage.document for passage in passages], ())
-        given = sum(map(likely_input_tokens, requests))
-        taken = len(requests) * min(self.questions_per_passage * _LIKELY_OUTPUT, self.max_tokens)
+        read = sum(map(likely_input_tokens, requests))
+        written = len(requests) * min(self.questions_per_passage * _LIKELY_OUTPUT, self.max_tokens)
         price = self.known_price()
-        cost = {"USD": f"about {price.of(given, taken) * self.price_share():.2g}"} if price else {}
-        return {"requests": len(requests), "tokens in": f"about {given:,}", "tokens out": f"about {taken:,}", **cost}
+        cost = {"USD": f"about {price.of(read, written) * self.price_share():.2g}"} if price else {}
+        return {"requests": len(requests), "tokens in": f"about {read:,}", "tokens out": f"about {written:,}", **cost}
 
     def run(self, ctx: Context, data: RetrievalSet) -> RetrievalSet:
         passages = question_set.sample(question_set.asked_about(data, self.splits), self.limit, ctx.seed)
@@ -140,14 +140,14 @@ class LanguageModel(Generator):
         documents = [passage.document for passage in passages]
         interview = self._interview(ctx)
         reader = ReplyReader(self.questions_per_passage, self.keep_meta_questions)
-        found = self._ask(interview, documents, reader)
-        if not any(found):
+        questions = self._ask(interview, documents, reader)
+        if not any(questions):
             raise DataError(
                 f"none of {len(documents):,} replies holds a question ({reader.summary}); try another prompt"
             )
-        made = question_set.publish(ctx, data, list(zip(passages, found, strict=True)), generator=self.model)
+        result = question_set.publish(ctx, data, list(zip(passages, questions, strict=True)), generator=self.model)
         self._report(ctx, interview, reader.tally, documents)
-        return made
+        return result
 
     def _interview(self, ctx: Context) -> RequestRunner:
         return RequestRunner(
@@ -164,24 +164,24 @@ class LanguageModel(Generator):
     def _ask(self, interview: RequestRunner, documents: Sequence[Document], reader: ReplyReader) -> list[list[str]]:
         """Return the questions about each document, asking again where none can be used."""
         examples = self._examples()
-        found: dict[str, list[str]] = {document.id: [] for document in documents}
-        asked = list(documents)
+        questions: dict[str, list[str]] = {document.id: [] for document in documents}
+        unanswered = list(documents)
         for attempt in range(self.attempts):  # so that the budget knows what was paid for
             interview.recall(self._requests(documents, examples, attempt))
         for attempt in range(self.attempts):
-            requests = self._requests(asked, examples, attempt)
+            requests = self._requests(unanswered, examples, attempt)
             label = "questions" if attempt == 0 else f"questions, attempt {attempt + 1}"
             again = []
-            for document, reply in zip(asked, interview.replies(requests, label), strict=True):
-                read = reader.read(reply, last=attempt + 1 == self.attempts)
-                if read is None:
+            for document, reply in zip(unanswered, interview.replies(requests, label), strict=True):
+                usable = reader.read(reply, last=attempt + 1 == self.attempts)
+                if usable is None:
                     again.append(document)
                 else:
-                    found[document.id] = read
-            asked = again
-        reader.tally["too_few"] = sum(0 < len(read) < self.questions_per_passage for read in found.values())
-        reader.tally["passages_without"] = sum(not read for read in found.values())
-        return list(found.values())
+                    questions[document.id] = usable
+            unanswered = again
+        reader.tally["too_few"] = sum(0 < len(usable) < self.questions_per_passage for usable in questions.values())
+        reader.tally["passages_without"] = sum(not usable for usable in questions.values())
+        return list(questions.values())
 
     def _requests(self, documents: Sequence[Document], examples: tuple[str, ...], attempt: int = 0) -> list[Request]:
         parameters = dict(self.parameters())
@@ -227,10 +227,10 @@ class LanguageModel(Generator):
             lines = self.examples_file.read_text("utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"examples_file: {self.examples_file}: cannot be read as UTF-8 text ({error})") from error
-        found = tuple(line.strip() for line in lines if line.strip())
-        if not found:
+        more = tuple(line.strip() for line in lines if line.strip())
+        if not more:
             raise DataError(f"examples_file: {self.examples_file}: holds no line of text")
-        return (*self.examples, *found)
+        return (*self.examples, *more)
 
     def _report(
         self, ctx: Context, interview: RequestRunner, tally: Counter[str], documents: Sequence[Document]

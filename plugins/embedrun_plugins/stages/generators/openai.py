@@ -48,18 +48,18 @@ class OpenAI(LanguageModel):
         return super().run(ctx, data)
 
     def connect(self) -> Chat:
-        made = client(self.base_url, api_key_env=self.api_key_env)
-        return Chat(made, self.base_url)
+        connected = client(self.base_url, api_key_env=self.api_key_env)
+        return Chat(connected, self.base_url)
 
     def parameters(self) -> Mapping[str, Any]:
-        given = {
+        parameters = {
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,
             "top_p": self.top_p,
             "structured_output": self.structured_output or None,
             "extra": self.extra or None,
         }
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: value for name, value in parameters.items() if value is not None}
 
     def answers_json(self) -> bool:
         return self.structured_output

@@ -68,6 +68,6 @@ class Chat:
         stops: dict[str, Stop] = {"length": "length", "content_filter": "declined"}
         stop = stops.get(reason, "end")
         usage = answer.usage
-        given = usage.prompt_tokens if usage else most_input_tokens(request)
-        taken = usage.completion_tokens if usage else len(text.encode())
-        return Reply(text if stop != "declined" else reason, stop, int(given or 0), int(taken or 0))
+        read = usage.prompt_tokens if usage else most_input_tokens(request)
+        written = usage.completion_tokens if usage else len(text.encode())
+        return Reply(text if stop != "declined" else reason, stop, int(read or 0), int(written or 0))

@@ -35,13 +35,13 @@ def asked_about(data: RetrievalSet, splits: tuple[Split, ...] | None) -> list[As
     answers |= {document.id for document in data.documents.values() if _split_of(document) in SPLITS[1:]}
     held_out = {near_key(data.documents[id_].full_text) for id_ in answers if id_ in data.documents}
     wanted = splits or tuple(split for split in SPLITS if split == "train" or not judged[split])
-    found = []
+    passages = []
     for document in data.documents.values():
         for split in (split for split in wanted if split == _split_of(document)):
             if document.text.strip() and CUT_FROM not in document.metadata:
                 held = split == "train" and held_out and near_key(document.full_text) in held_out
-                found += [] if held else [AskedPassage(split, document)]
-    return found
+                passages += [] if held else [AskedPassage(split, document)]
+    return passages
 
 
 def _split_of(document: Document) -> object:
@@ -52,9 +52,9 @@ def sample(passages: Sequence[AskedPassage], limit: int | None, seed: int) -> li
     """Return a random `limit` of the passages in their order; a larger limit takes the same ones and more."""
     if limit is None or limit >= len(passages):
         return list(passages)
-    places = list(range(len(passages)))
-    random.Random(seed).shuffle(places)  # noqa: S311  # a sample is no secret
-    return [passages[place] for place in sorted(places[:limit])]
+    order = list(range(len(passages)))
+    random.Random(seed).shuffle(order)  # noqa: S311  # a sample is no secret
+    return [passages[index] for index in sorted(order[:limit])]
 
 
 def same_key(question: str) -> str:
@@ -63,7 +63,7 @@ def same_key(question: str) -> str:
 
 
 def publish(
-    ctx: Context, data: RetrievalSet, asked: Sequence[tuple[AskedPassage, Sequence[str]]], **by: str
+    ctx: Context, data: RetrievalSet, questions: Sequence[tuple[AskedPassage, Sequence[str]]], **by: str
 ) -> RetrievalSet:
     """Write the set with questions added below `ctx.out`, noting how many; new queries carry `by` as metadata.
 
@@ -73,13 +73,13 @@ def publish(
     """
     queries, documents = dict(data.queries), dict(data.documents)
     qrels = {split: data.qrels(split) for split in SPLITS}
-    known = {same_key(query.text): query.id for query in queries.values()}
+    ids = {same_key(query.text): query.id for query in queries.values()}
     tested = {line.query_id for split in SPLITS[1:] for line in qrels[split]}
     judged = {split: {(line.query_id, line.document_id) for line in lines} for split, lines in qrels.items()}
     skipped = 0
-    for passage, text in _tests_first(asked):
+    for passage, text in _tests_first(questions):
         new = Query.of(text, **by)
-        id_ = known.setdefault(same_key(text), new.id)
+        id_ = ids.setdefault(same_key(text), new.id)
         if passage.split == "train" and id_ in tested:
             skipped += 1
             continue
@@ -92,7 +92,7 @@ def publish(
             qrels[passage.split].append(Judgement(id_, passage.document.id))
     ctx.note("questions", len(queries) - len(data.queries))
     ctx.note("questions_skipped_as_held_out", skipped)
-    _show(ctx, asked)
+    _show(ctx, questions)
     return RetrievalSet.write(
         ctx.out,
         documents=documents.values(),
@@ -102,15 +102,15 @@ def publish(
     )
 
 
-def _tests_first(asked: Sequence[tuple[AskedPassage, Sequence[str]]]) -> Iterable[tuple[AskedPassage, str]]:
+def _tests_first(questions: Sequence[tuple[AskedPassage, Sequence[str]]]) -> Iterable[tuple[AskedPassage, str]]:
     for train in (False, True):
-        for passage, texts in asked:
+        for passage, texts in questions:
             if (passage.split == "train") is train:
                 yield from ((passage, text) for text in texts)
 
 
-def _show(ctx: Context, asked: Sequence[tuple[AskedPassage, Sequence[str]]]) -> None:
+def _show(ctx: Context, questions: Sequence[tuple[AskedPassage, Sequence[str]]]) -> None:
     for split in SPLITS:
-        texts = [text for passage, found in asked if passage.split == split for text in found]
+        texts = [text for passage, added in questions if passage.split == split for text in added]
         if texts:
             ctx.note(f"{split}_question_examples", texts[:: -(-len(texts) // _EXAMPLES)])

@@ -28,11 +28,11 @@ class Questions:
         marked = _PASSAGE.search(prompt)
         shown = marked[1] if marked else max(prompt.split("\n\n"), key=len)
         words = list(dict.fromkeys(_WORD.findall(shown))) or ["this"]
-        chance = random.Random(crc32(prompt.encode()))  # noqa: S311  # no secret depends on it
-        asked = []
+        rng = random.Random(crc32(prompt.encode()))  # noqa: S311  # no secret depends on it
+        questions = []
         for _ in range(self.count):
-            first, *others = chance.sample(words, min(_ASKED, len(words)))
-            asked.append(f"What has {first} to do with {' and '.join(others) or 'everything else'}?")
+            first, *others = rng.sample(words, min(_ASKED, len(words)))
+            questions.append(f"What has {first} to do with {' and '.join(others) or 'everything else'}?")
         if self.as_json:
-            return Reply(json.dumps({"questions": asked}))
-        return Reply("\n".join(f"{number}. {question}" for number, question in enumerate(asked, 1)))
+            return Reply(json.dumps({"questions": questions}))
+        return Reply("\n".join(f"{number}. {question}" for number, question in enumerate(questions, 1)))

@@ -38,10 +38,10 @@ def questions(reply: str, *, truncated: bool = False) -> list[str]:
     Of a truncated reply, a last item that ends in the middle is left out. Returns an empty list where none is found.
     """
     text = _THOUGHT.sub("", reply).strip()
-    found = list(_from_json(text)) or _from_lines(text)
-    if truncated and found and not found[-1].endswith(_ASKS):
-        found.pop()
-    return found
+    texts = list(_from_json(text)) or _from_lines(text)
+    if truncated and texts and not texts[-1].endswith(_ASKS):
+        texts.pop()
+    return texts
 
 
 def _from_json(text: str) -> Iterator[str]:
@@ -52,8 +52,8 @@ def _from_json(text: str) -> Iterator[str]:
             value, _ = json.JSONDecoder(strict=False).raw_decode(repaired, start)
         except ValueError:
             continue
-        if found := [clean for item in _strings(value) if (clean := _clean(item))]:
-            yield from found
+        if texts := [clean for item in _strings(value) if (clean := _clean(item))]:
+            yield from texts
             return
     if repaired.lstrip("`json \n").startswith(("[", "{")):  # cut off before its end
         yield from (_clean(json.loads(f'"{match[1]}"', strict=False)) for match in _STRING.finditer(repaired))
@@ -70,8 +70,8 @@ def _strings(value: Any) -> Iterator[str]:
         lists = [item for item in value.values() if isinstance(item, (list, dict))]
         named = [value[name] for name in value if str(name).lower() in _NAMES and isinstance(value[name], str)]
         numbered = [item for name, item in value.items() if isinstance(item, str) and re.search(r"\d$", str(name))]
-        asked = [item for item in value.values() if isinstance(item, str) and item.rstrip().endswith(_ASKS)]
-        for item in lists or named or numbered or asked:
+        interrogative = [item for item in value.values() if isinstance(item, str) and item.rstrip().endswith(_ASKS)]
+        for item in lists or named or numbered or interrogative:
             yield from _strings(item)
 
 
@@ -125,9 +125,9 @@ class ReplyReader:
         if reply.stop == "declined":
             self.tally["declined"] += 1
             return []
-        found = questions(reply.text, truncated=reply.stop == "length")
-        if found:
-            return self._chosen(found) or ([] if last else None)
+        texts = questions(reply.text, truncated=reply.stop == "length")
+        if texts:
+            return self._chosen(texts) or ([] if last else None)
         refused = question_checks.refuses(reply.text)
         self.tally["refusals" if refused else "unreadable"] += 1
         return [] if refused or last else None
@@ -137,9 +137,9 @@ class ReplyReader:
         """What was left out, in words."""
         return ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in sorted(self.tally.items()) if count)
 
-    def _chosen(self, found: list[str]) -> list[str]:
+    def _chosen(self, texts: list[str]) -> list[str]:
         kept: dict[str, str] = {}
-        for text in found:
+        for text in texts:
             verdict = question_checks.verdict(text)
             if verdict == "question" or (verdict == "meta_question" and self.keep_meta_questions):
                 self.tally["duplicates"] += same_key(text) in kept

@@ -39,24 +39,24 @@ class Title(Extractive):
         if self.min_words > self.max_words:
             yield f"min_words ({self.min_words}) must not be above max_words ({self.max_words})"
 
-    def pairs(self, document: Document, chance: random.Random) -> Iterator[ExtractedQuestion]:  # noqa: ARG002  # nothing is drawn
+    def pairs(self, document: Document, rng: random.Random) -> Iterator[ExtractedQuestion]:  # noqa: ARG002  # nothing is drawn
         for heading in self.headings:
-            found = _heading(document, heading)
-            if self.min_words <= len(words(found)) <= self.max_words:
-                body = part(document, _below(document.text, found), "" if found in document.title else None)
+            title = _heading(document, heading)
+            if self.min_words <= len(words(title)) <= self.max_words:
+                body = part(document, _below(document.text, title), "" if title in document.title else None)
                 if body:
-                    yield ExtractedQuestion(found, body)
+                    yield ExtractedQuestion(title, body)
 
-    def chosen(self, made: Sequence[PassageQuestion]) -> list[PassageQuestion]:
+    def chosen(self, questions: Sequence[PassageQuestion]) -> list[PassageQuestion]:
         """Choose the first of each passage's titles that not too many share."""
         passages: dict[str, set[str]] = {}
-        for one in made:
-            passages.setdefault(one.pair.question, set()).add(one.asked.document.id)
-        found: dict[str, PassageQuestion] = {}
-        for one in made:
-            if len(passages[one.pair.question]) <= self.max_passages:
-                found.setdefault(one.asked.document.id, one)
-        return list(found.values())
+        for question in questions:
+            passages.setdefault(question.pair.question, set()).add(question.asked.document.id)
+        first: dict[str, PassageQuestion] = {}
+        for question in questions:
+            if len(passages[question.pair.question]) <= self.max_passages:
+                first.setdefault(question.asked.document.id, question)
+        return list(first.values())
 
 
 def _heading(document: Document, heading: Heading) -> str:

@@ -80,10 +80,10 @@ def audit(ctx: Context, config: Audit, pool: Pool, negatives: Sequence[Judgement
     Raises RequirementError where the share is above the limit.
     """
     drawn = random.Random(f"{ctx.seed} audit").sample(range(len(negatives)), min(config.sample, len(negatives)))  # noqa: S311
-    rows = _judged(config, pool, [negatives[place] for place in sorted(drawn)], scorer)
+    rows = _judged(config, pool, [negatives[index] for index in sorted(drawn)], scorer)
     false = sum(row["false"] for row in rows)
     low, high = wilson(false, len(rows))
-    found = {
+    figures = {
         "judge": scorer.name,
         "sampled": len(rows),
         "false": false,
@@ -91,13 +91,13 @@ def audit(ctx: Context, config: Audit, pool: Pool, negatives: Sequence[Judgement
         "low": round(low, 6),
         "high": round(high, 6),
     }
-    said = f"{false} of {len(rows)} ({false / len(rows):.1%}, 95% interval {low:.1%} to {high:.1%})"
-    ctx.note("audited_false_negatives", said)
+    share = f"{false} of {len(rows)} ({false / len(rows):.1%}, 95% interval {low:.1%} to {high:.1%})"
+    ctx.note("audited_false_negatives", share)
     worst = [row | {name: _cut(row[name]) for name in ("query", "negative", "answer")} for row in rows[:_WORST]]
-    ctx.note("audit", found | {"worst": worst})
-    _write(ctx.out / "audit.json", found | {"negatives": rows})
+    ctx.note("audit", figures | {"worst": worst})
+    _write(ctx.out / "audit.json", figures | {"negatives": rows})
     if config.max_share is not None and false / len(rows) > config.max_share:
-        raise RequirementError(_refusal(config, said, worst))
+        raise RequirementError(_refusal(config, share, worst))
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:
@@ -114,12 +114,12 @@ def _judged(config: Audit, pool: Pool, negatives: Sequence[Judgement], scorer: S
 
     numbers = {query.id: number for number, query in enumerate(pool.queries)}
     texts = {document.id: document.full_text for document in pool.documents}
-    asked = [numbers[negative.query_id] for negative in negatives]
-    own = scorer.scores(
-        [(pool.queries[n].text, texts[j.document_id]) for n, j in zip(asked, negatives, strict=True)], "audit"
+    queries = [numbers[negative.query_id] for negative in negatives]
+    scores = scorer.scores(
+        [(pool.queries[n].text, texts[j.document_id]) for n, j in zip(queries, negatives, strict=True)], "audit"
     )
-    lowest = _least_answers(pool, asked, scorer)
-    false = config.too_near(own, np.array([lowest[number][0] for number in asked], dtype=np.float32))
+    lowest = _least_answers(pool, queries, scorer)
+    false = config.too_near(scores, np.array([lowest[number][0] for number in queries], dtype=np.float32))
     rows = [
         {
             "query": pool.queries[number].text,
@@ -131,14 +131,14 @@ def _judged(config: Audit, pool: Pool, negatives: Sequence[Judgement], scorer: S
             "query_id": negative.query_id,
             "document_id": negative.document_id,
         }
-        for number, negative, score, no in zip(asked, negatives, own, false, strict=True)
+        for number, negative, score, no in zip(queries, negatives, scores, false, strict=True)
     ]
     return sorted(rows, key=lambda row: (not row["false"], row["answer_score"] - row["score"]))
 
 
-def _least_answers(pool: Pool, asked: Sequence[int], scorer: Scorer) -> dict[int, tuple[float, str]]:
+def _least_answers(pool: Pool, queries: Sequence[int], scorer: Scorer) -> dict[int, tuple[float, str]]:
     """Return for each query the lowest score among its answers, and that answer's text."""
-    rows = [(number, document.full_text) for number in dict.fromkeys(asked) for document in pool.answers[number]]
+    rows = [(number, document.full_text) for number in dict.fromkeys(queries) for document in pool.answers[number]]
     scores = scorer.scores([(pool.queries[number].text, text) for number, text in rows], "audit: answers")
     lowest: dict[int, tuple[float, str]] = {}
     for (number, text), score in zip(rows, scores.tolist(), strict=True):
@@ -146,14 +146,14 @@ def _least_answers(pool: Pool, asked: Sequence[int], scorer: Scorer) -> dict[int
     return lowest
 
 
-def _refusal(config: Audit, said: str, worst: Sequence[Mapping[str, Any]]) -> str:
+def _refusal(config: Audit, share: str, worst: Sequence[Mapping[str, Any]]) -> str:
     shown = "".join(
         f"\n  {row['query']!r}: {row['negative'][:120]!r} scores {row['score']:g}, its answer {row['answer_score']:g}"
         for row in worst[:3]
         if row["false"]
     )
     return (
-        f"negatives.audit: {said} of the negatives sampled seem to be answers, but max_share is "
+        f"negatives.audit: {share} of the negatives sampled seem to be answers, but max_share is "
         f"{config.max_share:g}; start at a higher rank (range), set a margin or a guard, or raise max_share. "
         f"The worst:{shown}"
     )
@@ -163,5 +163,5 @@ def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def _write(file: Path, found: Mapping[str, Any]) -> None:
-    file.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", "utf-8")
+def _write(file: Path, content: Mapping[str, Any]) -> None:
+    file.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", "utf-8")

@@ -39,9 +39,9 @@ def search(
         positions = np.full((size, high - low), -1, dtype=np.int64)
         scores = np.full((size, high - low), -np.inf, dtype=np.float32)
         for row in range(size):
-            found, values = _best(index.get_scores_from_ids(next(tracked)), high)
-            width = max(0, len(found) - low)
-            positions[row, :width], scores[row, :width] = found[low:], values[low:]
+            best, values = _best(index.get_scores_from_ids(next(tracked)), high)
+            width = max(0, len(best) - low)
+            positions[row, :width], scores[row, :width] = best[low:], values[low:]
         yield Candidates(first, positions, scores)
     next(tracked, None)
 
@@ -63,6 +63,6 @@ def _best(scores: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArr
     """Return the places and scores of the `k` best above 0, best first; among equal ones the first given first."""
     k = min(k, len(scores))
     floor = np.partition(scores, len(scores) - k)[len(scores) - k]
-    found = np.flatnonzero((scores >= floor) & (scores > 0))
-    order = np.argsort(-scores[found], kind="stable")[:k]
-    return found[order], scores[found[order]]
+    candidates = np.flatnonzero((scores >= floor) & (scores > 0))
+    order = np.argsort(-scores[candidates], kind="stable")[:k]
+    return candidates[order], scores[candidates[order]]

@@ -51,7 +51,7 @@ class Pool:
         anywhere = _answers_anywhere(data, queries)
         return cls(
             queries=queries,
-            answers=[tuple(_documents(data, found)) for found in relevant.values()],
+            answers=[tuple(_documents(data, ids)) for ids in relevant.values()],
             answers_anywhere=anywhere,
             excluded=_excluded(data, queries, anywhere, given),
             documents=documents,
@@ -62,11 +62,13 @@ class Pool:
 
     def allowed(self, first: int, positions: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Say which of the passages at (queries, ranks), from query `first` on, may be negatives; -1 is none."""
-        found = positions >= 0
-        for row, places in enumerate(positions):
+        permitted = positions >= 0
+        for row, row_positions in enumerate(positions):
             excluded = np.fromiter(self.excluded[first + row], dtype=np.uint64)
-            found[row] &= ~np.isin(self.keys[places], excluded) & ~np.isin(self.bare_keys[places], excluded)
-        return found
+            permitted[row] &= ~np.isin(self.keys[row_positions], excluded) & ~np.isin(
+                self.bare_keys[row_positions], excluded
+            )
+        return permitted
 
 
 def _asked(data: RetrievalSet, relevant: Iterable[str]) -> list[Query]:
@@ -80,9 +82,7 @@ def _asked(data: RetrievalSet, relevant: Iterable[str]) -> list[Query]:
 
 def _held_out(data: RetrievalSet) -> set[int]:
     """Return the near keys of what is relevant for a question held out, and of what that was cut from."""
-    held_out = {
-        d for split in data.splits if split != "train" for found in data.relevant(split).values() for d in found
-    }
+    held_out = {d for split in data.splits if split != "train" for ids in data.relevant(split).values() for d in ids}
     return {near_key(document.full_text) for document in _documents(data, _with_wholes(data, held_out))}
 
 
@@ -115,11 +115,11 @@ def _answers_anywhere(data: RetrievalSet, queries: Sequence[Query]) -> list[tupl
     """Collect what answers each query in any split; queries with one near key share their answers."""
     answers: dict[int, set[str]] = {}
     for split in data.splits:
-        for query, found in data.relevant(split).items():
+        for query, documents in data.relevant(split).items():
             if query in data.queries:
-                answers.setdefault(near_key(data.queries[query].text), set()).update(found)
+                answers.setdefault(near_key(data.queries[query].text), set()).update(documents)
     ids = (sorted(_with_wholes(data, answers[near_key(query.text)])) for query in queries)
-    return [tuple(_documents(data, found)) for found in ids]
+    return [tuple(_documents(data, documents)) for documents in ids]
 
 
 def _excluded(
@@ -130,19 +130,19 @@ def _excluded(
         negatives.setdefault(judgement.query_id, set()).add(judgement.document_id)
     keys: dict[str, int] = {}
     excluded = []
-    for asked, answering in zip(queries, answers, strict=True):
-        documents = {document.id: document for document in (*answering, *_documents(data, negatives.get(asked.id, ())))}
+    for query, answering in zip(queries, answers, strict=True):
+        documents = {document.id: document for document in (*answering, *_documents(data, negatives.get(query.id, ())))}
         for document in (document for id_, document in documents.items() if id_ not in keys):
             keys[document.id] = near_key(document.full_text)
-        excluded.append(frozenset({near_key(asked.text), *(keys[id_] for id_ in documents)}))
+        excluded.append(frozenset({near_key(query.text), *(keys[id_] for id_ in documents)}))
     return excluded
 
 
 def _with_wholes(data: RetrievalSet, ids: Iterable[str]) -> set[str]:
     """Add to documents those that they were cut from, where a filter has not taken them out."""
-    found = set(ids)
-    wholes = {str(d.metadata[CUT_FROM]) for d in _documents(data, found) if CUT_FROM in d.metadata}
-    return found | (wholes & data.documents.keys())
+    named = set(ids)
+    wholes = {str(d.metadata[CUT_FROM]) for d in _documents(data, named) if CUT_FROM in d.metadata}
+    return named | (wholes & data.documents.keys())
 
 
 def _documents(data: RetrievalSet, ids: Iterable[str]) -> Iterable[Document]:

@@ -45,19 +45,19 @@ class PoolVectors:
         queries = embed(
             loaded, [q.text for q in pool.queries], "query", batch_size, partial(ctx.progress, "encode queries")
         )
-        places = {document.full_text: place for place, document in enumerate(pool.documents)}
-        asked = [
-            (number, places.setdefault(document.full_text, len(places)))
+        numbers = {document.full_text: index for index, document in enumerate(pool.documents)}
+        pairs = [
+            (number, numbers.setdefault(document.full_text, len(numbers)))
             for number, documents in enumerate(pool.answers)
             for document in documents
         ]
-        documents = embed(loaded, list(places), "document", batch_size, partial(ctx.progress, "encode passages"))
+        documents = embed(loaded, list(numbers), "document", batch_size, partial(ctx.progress, "encode passages"))
         similarity: Similarity = loaded.similarity_fn_name
         lowest = np.full(len(pool.queries), np.inf, dtype=np.float32)
-        number, place = (np.array(side) for side in zip(*asked, strict=True))
-        for start in range(0, len(asked), _PAIRS):
+        number, index = (np.array(side) for side in zip(*pairs, strict=True))
+        for start in range(0, len(pairs), _PAIRS):
             rows = slice(start, start + _PAIRS)
-            scores = pair_scores(queries[number[rows]], documents[place[rows]], similarity)
+            scores = pair_scores(queries[number[rows]], documents[index[rows]], similarity)
             np.minimum.at(lowest, number[rows], scores)
         return cls(queries, documents[: len(pool.documents)], lowest, similarity, loaded.device)
 

@@ -81,8 +81,8 @@ class Cells:
     def recall(self, exact: Exact, queries: Tensor, k: int) -> float:
         """Return the share of the exact search's `k` best passages that is found, for evenly spaced queries."""
         chosen = queries[:: max(1, len(queries) // _LOOKED_AT)][:_LOOKED_AT]
-        wanted, found = (side.nearest(chosen, k, lambda *_: None).positions for side in (exact, self))
-        shared = sum(len(np.intersect1d(*rows)) for rows in zip(wanted, found, strict=True))
+        wanted, returned = (side.nearest(chosen, k, lambda *_: None).positions for side in (exact, self))
+        shared = sum(len(np.intersect1d(*rows)) for rows in zip(wanted, returned, strict=True))
         return round(shared / wanted.size, 4)
 
 

@@ -23,10 +23,10 @@ class Guard:
         """The score of each of a query's answers, in the pool's order."""
         self.scored = self.refused = 0
 
-    def judge(self, queries: Sequence[int], places: Sequence[int]) -> tuple[list[float], list[bool]]:
+    def judge(self, queries: Sequence[int], positions: Sequence[int]) -> tuple[list[float], list[bool]]:
         """Return the score of each passage at `places` for the query beside it, and whether it is refused."""
         self._score_answers(dict.fromkeys(queries))
-        scores = self._scores(((q, self.pool.documents[p]) for q, p in zip(queries, places, strict=True)), "guard")
+        scores = self._scores(((q, self.pool.documents[p]) for q, p in zip(queries, positions, strict=True)), "guard")
         answers = np.array([min(self.answers[query]) for query in queries], dtype=np.float32)
         refused = self.gate.too_near(np.array(scores, dtype=np.float32), answers)
         self.scored += len(scores)
@@ -44,13 +44,13 @@ class Guard:
         self._score_answers(numbers.values())
         scores = {
             (self.pool.queries[number].id, document.id): score
-            for number, found in self.answers.items()
-            for document, score in zip(self.pool.answers[number], found, strict=True)
+            for number, answer_scores in self.answers.items()
+            for document, score in zip(self.pool.answers[number], answer_scores, strict=True)
         }
-        own = [judgement for judgement in given if judgement.query_id in numbers]
-        asked = ((numbers[j.query_id], data.documents[j.document_id]) for j in own)
+        kept = [judgement for judgement in given if judgement.query_id in numbers]
+        rows = ((numbers[j.query_id], data.documents[j.document_id]) for j in kept)
         judged = [
-            Judgement(j.query_id, j.document_id, s) for j, s in zip(own, self._scores(asked, "teach"), strict=True)
+            Judgement(j.query_id, j.document_id, s) for j, s in zip(kept, self._scores(rows, "teach"), strict=True)
         ]
         lowest = min(scores.values())
         added = 0.0 if lowest > 0 else 1.0 - lowest
@@ -68,5 +68,5 @@ class Guard:
 
     def _scores(self, rows: Iterable[tuple[int, Document]], label: str) -> list[float]:
         pairs = [(self.pool.queries[query].text, document.full_text) for query, document in rows]
-        found: list[float] = self.scorer.scores(pairs, label).tolist()
-        return found
+        scores: list[float] = self.scorer.scores(pairs, label).tolist()
+        return scores

@@ -49,8 +49,10 @@ class Exact:
     device: torch.device | str = "cpu"
 
     def nearest(self, queries: Tensor, k: int, progress: Callable[[float, float], None]) -> Ranking:
-        found = nearest(queries, self.documents, k, similarity=self.similarity, device=self.device, progress=progress)
-        return found[queries.shape[1]]
+        rankings = nearest(
+            queries, self.documents, k, similarity=self.similarity, device=self.device, progress=progress
+        )
+        return rankings[queries.shape[1]]
 
 
 def ranked(
@@ -67,11 +69,11 @@ def ranked(
     for first in range(0, len(queries), BLOCK):
         block = queries[first : first + BLOCK]
 
-        def told(done: float, total: float, first: int = first, block: Tensor = block) -> None:
+        def report(done: float, total: float, first: int = first, block: Tensor = block) -> None:
             progress(first + len(block) * done / total, len(queries))
 
-        found = search.nearest(block, high, told)
-        yield Candidates(first, found.positions[:, low:], found.scores[:, low:])
+        ranking = search.nearest(block, high, report)
+        yield Candidates(first, ranking.positions[:, low:], ranking.scores[:, low:])
 
 
 def pair_scores(queries: Tensor, documents: Tensor, similarity: Similarity) -> NDArray[np.float32]:
@@ -79,12 +81,12 @@ def pair_scores(queries: Tensor, documents: Tensor, similarity: Similarity) -> N
     with torch.inference_mode():
         match similarity:
             case "cosine":
-                found = torch.nn.functional.cosine_similarity(queries, documents)
+                similarities = torch.nn.functional.cosine_similarity(queries, documents)
             case "dot":
-                found = (queries * documents).sum(dim=1)
+                similarities = (queries * documents).sum(dim=1)
             case _:
-                found = -torch.nn.functional.pairwise_distance(
+                similarities = -torch.nn.functional.pairwise_distance(
                     queries, documents, p=2.0 if similarity == "euclidean" else 1.0, eps=0.0
                 )
-    scores: NDArray[np.float32] = found.float().numpy()
+    scores: NDArray[np.float32] = similarities.float().numpy()
     return scores

@@ -45,14 +45,14 @@ class Margins(BaseModel):
         """
         import numpy as np
 
-        found = np.zeros(scores.shape, dtype=bool)
+        near = np.zeros(scores.shape, dtype=bool)
         if self.max_score is not None:
-            found |= scores > self.max_score
+            near |= scores > self.max_score
         if self.absolute_margin is not None:
-            found |= scores >= answers - np.float32(self.absolute_margin)
+            near |= scores >= answers - np.float32(self.absolute_margin)
         if self.relative_margin is not None:
-            found |= scores >= answers - np.float32(self.relative_margin) * np.abs(answers)
-        return found
+            near |= scores >= answers - np.float32(self.relative_margin) * np.abs(answers)
+        return near
 
 
 class CrossEncoderChoice(Margins):
@@ -86,9 +86,9 @@ class CrossEncoderChoice(Margins):
     def fetch(self, resolver: Resolver) -> None:
         folder_of(self.model, self.revision, offline=resolver.offline)
 
-    def load(self, ctx: Context, place: str) -> CrossEncoderScorer:
-        """Load the cross-encoder, for the recipe's key `place`. Raises UserError where it is none."""
-        return CrossEncoderScorer(ctx, place, self)
+    def load(self, ctx: Context, key: str) -> CrossEncoderScorer:
+        """Load the cross-encoder, for the recipe's `key`. Raises UserError where it is none."""
+        return CrossEncoderScorer(ctx, key, self)
 
 
 class GuardChoice(CrossEncoderChoice):
@@ -116,34 +116,36 @@ class Scorer(Protocol):
 class CrossEncoderScorer:
     """Scores pairs by a cross-encoder, a bounded number at once."""
 
-    def __init__(self, ctx: Context, place: str, judge: CrossEncoderChoice) -> None:
+    def __init__(self, ctx: Context, key: str, choice: CrossEncoderChoice) -> None:
         from sentence_transformers import CrossEncoder
 
-        self.ctx, self.place, self.batch_size = ctx, place, judge.batch_size
-        self.name = Path(judge.model).name if Path(judge.model).is_dir() else judge.model
-        folder = folder_of(judge.model, judge.revision, offline=ctx.offline)
+        self.ctx, self.key, self.batch_size = ctx, key, choice.batch_size
+        self.name = Path(choice.model).name if Path(choice.model).is_dir() else choice.model
+        folder = folder_of(choice.model, choice.revision, offline=ctx.offline)
         try:
             self.model = CrossEncoder(str(folder), device=ctx.device, local_files_only=True)
         except (OSError, ValueError, RuntimeError) as error:
-            raise UserError(f"{place}.model: '{judge.model}' cannot be loaded as a cross-encoder: {error}") from error
+            raise UserError(f"{key}.model: '{choice.model}' cannot be loaded as a cross-encoder: {error}") from error
         if self.model.num_labels != 1:
             raise UserError(
-                f"{place}.model: '{judge.model}' gives {self.model.num_labels} numbers for a pair; "
+                f"{key}.model: '{choice.model}' gives {self.model.num_labels} numbers for a pair; "
                 "name a cross-encoder that gives one score"
             )
 
     def scores(self, pairs: Sequence[Pair], label: str) -> NDArray[np.float32]:
         import numpy as np
 
-        found = np.empty(len(pairs), dtype=np.float32)
+        scores = np.empty(len(pairs), dtype=np.float32)
         size = self.batch_size * BATCHES_PER_CHUNK
         for start in range(0, len(pairs), size):
             chunk: Any = list(pairs[start : start + size])
-            found[start : start + size] = self.model.predict(chunk, batch_size=self.batch_size, show_progress_bar=False)
+            scores[start : start + size] = self.model.predict(
+                chunk, batch_size=self.batch_size, show_progress_bar=False
+            )
             self.ctx.progress(label, start + len(chunk), len(pairs))
-        if not np.isfinite(found).all():
-            raise StageError(f"{self.place}: {self.name} gives NaN or infinity as a score")
-        return found
+        if not np.isfinite(scores).all():
+            raise StageError(f"{self.key}: {self.name} gives NaN or infinity as a score")
+        return scores
 
 
 class SimilarityScorer:

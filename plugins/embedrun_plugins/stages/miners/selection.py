@@ -76,30 +76,30 @@ class Chooser:
 
     def _proposals(self, draft: Draft, candidates: Candidates) -> list[int]:
         """Return as many further ranks as are missing, if there are."""
-        found: list[int] = []
+        ranks: list[int] = []
         answers = [document.full_text for document in self.pool.answers_anywhere[draft.query]]
-        while len(draft.kept) + len(found) < self.per_query:
+        while len(draft.kept) + len(ranks) < self.per_query:
             rank = next(draft.order, None)
             if rank is None:
                 draft.exhausted = True
                 break
-            place = candidates.positions[draft.query - candidates.first, rank]
-            key = int(self.pool.keys[place])
+            position = candidates.positions[draft.query - candidates.first, rank]
+            key = int(self.pool.keys[position])
             if key in draft.keys:
                 continue
             draft.keys.add(key)
-            if self.resemblance.of_any(self.pool.documents[place].full_text, answers):
+            if self.resemblance.of_any(self.pool.documents[position].full_text, answers):
                 self.counts["candidates_nearly_equal_to_answers"] += 1
             else:
-                found.append(rank)
-        return found
+                ranks.append(rank)
+        return ranks
 
     def _keep(self, proposed: Sequence[tuple[Draft, int]], candidates: Candidates) -> None:
         rows = [(draft.query - candidates.first, rank) for draft, rank in proposed]
         scores, refused = [float(candidates.scores[row]) for row in rows], [False] * len(rows)
         if self.guard and rows:
-            places = [int(candidates.positions[row]) for row in rows]
-            judged, refused = self.guard.judge([draft.query for draft, _ in proposed], places)
+            positions = [int(candidates.positions[row]) for row in rows]
+            judged, refused = self.guard.judge([draft.query for draft, _ in proposed], positions)
             scores = judged if self.guard.gate.teach else scores
         for (draft, rank), score, no in zip(proposed, scores, refused, strict=True):
             if not no:
@@ -107,8 +107,10 @@ class Chooser:
 
     def _judgements(self, draft: Draft, candidates: Candidates) -> list[Judgement]:
         row, query = draft.query - candidates.first, self.pool.queries[draft.query].id
-        places = {rank: int(candidates.positions[row, rank]) for rank in sorted(draft.kept)}
-        return [Judgement(query, self.pool.documents[place].id, draft.kept[rank]) for rank, place in places.items()]
+        positions = {rank: int(candidates.positions[row, rank]) for rank in sorted(draft.kept)}
+        return [
+            Judgement(query, self.pool.documents[position].id, draft.kept[rank]) for rank, position in positions.items()
+        ]
 
 
 _KEPT = 4096
@@ -125,11 +127,11 @@ class Resemblance:
     def of_any(self, text: str, others: Sequence[str]) -> bool:
         if self.threshold is None:
             return False
-        own = digits(text)
-        return any(self._near(self._runs(text), self._runs(other)) for other in others if digits(other) == own)
+        numbers = digits(text)
+        return any(self._near(self._runs(text), self._runs(other)) for other in others if digits(other) == numbers)
 
-    def _near(self, one: NDArray[np.uint64], other: NDArray[np.uint64]) -> bool:
-        if min(len(one), len(other)) < (self.threshold or 0) * max(len(one), len(other)):
+    def _near(self, left: NDArray[np.uint64], right: NDArray[np.uint64]) -> bool:
+        if min(len(left), len(right)) < (self.threshold or 0) * max(len(left), len(right)):
             return False
-        shared = len(np.intersect1d(one, other, assume_unique=True))
-        return shared >= (self.threshold or 0) * (len(one) + len(other) - shared)
+        shared = len(np.intersect1d(left, right, assume_unique=True))
+        return shared >= (self.threshold or 0) * (len(left) + len(right) - shared)

@@ -96,12 +96,12 @@ def _meant(choice: ModelChoice, registry: Registry) -> str:
 
 def requested(recipe: Any) -> set[int]:
     """Return the numbers of dimensions that a recipe asks its model for."""
-    found: set[int] = set()
+    sizes: set[int] = set()
     for _, stage in recipe.stages():
         if stage.kind in ("loss", "evaluator"):
             for name in ("dims", "dimensions"):
                 value = getattr(stage, name, None) or ()
-                found.update((value,) if isinstance(value, int) else value)
+                sizes.update((value,) if isinstance(value, int) else value)
         if extra := getattr(stage, "extra", None):
-            found.update(extra.get("mrl_dims") or ())
-    return found
+            sizes.update(extra.get("mrl_dims") or ())
+    return sizes

@@ -21,42 +21,42 @@ class LenientFilter(Filter):
 
     type: str
     seeded = False
-    own: Any
+    stage: Any
     """The recipe's filter."""
 
     def uses_model(self) -> bool:
-        return bool(self.own.uses_model())
+        return bool(self.stage.uses_model())
 
     def run(self, ctx: Context, data: RetrievalSet) -> RetrievalSet:
         try:
-            made: RetrievalSet = self.own.run(ctx, data)
+            result: RetrievalSet = self.stage.run(ctx, data)
         except DataError as error:
             _tell(ctx, f"removed nothing, since it would leave none of so few rows: {error}")
             _empty(ctx.out)
             shutil.copytree(data.path, ctx.out, dirs_exist_ok=True)
             return RetrievalSet(ctx.out)
-        return made
+        return result
 
 
 class LenientMiner(Miner):
     """A miner that mines without its limits where they leave nothing of a handful of rows."""
 
     type: str
-    own: Any
+    stage: Any
     """The recipe's miner."""
     loosened: Any
     """The same without limits."""
 
     def run(self, ctx: Context, data: RetrievalSet, model: Model) -> RetrievalSet:
         try:
-            made: RetrievalSet = self.own.run(ctx, data, model)
+            result: RetrievalSet = self.stage.run(ctx, data, model)
         except DataError as error:
             _tell(
                 ctx, f"mined again from the first rank and without limits, since none of so few rows was left: {error}"
             )
             _empty(ctx.out)
-            made = self.loosened.run(ctx, data, model)
-        return made
+            result = self.loosened.run(ctx, data, model)
+        return result
 
 
 def _tell(ctx: Context, sentence: str) -> None:
@@ -64,12 +64,12 @@ def _tell(ctx: Context, sentence: str) -> None:
     ctx.note(NOTE, sentence)
 
 
-def lenient_filter(own: Filter) -> Filter:
-    return LenientFilter(type=own.type, own=own)
+def lenient_filter(stage: Filter) -> Filter:
+    return LenientFilter(type=stage.type, stage=stage)
 
 
-def lenient_miner(own: Miner, loosened: Miner) -> Miner:
-    return LenientMiner(type=own.type, own=own, loosened=loosened)
+def lenient_miner(stage: Miner, loosened: Miner) -> Miner:
+    return LenientMiner(type=stage.type, stage=stage, loosened=loosened)
 
 
 def _empty(folder: Path) -> None:
@@ -79,4 +79,4 @@ def _empty(folder: Path) -> None:
 
 def inner(stage: Stage) -> Stage:
     """Return the recipe's own stage."""
-    return stage.own if isinstance(stage, (LenientFilter, LenientMiner)) else stage
+    return stage.stage if isinstance(stage, (LenientFilter, LenientMiner)) else stage

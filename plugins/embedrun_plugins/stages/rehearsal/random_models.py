@@ -73,8 +73,10 @@ def shrunk(source: Path, target: Path, *, trusted: bool) -> bool:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers'
-    place = _transformer(source)
-    make: Any = partial(AutoModel.from_config, _cut_configuration(source / place, trusted), trust_remote_code=trusted)
+    transformer = _transformer(source)
+    make: Any = partial(
+        AutoModel.from_config, _cut_configuration(source / transformer, trusted), trust_remote_code=trusted
+    )
     torch.manual_seed(0)
     try:
         with torch.device("meta"):
@@ -82,8 +84,8 @@ def shrunk(source: Path, target: Path, *, trusted: bool) -> bool:
         if size > _MOST:
             return False
         model = make()
-        shutil.copytree(source, target, ignore=_without_weights(source / place))
-        model.save_pretrained(target / place)
+        shutil.copytree(source, target, ignore=_without_weights(source / transformer))
+        model.save_pretrained(target / transformer)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError):
         shutil.rmtree(target, ignore_errors=True)
         return False

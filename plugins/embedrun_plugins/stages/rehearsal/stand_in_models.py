@@ -21,17 +21,17 @@ def model_for(key: str, name: str, revision: str | None, rehearsal: Rehearsal, *
 
     `scores` asks for a cross-encoder; `folder` is the stage's own. A random one is told of under `key`.
     """
-    found = base_models.folder_of(ModelChoice(id=name, revision=revision), Registry(), Path.cwd())
-    size = weights_size(found) if found else 0
-    if found and (
+    folder = base_models.folder_of(ModelChoice(id=name, revision=revision), Registry(), Path.cwd())
+    size = weights_size(folder) if folder else 0
+    if folder and (
         0 < size <= base_models.SMALL or (not size and Path(name).is_dir())
     ):  # an empty one is refused as in a run
-        return str(found.resolve())
-    made = rehearsal.folder / f"{key}-model"
-    random_model(made, base_models.LEAST, base_models.LENGTH, scores=scores)
+        return str(folder.resolve())
+    random_folder = rehearsal.folder / f"{key}-model"
+    random_model(random_folder, base_models.LEAST, base_models.LENGTH, scores=scores)
     why = "is too large for a rehearsal" if size else "is not here"
     rehearsal.note(f"{key}: {name} {why}: a random model is used instead", unsure=not size)
-    return str(made.resolve())
+    return str(random_folder.resolve())
 
 
 def small_or_random(stage: _S, rehearsal: Rehearsal, key: str, revision: str) -> _S:

@@ -42,6 +42,6 @@ def changed(stage: _S, **values: Any) -> _S:
 
 def standing_in(kind: type[_S], stage: Stage, **values: Any) -> _S:
     """Return a stage of a subclass with the same configuration, but for some values."""
-    given = {name: getattr(stage, name) for name in type(stage).model_fields}
-    made: Any = kind.model_construct(**{**given, **values})
-    return cast("_S", made)
+    configuration = {name: getattr(stage, name) for name in type(stage).model_fields}
+    copy: Any = kind.model_construct(**{**configuration, **values})
+    return cast("_S", copy)

@@ -19,15 +19,15 @@ class Text:
 
 def texts(count: int, start: int = 0) -> list[Text]:
     """Return so many texts, all different, up to the handbook's 205; those from `start` on, then from its beginning."""
-    known = _handbook()
-    return [known[place % len(known)] for place in range(start, start + min(count, len(known)))]
+    handbook = _handbook()
+    return [handbook[index % len(handbook)] for index in range(start, start + min(count, len(handbook)))]
 
 
 @cache
 def _handbook() -> tuple[Text, ...]:
     file = shipped_recipes.recipes_folder() / "data" / "handbook.jsonl"
-    found: dict[str, Text] = {}
+    by_passage: dict[str, Text] = {}
     for line in file.read_text("utf-8").splitlines():
         row = json.loads(line)
-        found.setdefault(row["positive"], Text(row["anchor"], row["positive"]))
-    return tuple(found.values())
+        by_passage.setdefault(row["positive"], Text(row["anchor"], row["positive"]))
+    return tuple(by_passage.values())

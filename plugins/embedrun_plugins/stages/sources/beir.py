@@ -64,13 +64,13 @@ class Beir(Source):
         folder = self.path / "qrels"
         if self.splits is not None:
             return {split: folder / f"{self.splits[split]}.tsv" for split in SPLITS if split in self.splits}
-        found = {
+        files = {
             split: folder / f"{name}.tsv"
             for split in SPLITS
             for name in reversed(_NAMES[split])
             if (folder / f"{name}.tsv").is_file()
         }
-        return {"train": next(iter(found.values()))} if self.holdout and len(found) == 1 else found
+        return {"train": next(iter(files.values()))} if self.holdout and len(files) == 1 else files
 
     def negatives(self) -> Path | None:
         """Return the file of negatives if there is one."""
@@ -107,16 +107,16 @@ class Beir(Source):
         if train is None:
             judged: frozenset[Column] = frozenset({"positive"} if self.qrels() else ())
             return judged if self.path.is_dir() else ANY_COLUMN
-        found: set[Column] = {"positive", "negative"} if self.negatives() else {"positive"}
+        columns: set[Column] = {"positive", "negative"} if self.negatives() else {"positive"}
         try:
             scores = (score for _, _, _, score in qrels_lines(train))
             first = next(scores, 0.0)
             if any(score != first for score in scores):
-                found.add("score")
+                columns.add("score")
         except DataError:
             return ANY_COLUMN  # told when it runs
         # A miner's scores stand beside the negatives, as a teacher's would.
-        return frozenset(found | {"teacher_score"} if {"score", "negative"} <= found else found)
+        return frozenset(columns | {"teacher_score"} if {"score", "negative"} <= columns else columns)
 
     def splits_given(self) -> frozenset[Split] | None:
         if not self.path.is_dir():
@@ -167,15 +167,15 @@ def _cut_beir(stage: Beir, folder: Path, count: int) -> None:
     table = open_table(stage.texts("corpus"), "jsonl")
     corpus = {str(row.values.get("_id")): row.values for row in islice(table.read(()), _LOOKED_AT)}
     chosen: dict[Split, _Qrels] = {split: _some(file, corpus, count) for split, file in stage.qrels().items()}
-    asked = {query for judged in chosen.values() for query, _, _ in judged}
+    queries = {query for judged in chosen.values() for query, _, _ in judged}
     needed = {document for judged in chosen.values() for _, document, _ in judged}
     rejected = [line[1:] for line in qrels_lines(file)] if (file := stage.negatives()) else []
-    rejected = [line for line in rejected if line[0] in asked and line[1] in corpus]
+    rejected = [line for line in rejected if line[0] in queries and line[1] in corpus]
     needed |= {document for _, document, _ in rejected} | set(islice(corpus, OTHERS))
     write_rows(folder / "corpus.jsonl", (row for id_, row in corpus.items() if id_ in needed))
     if stage.qrels() or stage.texts("queries").is_file():
         rows = open_table(stage.texts("queries"), "jsonl").read(())
-        write_rows(folder / "queries.jsonl", (r.values for r in rows if str(r.values.get("_id")) in asked))
+        write_rows(folder / "queries.jsonl", (r.values for r in rows if str(r.values.get("_id")) in queries))
     for split, file in stage.qrels().items():
         _write_judged(folder / "qrels" / file.name, chosen[split])
     if rejected:
@@ -185,15 +185,15 @@ def _cut_beir(stage: Beir, folder: Path, count: int) -> None:
 def _some(file: Path, corpus: Mapping[str, Any], count: int) -> _Qrels:
     """Choose the judgements of the first queries that share no document, so that some can be held out."""
     taken: dict[str, str] = {}
-    found: dict[str, _Qrels] = {}
+    chosen: dict[str, _Qrels] = {}
     for _, query, document, score in qrels_lines(file):
         if document in corpus and taken.setdefault(document, query) == query:
-            if query not in found and len(found) == count:
+            if query not in chosen and len(chosen) == count:
                 break
-            found.setdefault(query, []).append((query, document, score))
-    if not found:
+            chosen.setdefault(query, []).append((query, document, score))
+    if not chosen:
         raise DataError(f"{file}: judges none of the first {len(corpus):,} documents of the corpus")
-    return [judged for own in found.values() for judged in own]
+    return [judged for judgements in chosen.values() for judged in judgements]
 
 
 def _write_judged(file: Path, judged: _Qrels) -> None:

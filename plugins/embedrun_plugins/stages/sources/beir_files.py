@@ -102,11 +102,11 @@ def _texts(file: Path) -> Iterator[tuple[str, str, str, str, Mapping[str, Any]]]
 
 
 def _id(where: str, values: Mapping[str, Any]) -> str:
-    given = values.get("_id")
-    if isinstance(given, bool) or not isinstance(given, (str, int)) or given == "":
+    id_ = values.get("_id")
+    if isinstance(id_, bool) or not isinstance(id_, (str, int)) or id_ == "":
         hint = "" if "_id" in values else suggest("_id", values)
         raise DataError(f"{where}: needs an '_id' of text{hint}")
-    return checked_id(where, str(given))
+    return checked_id(where, str(id_))
 
 
 def checked_id(where: str, id_: str) -> str:

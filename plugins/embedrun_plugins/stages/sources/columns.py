@@ -67,14 +67,14 @@ class Columns(BaseModel):
 
     def given(self) -> frozenset[Column]:
         """Say what these columns hold for training."""
-        found: set[Column] = {"positive"}
+        columns: set[Column] = {"positive"}
         if self.negative:
-            found.add("negative")
+            columns.add("negative")
         if self.score:
-            found.add("score")
+            columns.add("score")
         if self.positive_score and self.negative_score:
-            found.add("teacher_score")
-        return frozenset(found)
+            columns.add("teacher_score")
+        return frozenset(columns)
 
     def faults(self) -> Iterator[str]:
         """Say what cannot go together."""
@@ -111,25 +111,25 @@ def complete(declared: Columns, present: Sequence[str], name: str) -> Columns:
     """
     for role, column in declared.named():
         if column not in present:
-            known = ", ".join(present)
+            names = ", ".join(present)
             raise DataError(
-                f"{name}: no column '{column}' for columns.{role}{_meant(column, present)}; it has: {known}"
+                f"{name}: no column '{column}' for columns.{role}{_meant(column, present)}; it has: {names}"
             )
     if declared.anchor and declared.positive:
         return declared
     taken = {column for _, column in declared.named()}
-    found: dict[str, Any] = {}
+    guessed: dict[str, Any] = {}
     for role, pattern in _GUESSES.items():
         if getattr(declared, role) or _excluded(role, declared):
             continue
         matching = [c for c in present if c not in taken and re.fullmatch(pattern, c.strip().lower())]
         if role in _MANY:
-            found[role] = tuple(matching)
+            guessed[role] = tuple(matching)
         elif len(matching) == 1:
-            found[role] = matching[0]
+            guessed[role] = matching[0]
         elif matching or role in ("anchor", "positive"):
             raise _undecided(name, role, matching, present)
-    return _consistent(declared, declared.model_copy(update=found), name)
+    return _consistent(declared, declared.model_copy(update=guessed), name)
 
 
 def _excluded(role: str, declared: Columns) -> bool:
@@ -160,7 +160,7 @@ def _meant(column: str, present: Sequence[str]) -> str:
 
 def _undecided(name: str, role: str, matching: Collection[str], present: Sequence[str]) -> DataError:
     some = f"{' or '.join(repr(c) for c in matching)}" if matching else "none has a well-known name"
-    known = ", ".join(present) or "none"
+    names = ", ".join(present) or "none"
     return DataError(
-        f"{name}: which column is the {role}: {some}? Name it: columns: {{{role}: …}}; columns there are: {known}"
+        f"{name}: which column is the {role}: {some}? Name it: columns: {{{role}: …}}; columns there are: {names}"
     )

@@ -46,25 +46,25 @@ class Corpus:
         """
         splits = {document.metadata.get("split") for document in self.documents}
         if len(splits) < 2 and (holdout is None or holdout.by == "row"):  # noqa: PLR2004  # one split
-            twins = array("q", range(len(self.documents)))
+            duplicates = array("q", range(len(self.documents)))
         else:
             from embedrun_plugins.stages.texts import near_duplicates
 
             def progress(done: float, total: float) -> None:
                 ctx.progress("comparing passages", done, total)
 
-            twins = array("q", near_duplicates.twins(self.documents, progress=progress))
+            duplicates = array("q", near_duplicates.document_clusters(self.documents, progress=progress))
         if len(splits) > 1:
-            twins = self._separate(ctx, twins)
+            duplicates = self._separate(ctx, duplicates)
         if holdout:
-            self._hold_out(ctx, holdout, twins)
+            self._hold_out(ctx, holdout, duplicates)
 
-    def _separate(self, ctx: Context, twins: array[int]) -> array[int]:
+    def _separate(self, ctx: Context, duplicates: array[int]) -> array[int]:
         first = Counter[int]()
         ranks = [_FIRST_TO_KEEP.index(document.metadata["split"]) for document in self.documents]
-        for twin, rank in zip(twins, ranks, strict=True):
-            first[twin] = min(first.get(twin, rank), rank)
-        kept = [rank == first[twin] for twin, rank in zip(twins, ranks, strict=True)]
+        for duplicate, rank in zip(duplicates, ranks, strict=True):
+            first[duplicate] = min(first.get(duplicate, rank), rank)
+        kept = [rank == first[duplicate] for duplicate, rank in zip(duplicates, ranks, strict=True)]
         dropped = Counter(_FIRST_TO_KEEP[rank] for rank, keep in zip(ranks, kept, strict=True) if not keep)
         ctx.note("passages_dropped_as_in_two_splits", dropped.total())
         if dropped:
@@ -77,24 +77,24 @@ class Corpus:
         for split in (_FIRST_TO_KEEP[rank] for rank in sorted(set(ranks))):
             if split not in left:
                 raise DataError(f"no passage is left to {split}: each is also in a file of another split")
-        return array("q", (twin for twin, keep in zip(twins, kept, strict=True) if keep))
+        return array("q", (duplicate for duplicate, keep in zip(duplicates, kept, strict=True) if keep))
 
-    def _hold_out(self, ctx: Context, holdout: Holdout, twins: array[int]) -> None:
+    def _hold_out(self, ctx: Context, holdout: Holdout, duplicates: array[int]) -> None:
         """Mark the passages whose questions are held out; all are searched still."""
         row_splits = array("b", (SPLITS.index(d.metadata.get("split", "train")) for d in self.documents))
-        labels = range(len(self.documents)) if holdout.by == "row" else twins
+        labels = range(len(self.documents)) if holdout.by == "row" else duplicates
         of_row = array("q", (label if split == 0 else -1 for label, split in zip(labels, row_splits, strict=True)))
-        sizes = array("q", bytes(8 * (max(twins, default=0) + len(self.documents) + 1)))
+        sizes = array("q", bytes(8 * (max(duplicates, default=0) + len(self.documents) + 1)))
         for group in of_row:
             if group >= 0:
                 sizes[group] += 1
         hold_out(holdout, RowGroups(of_row, sizes), row_splits, seed=ctx.seed, unit="passages")
         held = Counter[str]()
-        for place, document in enumerate(self.documents):
-            if of_row[place] >= 0 and row_splits[place]:
-                split = SPLITS[row_splits[place]]
+        for index, document in enumerate(self.documents):
+            if of_row[index] >= 0 and row_splits[index]:
+                split = SPLITS[row_splits[index]]
                 held[split] += 1
-                self.documents[place] = replace(document, metadata={**document.metadata, "asked": split})
+                self.documents[index] = replace(document, metadata={**document.metadata, "asked": split})
         for split in SPLITS[1:]:
             if held[split]:
                 ctx.note(f"{split}_passages_held_out", held[split])

@@ -26,16 +26,16 @@ def _located(value: Any, info: ValidationInfo) -> Any:
         return value
     path = Path(value).expanduser()
     beside = (info.context or {}).get("folder")
-    places = [path] if beside is None or isinstance(value, FromCommandLine) else [beside / path, path]
-    return next((place for place in places if _is_there(place)), path).absolute()
+    candidates = [path] if beside is None or isinstance(value, FromCommandLine) else [beside / path, path]
+    return next((candidate for candidate in candidates if _is_there(candidate)), path).absolute()
 
 
 Location = Annotated[Path, BeforeValidator(_located), Unkeyed]
 """A file, a folder or a pattern such as filings/*.pdf; not part of the key, as what it names is."""
 
 
-def _is_there(place: Path) -> bool:
-    return place.exists() or (glob.has_magic(str(place)) and any(_matches(place)))
+def _is_there(path: Path) -> bool:
+    return path.exists() or (glob.has_magic(str(path)) and any(_matches(path)))
 
 
 @dataclass(frozen=True)
@@ -67,43 +67,43 @@ class Listing:
     faults: list[str] = field(default_factory=list)
 
 
-def listed(places: Sequence[tuple[Split | None, Path]], patterns: Mapping[Split, Sequence[str]] | None) -> Listing:
+def listed(paths: Sequence[tuple[Split | None, Path]], patterns: Mapping[Split, Sequence[str]] | None) -> Listing:
     """Find the files that are meant. What is wrong stands in the listing's `faults` and `missing`."""
-    found = Listing()
-    files = [file for split, place in places for file in _at(place, split, found)]
-    files = _named_apart(_once(files, found))
-    found.skipped = sorted(file.name for file in files if kind_of(file.path) is None and not file.asked_for)
+    listing = Listing()
+    files = [file for split, path in paths for file in _at(path, split, listing)]
+    files = _named_apart(_once(files, listing))
+    listing.skipped = sorted(file.name for file in files if kind_of(file.path) is None and not file.asked_for)
     for file in files:
         if file.asked_for and kind_of(file.path) is None:
-            found.faults.append(f"path: {file.path}: {_unknown(file.path)}")
+            listing.faults.append(f"path: {file.path}: {_unknown(file.path)}")
     files = sorted((file for file in files if kind_of(file.path)), key=lambda file: file.name.split("/"))
-    if not files and not found.faults and not found.missing:
-        skipped = f"; {_some(found.skipped)}: of a kind that cannot be read" if found.skipped else ""
-        where = ", ".join(str(place) for _, place in places)
-        found.faults.append(f"path: no document in {where}{skipped}; readable kinds: {', '.join(KINDS)}")
-    found.files = _divided(files, patterns, found) if patterns and files else files
-    return found
+    if not files and not listing.faults and not listing.missing:
+        skipped = f"; {_some(listing.skipped)}: of a kind that cannot be read" if listing.skipped else ""
+        where = ", ".join(str(path) for _, path in paths)
+        listing.faults.append(f"path: no document in {where}{skipped}; readable kinds: {', '.join(KINDS)}")
+    listing.files = _divided(files, patterns, listing) if patterns and files else files
+    return listing
 
 
-def _at(place: Path, split: Split | None, found: Listing) -> Iterator[File]:
-    if place.is_dir():
-        yield from _below(place, split)
-    elif place.exists():
-        yield File(_placed(place.parent, Path(place.name)), 1, split, asked_for=True)
-    elif glob.has_magic(str(place)):
-        root = _root(place)
-        matches = sorted(_matches(place))
+def _at(path: Path, split: Split | None, listing: Listing) -> Iterator[File]:
+    if path.is_dir():
+        yield from _below(path, split)
+    elif path.exists():
+        yield File(_placed(path.parent, Path(path.name)), 1, split, asked_for=True)
+    elif glob.has_magic(str(path)):
+        root = _root(path)
+        matches = sorted(_matches(path))
         for match in matches:
             if match.is_dir():
                 yield from _below(match, split, root)
             elif not _is_hidden(match.relative_to(root)):
                 yield File(_placed(root, match.relative_to(root)), len(match.relative_to(root).parts), split)
         if not matches and root.is_dir():
-            found.faults.append(f"path: {place}: matches no file")
+            listing.faults.append(f"path: {path}: matches no file")
         elif not matches:
-            found.missing.append(root)
+            listing.missing.append(root)
     else:
-        found.missing.append(place)
+        listing.missing.append(path)
 
 
 def _matches(pattern: Path) -> Iterator[Path]:
@@ -135,15 +135,15 @@ def _root(pattern: Path) -> Path:
     return next(parent for parent in pattern.parents if not glob.has_magic(str(parent)))
 
 
-def _once(files: Iterable[File], found: Listing) -> list[File]:
+def _once(files: Iterable[File], listing: Listing) -> list[File]:
     seen: dict[Path, File] = {}
     for file in files:
-        place = file.path.resolve()
-        known = seen.setdefault(place, file)
-        if known.split != file.split:
-            found.faults.append(f"path: {file.path} is given for two splits, {known.split} and {file.split}")
+        target = file.path.resolve()
+        first = seen.setdefault(target, file)
+        if first.split != file.split:
+            listing.faults.append(f"path: {file.path} is given for two splits, {first.split} and {file.split}")
         elif file.asked_for:
-            seen[place] = replace(known, asked_for=True)
+            seen[target] = replace(first, asked_for=True)
     return list(seen.values())
 
 
@@ -156,7 +156,7 @@ def _named_apart(files: list[File]) -> list[File]:
         files = [replace(file, depth=file.depth + 1) if counts[file.name] > 1 else file for file in files]
 
 
-def _divided(files: list[File], patterns: Mapping[Split, Sequence[str]], found: Listing) -> list[File]:
+def _divided(files: list[File], patterns: Mapping[Split, Sequence[str]], listing: Listing) -> list[File]:
     """Give each file the split that its patterns name."""
     claims: dict[str, dict[Split, str]] = {}
     names = [file.name for file in files]
@@ -168,12 +168,12 @@ def _divided(files: list[File], patterns: Mapping[Split, Sequence[str]], found: 
             if not matched:
                 near = suggest(pattern, [word for name in names for word in (name, PurePosixPath(name).stem)])
                 close = near if "did you mean" in near else f"; there are {_some(names)}"
-                found.faults.append(f"splits.{split}: '{pattern}' matches no file{close}")
+                listing.faults.append(f"splits.{split}: '{pattern}' matches no file{close}")
     for name, splits in claims.items():
         if len(splits) > 1:
             both = " and ".join(f"{split} ('{pattern}')" for split, pattern in splits.items())
-            found.faults.append(f"splits: {name} is in {both}; a file belongs to one split")
-    found.left_out = [name for name in names if name not in claims]
+            listing.faults.append(f"splits: {name} is in {both}; a file belongs to one split")
+    listing.left_out = [name for name in names if name not in claims]
     return [replace(file, split=next(iter(claims[file.name]))) for file in files if file.name in claims]
 
 

@@ -110,8 +110,8 @@ def hold_out(
             row_splits[row] = moved[group]
 
 
-def _target(asked: float, total: int) -> int:
-    return max(1, round(asked * total)) if 0 < asked < 1 else int(asked)
+def _target(wanted: float, total: int) -> int:
+    return max(1, round(wanted * total)) if 0 < wanted < 1 else int(wanted)
 
 
 def _take(order: list[int], sizes: array[int], target: int, moved: array[int], split: Split, unit: str) -> list[int]:
@@ -164,5 +164,5 @@ def by_document(relations: Relations, *, queries: Iterable[int], documents: Iter
 def _nodes(keys: Iterable[int], start: int) -> tuple[array[int], int]:
     """Number the distinct keys from `start`; return each one's number and the next free one."""
     numbers: dict[int, int] = {}
-    found = array("q", (numbers.setdefault(key, start + len(numbers)) for key in keys))
-    return found, start + len(numbers)
+    nodes = array("q", (numbers.setdefault(key, start + len(numbers)) for key in keys))
+    return nodes, start + len(numbers)

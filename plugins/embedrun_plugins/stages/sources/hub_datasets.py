@@ -55,9 +55,9 @@ def commit_of(dataset: str, revision: str | None, *, offline: bool) -> str:
     if len(commits) == 1 and revision is None:
         return commits[0]
     if commits:
-        known = ", ".join(commits)
+        cached = ", ".join(commits)
         raise UserError(
-            f"source: the hub cannot be reached ({reason}); '{dataset}' is cached at {known}: name a revision"
+            f"source: the hub cannot be reached ({reason}); '{dataset}' is cached at {cached}: name a revision"
         )
     raise UserError(f"source: '{dataset}' is not cached, and the hub cannot be reached ({reason}){_INSTEAD}")
 
@@ -87,10 +87,10 @@ def _explained(what: str) -> Iterator[None]:
 
 def _cached(dataset: str, name: str | None, commit: str) -> Any | None:
     """Return what was prepared before at exactly this commit, or None. An unnamed configuration must be the default."""
-    found = [path for path in _cache(dataset).glob(f"{name or 'default'}/*/{commit}") if path.is_dir()]
-    if len(found) != 1:
+    folders = [path for path in _cache(dataset).glob(f"{name or 'default'}/*/{commit}") if path.is_dir()]
+    if len(folders) != 1:
         return None
-    config, version, _ = found[0].parts[-3:]
+    config, version, _ = folders[0].parts[-3:]
     return Cache(
         dataset_name=dataset.partition("/")[2], repo_id=dataset, config_name=config, version=version, hash=commit
     )

@@ -32,22 +32,22 @@ class IdentifiedSet:
 
     def add_document(self, where: str, document: Document) -> None:
         """Add a document; raises DataError where its id stands for another text already."""
-        known = self.document_numbers.setdefault(document.id, len(self.documents))
-        if known == len(self.documents):
+        number = self.document_numbers.setdefault(document.id, len(self.documents))
+        if number == len(self.documents):
             self.documents.append(document)
         else:
-            _must_equal(where, document.id, self.documents[known].full_text, document.full_text)
+            _must_equal(where, document.id, self.documents[number].full_text, document.full_text)
 
     def add_query(self, where: str, query: Query) -> None:
         """Add a query, unless it has no text; raises DataError where its id stands for another text already."""
         if not query.text.strip():
             self.empty_queries.add(query.id)
             return
-        known = self.query_numbers.setdefault(query.id, len(self.queries))
-        if known == len(self.queries):
+        number = self.query_numbers.setdefault(query.id, len(self.queries))
+        if number == len(self.queries):
             self.queries.append(query)
         else:
-            _must_equal(where, query.id, self.queries[known].text, query.text)
+            _must_equal(where, query.id, self.queries[number].text, query.text)
 
     def judge(self, split: Split, query: int, document: int, score: float) -> None:
         """Add a judgement. All of a query's judgements in a split count as one row."""
@@ -75,8 +75,8 @@ class IdentifiedSet:
             document_ids=list(self.document_numbers),
             queries=self.queries,
             documents=self.documents,
-            twins=array("Q", (text_key(document.full_text) for document in self.documents)),
-            query_twins=array("Q", (text_key(query.text) for query in self.queries)),
+            document_keys=array("Q", (text_key(document.full_text) for document in self.documents)),
+            query_keys=array("Q", (text_key(query.text) for query in self.queries)),
         )
 
     def _hold_out(self, holdout: Holdout, seed: int) -> None:
@@ -91,6 +91,6 @@ class IdentifiedSet:
         hold_out(holdout, groups, self.relations.row_splits, seed=seed)
 
 
-def _must_equal(where: str, id_: str, known: str, text: str) -> None:
-    if known != text:
-        raise DataError(f"{where}: the id '{id_}' stands for two texts: {known[:_SHOWN]!r} and {text[:_SHOWN]!r}")
+def _must_equal(where: str, id_: str, first: str, text: str) -> None:
+    if first != text:
+        raise DataError(f"{where}: the id '{id_}' stands for two texts: {first[:_SHOWN]!r} and {text[:_SHOWN]!r}")

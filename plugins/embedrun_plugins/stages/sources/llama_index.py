@@ -119,17 +119,17 @@ def _read(collected: IdentifiedSet, split: Split, files: list[Path]) -> int:
 
 def _parts(files: list[Path]) -> tuple[dict[str, str], dict[str, str], dict[str, list[str]]]:
     values = [json_value(existing(file)) for file in files]
-    found = values if len(files) > 1 else [_object(files[0], values[0]).get(part) for part in _PARTS]
-    places = files if len(files) > 1 else files * len(_PARTS)
-    corpus, queries, relevant = (_object(file, value) for file, value in zip(places, found, strict=True))
-    for file, texts_by_id in ((places[0], corpus), (places[1], queries)):
+    parts = values if len(files) > 1 else [_object(files[0], values[0]).get(part) for part in _PARTS]
+    sources = files if len(files) > 1 else files * len(_PARTS)
+    corpus, queries, relevant = (_object(file, value) for file, value in zip(sources, parts, strict=True))
+    for file, texts_by_id in ((sources[0], corpus), (sources[1], queries)):
         for id_, text in texts_by_id.items():
             if not isinstance(text, str):
                 raise DataError(f"{file}: '{id_}' must be text, not {str(text)[:40]!r}")
             checked_id(str(file), id_)
     for id_, documents in relevant.items():
         if not isinstance(documents, list) or not all(isinstance(document, str) for document in documents):
-            raise DataError(f"{places[2]}: '{id_}' must be a list of the corpus's ids")
+            raise DataError(f"{sources[2]}: '{id_}' must be a list of the corpus's ids")
     return dict(corpus), dict(queries), dict(relevant)
 
 

@@ -28,11 +28,11 @@ _HEAD_LIMIT = 64 * 2**20
 
 def _in_order(path: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
     """Return split and file for each file of a mapping, in the order train, dev, test."""
-    found = []
+    ordered = []
     for split in sorted(path, key=lambda name: SPLITS.index(name) if name in SPLITS else len(SPLITS)):
         files = path[split] if isinstance(path[split], (list, tuple)) else [path[split]]
-        found += [(split, file) for file in files]
-    return found
+        ordered += [(split, file) for file in files]
+    return ordered
 
 
 class Pairs(Source):

@@ -64,10 +64,10 @@ class SplitJudgements:
 
     def _judge(self, key: int, score: float) -> None:
         self.given += 1
-        known = self.scores.setdefault(key, score)
-        if known != score:
+        before = self.scores.setdefault(key, score)
+        if before != score:
             self.conflicts += 1
-            self.scores[key] = max(known, score)
+            self.scores[key] = max(before, score)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Yield query and document of what is judged relevant."""

@@ -88,8 +88,10 @@ class RowReader:
             return ""
         if not isinstance(value, str):
             raise self._wrong(row, column, f"must hold text, not {_shown(value)}")
-        if not value.isascii() and (found := _LONE_SURROGATE.search(value)):
-            raise self._wrong(row, column, f"holds half a character (\\u{ord(found[0]):04x}), which is not valid text")
+        if not value.isascii() and (surrogate := _LONE_SURROGATE.search(value)):
+            raise self._wrong(
+                row, column, f"holds half a character (\\u{ord(surrogate[0]):04x}), which is not valid text"
+            )
         return value
 
     def plain(self, row: Row, column: str, value: Any) -> Any:

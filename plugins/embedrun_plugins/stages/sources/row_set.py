@@ -111,7 +111,7 @@ def make_set(
 
 def _gather(ctx: Context, tables: Iterable[tuple[Split, Table]], declared: Columns) -> RowSet:
     gathered = RowSet()
-    told: Columns | None = None
+    noted: Columns | None = None
     for split, table in tables:
         if not table.columns:
             raise DataError(f"{table.name}: holds no rows")
@@ -120,9 +120,9 @@ def _gather(ctx: Context, tables: Iterable[tuple[Split, Table]], declared: Colum
             sides = f"'{columns.anchor}' and '{columns.positive}'"
             raise DataError(f"{table.name}: no row can be used: none has text in both {sides}")
         gathered.taught |= columns.positive_score is not None
-        if columns != told:
-            _note_columns(ctx, table, declared, columns, first=told is None)
-        told = columns
+        if columns != noted:
+            _note_columns(ctx, table, declared, columns, first=noted is None)
+        noted = columns
     return gathered
 
 

@@ -24,9 +24,9 @@ class SetContents:
     documents: Iterable[Document]
     taught: bool = False
     """Whether scores are a teacher's: used for training only."""
-    twins: Sequence[int] | None = None
+    document_keys: Sequence[int] | None = None
     """Where equal texts may have several ids: each document's key, shared by equal ones."""
-    query_twins: Sequence[int] | None = None
+    query_keys: Sequence[int] | None = None
     """The same for queries."""
 
 
@@ -126,8 +126,8 @@ def _report_leaks(ctx: Context, contents: SetContents, judged: Mapping[Split, Sp
     for split in judged:
         if split == "train":
             continue
-        leak = find_leak(judged, split, contents.twins, contents.query_twins)
-        if contents.twins is None:
+        leak = find_leak(judged, split, contents.document_keys, contents.query_keys)
+        if contents.document_keys is None:
             held_out = (d for row, _, d, _ in pairs if row_splits[row] == SPLITS.index(split))
             leak = replace(leak, perfect_ndcg_unmerged=perfect_ndcg_unmerged(copies, held_out))
         figures = leak.figures()

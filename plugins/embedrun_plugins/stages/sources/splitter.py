@@ -70,13 +70,13 @@ def manuscript(reading: DocumentContent) -> Manuscript:
 
     The higher a heading, the more blank lines stand before it: that is where the splitter prefers to split.
     """
-    made = Manuscript()
+    script = Manuscript()
     pieces: list[str] = []
     length = 0
     last: Block | None = None
     for block in reading.blocks:
         text, removed = clean(block.text)
-        made.unprintable += removed
+        script.unprintable += removed
         text = text.strip("\n") if reading.markdown else text.strip()
         if not text:
             continue
@@ -84,13 +84,13 @@ def manuscript(reading: DocumentContent) -> Manuscript:
         pieces += [between, text]
         length += len(between)
         if block.page is not None:
-            made.pages.append((length, block.page))
+            script.pages.append((length, block.page))
         if block.heading:
-            made.sections.append((length, clean(block.heading)[0]))
+            script.sections.append((length, clean(block.heading)[0]))
         length += len(text)
         last = block
-    made.text = "".join(pieces)
-    return made
+    script.text = "".join(pieces)
+    return script
 
 
 def _between(last: Block, block: Block, before: str, text: str) -> str:
@@ -112,9 +112,9 @@ class Splitter:
             self.plain = TextSplitter.from_huggingface_tokenizer(tokenizer, size, overlap)
             self.markdown = MarkdownSplitter.from_huggingface_tokenizer(tokenizer, size, overlap)
 
-    def passages(self, made: Manuscript, *, markdown: bool, shortest: int) -> tuple[list[Passage], int]:
+    def passages(self, script: Manuscript, *, markdown: bool, shortest: int) -> tuple[list[Passage], int]:
         """Return the passages with at least `shortest` letters and digits, and how many others there are."""
         splitter = self.markdown if markdown else self.plain
-        pieces = splitter.chunk_indices(made.text) if splitter else [(0, made.text)]
-        kept = [made.passage(start, text) for start, text in pieces if letters(text) >= shortest]
+        pieces = splitter.chunk_indices(script.text) if splitter else [(0, script.text)]
+        kept = [script.passage(start, text) for start, text in pieces if letters(text) >= shortest]
         return kept, len(pieces) - len(kept)

@@ -26,9 +26,9 @@ class UnionFind:
             parents[item] = item = parents[parents[item]]
         return item
 
-    def join(self, one: int, other: int) -> None:
+    def join(self, left: int, right: int) -> None:
         # The smaller number becomes the root, so that groups do not depend on the order of joining.
-        first, second = sorted((self.root(one), self.root(other)))
+        first, second = sorted((self.root(left), self.root(right)))
         self.parents[second] = first
 
     def roots(self) -> NDArray[np.int64]:

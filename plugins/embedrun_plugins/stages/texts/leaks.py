@@ -48,7 +48,7 @@ class Leak:
 
     def figures(self) -> dict[str, float]:
         """Return what is kept as a note; figures of nDCG are rounded to 4 digits."""
-        found: dict[str, float] = {
+        figures: dict[str, float] = {
             "passages": self.passages,
             "passages_trained_on": self.passages_trained_on,
             "queries": self.queries,
@@ -56,8 +56,8 @@ class Leak:
             "best_ndcg@10": round(self.perfect_ndcg, 4),
         }
         if self.perfect_ndcg_unmerged is not None:
-            found["best_ndcg@10_unmerged"] = round(self.perfect_ndcg_unmerged, 4)
-        return found
+            figures["best_ndcg@10_unmerged"] = round(self.perfect_ndcg_unmerged, 4)
+        return figures
 
     def warning(self, split: Split) -> str:
         share = self.passages_trained_on / self.passages if self.passages else 0.0
@@ -76,51 +76,54 @@ Relevant = Mapping[Split, Iterable[tuple[int, int]]]
 
 
 def find_leak(
-    relevant: Relevant, split: Split, twins: Sequence[int] | None = None, query_twins: Sequence[int] | None = None
+    relevant: Relevant,
+    split: Split,
+    document_keys: Sequence[int] | None = None,
+    query_keys: Sequence[int] | None = None,
 ) -> Leak:
     """Compare a held-out split with the train split.
 
-    `twins` gives each document's key, shared by equal texts, and `query_twins` each query's; None where equal texts
-    have one number.
+    `document_keys` gives each document's key, shared by equal texts, and `query_keys` each query's; None where equal
+    texts have one number.
     """
-    passages = {_class(document, twins) for _, document in relevant[split]}
+    passages = {_class(document, document_keys) for _, document in relevant[split]}
     judged: dict[int, int] = {}
     for query, _ in relevant[split]:
         judged[query] = judged.get(query, 0) + 1
     trained_passages: set[int] = set()
     trained_queries: set[int] = set()
     for query, document in relevant.get("train", ()):
-        trained_passages.add(_class(document, twins))
-        trained_queries.add(_class(query, query_twins))
-    answering = _answering(relevant, judged, twins)
+        trained_passages.add(_class(document, document_keys))
+        trained_queries.add(_class(query, query_keys))
+    answering = _answering(relevant, judged, document_keys)
     best = sum(perfect_ndcg(count, answering[query]) for query, count in judged.items())
     return Leak(
         passages=len(passages),
         passages_trained_on=len(trained_passages & passages),
         queries=len(judged),
-        queries_trained_on=sum(_class(query, query_twins) in trained_queries for query in judged),
+        queries_trained_on=sum(_class(query, query_keys) in trained_queries for query in judged),
         perfect_ndcg=best / len(judged) if judged else 0.0,
     )
 
 
-def _class(number: int, twins: Sequence[int] | None) -> int:
-    return number if twins is None else twins[number]
+def _class(number: int, document_keys: Sequence[int] | None) -> int:
+    return number if document_keys is None else document_keys[number]
 
 
-def _answering(relevant: Relevant, queries: Mapping[int, int], twins: Sequence[int] | None) -> dict[int, int]:
+def _answering(relevant: Relevant, queries: Mapping[int, int], document_keys: Sequence[int] | None) -> dict[int, int]:
     """Count the documents that answer each query: judged relevant in any split, and their equals."""
-    found: dict[int, set[int]] = {query: set() for query in queries}
+    answers: dict[int, set[int]] = {query: set() for query in queries}
     for split in SPLITS:
         for query, document in relevant.get(split, ()):
-            if query in found:
-                found[query].add(_class(document, twins))
-    if twins is None:
-        return {query: len(documents) for query, documents in found.items()}
-    sizes = dict.fromkeys((number for documents in found.values() for number in documents), 0)
-    for number in twins:
+            if query in answers:
+                answers[query].add(_class(document, document_keys))
+    if document_keys is None:
+        return {query: len(documents) for query, documents in answers.items()}
+    sizes = dict.fromkeys((number for documents in answers.values() for number in documents), 0)
+    for number in document_keys:
         if number in sizes:
             sizes[number] += 1
-    return {query: sum(sizes[number] for number in documents) for query, documents in found.items()}
+    return {query: sum(sizes[number] for number in documents) for query, documents in answers.items()}
 
 
 def perfect_ndcg_unmerged(copies: Sequence[int], held_out: Iterable[int]) -> float:

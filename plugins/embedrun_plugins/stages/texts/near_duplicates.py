@@ -51,7 +51,7 @@ def clusters(
     if threshold >= 1 or len(first) == 1 or not texts:
         return first[inverse].astype(np.int64)
     first, inverse = np.sort(first), np.argsort(np.argsort(first))[inverse]
-    labels = _Resemblance([texts[place] for place in first], threshold, same_numbers=same_numbers).labels(progress)
+    labels = _Resemblance([texts[index] for index in first], threshold, same_numbers=same_numbers).labels(progress)
     return first[labels][inverse].astype(np.int64)
 
 
@@ -60,7 +60,7 @@ def digits(text: str) -> str:
     return "".join(filter(str.isdigit, text))
 
 
-def twins(
+def document_clusters(
     documents: Sequence[Document],
     threshold: float = THRESHOLD,
     *,
@@ -72,12 +72,12 @@ def twins(
     A document that was cut from another for training, by a generator, is its twin however much was cut.
     """
     texts = [document.full_text for document in documents]
-    found = clusters(texts, threshold, same_numbers=same_numbers, progress=progress)
-    forest, places = UnionFind(len(texts)), {document.id: place for place, document in enumerate(documents)}
-    for place, document in enumerate(documents):
-        forest.join(place, int(found[place]))
+    clustered = clusters(texts, threshold, same_numbers=same_numbers, progress=progress)
+    forest, indices = UnionFind(len(texts)), {document.id: index for index, document in enumerate(documents)}
+    for index, document in enumerate(documents):
+        forest.join(index, int(clustered[index]))
         if CUT_FROM in document.metadata:
-            forest.join(place, places.get(str(document.metadata[CUT_FROM]), place))
+            forest.join(index, indices.get(str(document.metadata[CUT_FROM]), index))
     return forest.roots()
 
 
@@ -89,32 +89,32 @@ class _Resemblance:
         self.forest = UnionFind(len(texts))
         numbers = (text_key(digits(text) if same_numbers else "") for text in texts)
         self.numbers = np.fromiter(numbers, np.uint64, len(texts))
-        self.runs = lru_cache(maxsize=4096)(lambda place: np.unique(runs(texts[place])))
+        self.runs = lru_cache(maxsize=4096)(lambda index: np.unique(runs(texts[index])))
 
     def labels(self, progress: Progress | None) -> NDArray[np.int64]:
         """Return (texts,): the place of the first of each text's cluster."""
         signatures = self._signatures(progress)
         for band in _bands(self.threshold):
-            for one, other in self._candidates(signatures, band):
-                if self._resemble(one, other):
-                    self.forest.join(one, other)
+            for left, right in self._candidates(signatures, band):
+                if self._resemble(left, right):
+                    self.forest.join(left, right)
         return self.forest.roots()
 
     def _signatures(self, progress: Progress | None) -> NDArray[np.uint32]:
         """Return (texts, permutations): the least of each text's runs in each of so many random orders."""
-        chance = np.random.default_rng(0)
-        factors = chance.integers(0, 2**31, (PERMUTATIONS, 1), np.uint32) * np.uint32(2) + np.uint32(1)
-        shifts = chance.integers(0, 2**32, (PERMUTATIONS, 1), np.uint32)
-        found = np.empty((len(self.texts), PERMUTATIONS), np.uint32)
-        for place, text in enumerate(self.texts):
+        rng = np.random.default_rng(0)
+        factors = rng.integers(0, 2**31, (PERMUTATIONS, 1), np.uint32) * np.uint32(2) + np.uint32(1)
+        shifts = rng.integers(0, 2**32, (PERMUTATIONS, 1), np.uint32)
+        signatures = np.empty((len(self.texts), PERMUTATIONS), np.uint32)
+        for index, text in enumerate(self.texts):
             hashes = (runs(text) >> np.uint64(32)).astype(np.uint32)
             pieces = (hashes[start : start + _PIECE] for start in range(0, len(hashes), _PIECE))
-            found[place] = np.min([(factors * piece + shifts).min(axis=1) for piece in pieces], axis=0)
-            if progress and place % 1000 == 0:
-                progress(place, len(self.texts))
+            signatures[index] = np.min([(factors * piece + shifts).min(axis=1) for piece in pieces], axis=0)
+            if progress and index % 1000 == 0:
+                progress(index, len(self.texts))
         if progress:
             progress(len(self.texts), len(self.texts))
-        return found
+        return signatures
 
     def _candidates(self, signatures: NDArray[np.uint32], band: slice) -> Iterator[tuple[int, int]]:
         """Yield pairs of texts whose signatures agree in a band and that no cluster holds both of yet."""
@@ -128,22 +128,22 @@ class _Resemblance:
             if not len(start):
                 return
             roots = self.forest.roots()
-            one, other = order[start], order[start + distance]
-            apart = roots[one] != roots[other]
-            yield from self._alike(signatures, one[apart], other[apart])
+            left, right = order[start], order[start + distance]
+            apart = roots[left] != roots[right]
+            yield from self._alike(signatures, left[apart], right[apart])
 
     def _alike(
-        self, signatures: NDArray[np.uint32], one: NDArray[np.int64], other: NDArray[np.int64]
+        self, signatures: NDArray[np.uint32], left: NDArray[np.int64], right: NDArray[np.int64]
     ) -> Iterator[tuple[int, int]]:
-        for begin in range(0, len(one), _PIECE):
-            left, right = one[begin : begin + _PIECE], other[begin : begin + _PIECE]
-            alike = (signatures[left] == signatures[right]).mean(axis=1) >= self.threshold - _SLACK
-            yield from zip(left[alike].tolist(), right[alike].tolist(), strict=True)
+        for begin in range(0, len(left), _PIECE):
+            first, second = left[begin : begin + _PIECE], right[begin : begin + _PIECE]
+            alike = (signatures[first] == signatures[second]).mean(axis=1) >= self.threshold - _SLACK
+            yield from zip(first[alike].tolist(), second[alike].tolist(), strict=True)
 
-    def _resemble(self, one: int, other: int) -> bool:
-        left, right = self.runs(one), self.runs(other)
-        shared = len(np.intersect1d(left, right, assume_unique=True))
-        return shared >= self.threshold * (len(left) + len(right) - shared)
+    def _resemble(self, left: int, right: int) -> bool:
+        first, second = self.runs(left), self.runs(right)
+        shared = len(np.intersect1d(first, second, assume_unique=True))
+        return shared >= self.threshold * (len(first) + len(second) - shared)
 
 
 def _bands(threshold: float) -> Iterator[slice]:

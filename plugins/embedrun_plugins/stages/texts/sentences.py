@@ -25,10 +25,10 @@ def words(text: str) -> list[tuple[int, int]]:
 def sentences(text: str) -> list[tuple[int, int]]:
     """Return where each sentence begins and ends, without white space around it."""
     cuts = [0, *(match.end() for match in _END.finditer(text)), len(text)]
-    found = []
+    spans = []
     for begin, end in pairwise(cuts):
         part = text[begin:end]
         start = begin + len(part) - len(part.lstrip())
         if part.strip():
-            found.append((start, start + len(part.strip())))
-    return found
+            spans.append((start, start + len(part.strip())))
+    return spans

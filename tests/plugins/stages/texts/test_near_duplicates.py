@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from embedrun.artifacts import CUT_FROM, Document
-from embedrun_plugins.stages.texts.near_duplicates import clusters, runs, twins
+from embedrun_plugins.stages.texts.near_duplicates import clusters, document_clusters, runs
 
 WORDS = ["council", "town", "records", "tower", "ships", "carried", "salt", "herring", "northern", "harbour", "whaler"]
 
@@ -93,5 +93,5 @@ def test_short_and_empty_texts_are_compared_too(texts):
 def test_what_was_cut_from_a_document_is_its_twin():
     whole = Document.of("A long pier of stone. Nobody is there.")
     parts = [Document.of("Nobody is there.", **{CUT_FROM: whole.id}), Document.of("Salt.", **{CUT_FROM: "unknown"})]
-    assert twins([parts[0], Document.of("Herring."), whole, parts[1]]).tolist() == [0, 1, 0, 3]
-    assert twins([Document("None", "Salt."), Document("1", "Herring.")]).tolist() == [0, 1]
+    assert document_clusters([parts[0], Document.of("Herring."), whole, parts[1]]).tolist() == [0, 1, 0, 3]
+    assert document_clusters([Document("None", "Salt."), Document("1", "Herring.")]).tolist() == [0, 1]

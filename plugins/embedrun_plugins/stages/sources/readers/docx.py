@@ -54,8 +54,8 @@ def _blocks(container: Any) -> Iterator[Block]:
 
 def _level(paragraph: Paragraph) -> int:
     name = (paragraph.style.name if paragraph.style else None) or ""
-    found = _HEADING.match(name)
-    return min(int(found[1]), 6) if found else int(name == "Title")
+    heading = _HEADING.match(name)
+    return min(int(heading[1]), 6) if heading else int(name == "Title")
 
 
 def _rows(table: Table) -> Iterator[str]:

@@ -37,8 +37,8 @@ def declared_encoding(raw: bytes) -> str | None:
 
     As the HTML standard has it, a page whose bytes spell that it is UTF-16 is UTF-8, and Latin-1 is Windows-1252.
     """
-    found = _DECLARED.search(raw[:_HEAD])
-    name = found[1].decode("ascii") if found else ""
+    match = _DECLARED.search(raw[:_HEAD])
+    name = match[1].decode("ascii") if match else ""
     if not name or not is_known(name):
         return None
     name = codecs.lookup(name).name

@@ -19,8 +19,8 @@ _MARKUP = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|[*_`]+(?=\S)|(?<=\S)[*_`]+")
 def read(text: str) -> DocumentContent:
     """Return blocks that begin with their heading's line; front matter and comments are left out."""
     front = _FRONT_MATTER.match(text)
-    found = _TITLE.search(front[1] or "") if front else None
-    title = found["title"] if found else ""
+    match = _TITLE.search(front[1] or "") if front else None
+    title = match["title"] if match else ""
     body = _COMMENT.sub("", text[front.end() :] if front else text)
     blocks = _blocks(body.splitlines())
     first = next((block.heading for block in blocks if block.level == 1), "")
@@ -34,9 +34,9 @@ def _blocks(lines: list[str]) -> list[Block]:
         mark = _FENCE.match(line)
         if mark and (not fence or (mark[1].startswith(fence) and not line[mark.end() :].strip())):
             fence = "" if fence else mark[1]
-        elif not fence and (found := _heading(lines, number)):
+        elif not fence and (following := _heading(lines, number)):
             blocks.append(_block(lines[start:number], level))
-            level, start = found, number
+            level, start = following, number
     blocks.append(_block(lines[start:], level))
     return [block for block in blocks if block.text.strip()]
 

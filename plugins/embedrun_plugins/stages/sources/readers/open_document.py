@@ -36,13 +36,13 @@ def read(path: Path, manner: ReadingOptions, progress: Progress) -> DocumentCont
 
 
 def _read_text(raw: bytes, kind: Kind | None, encoding: str | None) -> DocumentContent:
-    found = decoded(raw, encoding or (html.declared_encoding(raw) if kind == "html" else None))
+    content = decoded(raw, encoding or (html.declared_encoding(raw) if kind == "html" else None))
     if kind == "html":
-        reading = html.read(found.text)
+        reading = html.read(content.text)
     elif kind == "md":
-        reading = markdown.read(found.text)
+        reading = markdown.read(content.text)
     else:
-        reading = DocumentContent([Block(found.text)])
-    reading.counts["invalid_bytes_replaced"] += found.replaced
-    reading.counts["files_not_utf8"] += found.guessed
+        reading = DocumentContent([Block(content.text)])
+    reading.counts["invalid_bytes_replaced"] += content.replaced
+    reading.counts["files_not_utf8"] += content.guessed
     return reading

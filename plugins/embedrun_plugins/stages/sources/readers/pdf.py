@@ -92,19 +92,19 @@ def _arranged(pages: list[list[str]], raw: _PdfText) -> DocumentContent:
         mended, count = unbroken(text, words)
         joined += count
         blocks += _sections(mended, number, [mark for mark in raw.outline if mark.page == number])
-    found = DocumentContent(blocks, _title(raw.title), run_together=run_together(words))
-    found.counts["hyphens_joined"] += joined
-    return found
+    content = DocumentContent(blocks, _title(raw.title), run_together=run_together(words))
+    content.counts["hyphens_joined"] += joined
+    return content
 
 
 def _sections(text: str, page: int, marks: list[Bookmark]) -> Iterator[Block]:
     """Divide a page's text at the lines that are bookmarks' titles; one that is no line begins with the page."""
     start, level, heading = 0, 0, ""
     for mark in marks:
-        found = re.compile(rf"^{re.escape(mark.title)}$", re.MULTILINE | re.IGNORECASE).search(text, start)
-        if found:
-            yield Block(text[start : found.start()], level, heading, page)
-        start, level, heading = (found.start(), mark.level, mark.title) if found else (start, level, mark.title)
+        match = re.compile(rf"^{re.escape(mark.title)}$", re.MULTILINE | re.IGNORECASE).search(text, start)
+        if match:
+            yield Block(text[start : match.start()], level, heading, page)
+        start, level, heading = (match.start(), mark.level, mark.title) if match else (start, level, mark.title)
     yield Block(text[start:], level, heading, page)
 
 
@@ -228,7 +228,7 @@ def _pdfium_text(file: Any, number: int) -> str:
 
 def _pdfium_outline(file: Any) -> Iterator[Bookmark]:
     for item in file.get_toc():
-        place = item.get_dest()
-        page = place.get_index() if place else None
+        destination = item.get_dest()
+        page = destination.get_index() if destination else None
         if page is not None and (title := item.get_title().split()):
             yield Bookmark(page + 1, min(item.level + 1, 6), " ".join(title))

@@ -35,8 +35,8 @@ def without_repeated(pages: Sequence[Sequence[str]]) -> tuple[list[list[str]], i
     repeated = [_repeated(side) for side in sides]
     kept, removed = [], 0
     for number, page in enumerate(pages):
-        edge, found = _edges(page), repeated[number % 2]
-        left = [line for place, line in enumerate(page) if not (place in edge and _shape(line) in found)]
+        edge, shapes = _edges(page), repeated[number % 2]
+        left = [line for index, line in enumerate(page) if not (index in edge and _shape(line) in shapes)]
         removed += len(page) - len(left)
         kept.append(left)
     return kept, removed
@@ -44,14 +44,14 @@ def without_repeated(pages: Sequence[Sequence[str]]) -> tuple[list[list[str]], i
 
 def _repeated(pages: Sequence[Sequence[str]]) -> set[str]:
     written = [page for page in pages if page]
-    counts = Counter(shape for page in written for shape in {_shape(page[place]) for place in _edges(page)})
+    counts = Counter(shape for page in written for shape in {_shape(page[index]) for index in _edges(page)})
     fewest = max(_PAGES, _MOST * len(written))
     return {shape for shape, count in counts.items() if count >= fewest}
 
 
 def _edges(page: Sequence[str]) -> set[int]:
-    places = range(len(page))
-    return {*places[:EDGE], *places[-EDGE:]}
+    indices = range(len(page))
+    return {*indices[:EDGE], *indices[-EDGE:]}
 
 
 def _shape(line: str) -> str:
@@ -101,9 +101,9 @@ def unbroken(text: str, words: Counter[str]) -> tuple[str, int]:
     """
     joined = 0
 
-    def settle(found: re.Match[str]) -> str:
+    def settle(match: re.Match[str]) -> str:
         nonlocal joined
-        first, second = found[1] or "", found[2] or ""
+        first, second = match[1] or "", match[2] or ""
         if not first or not second or not _is_one_word(first.lower(), second.lower(), words):
             return f"{first}-{second}"
         joined += 1
@@ -131,13 +131,13 @@ def run_together(words: Counter[str]) -> list[str]:
 
     Suspected is a rare word both of whose parts are frequent ones.
     """
-    known = {word: count for word, count in words.items() if count >= _KNOWN and len(word) >= _PART}
-    suspected = {word: likely for word, count in words.items() if count <= _SEEN and (likely := _parts(word, known))}
+    frequent = {word: count for word, count in words.items() if count >= _KNOWN and len(word) >= _PART}
+    suspected = {word: likely for word, count in words.items() if count <= _SEEN and (likely := _parts(word, frequent))}
     enough = sum(words[word] for word in suspected) > _GLUED * words.total()
     return sorted(suspected, key=lambda word: (-suspected[word], word)) if enough else []
 
 
-def _parts(word: str, known: Mapping[str, int]) -> int:
+def _parts(word: str, frequent: Mapping[str, int]) -> int:
     """Return how often the rarer of a word's two parts is seen elsewhere, 0 where it has no such parts."""
     cuts = range(_PART, len(word) - _PART + 1)
-    return max((min(known.get(word[:cut], 0), known.get(word[cut:], 0)) for cut in cuts), default=0)
+    return max((min(frequent.get(word[:cut], 0), frequent.get(word[cut:], 0)) for cut in cuts), default=0)

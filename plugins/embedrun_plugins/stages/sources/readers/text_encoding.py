@@ -43,9 +43,9 @@ def decoded(raw: bytes, declared: str | None = None) -> Decoded:
     try:
         return Decoded(raw.decode(marked or "utf-8"))
     except UnicodeDecodeError:
-        found = _replacing(raw, marked or "utf-8")
-    if marked or any(ord(character) > 127 and character != _MARK for character in found.text):  # noqa: PLR2004  # ASCII
-        return found
+        content = _replacing(raw, marked or "utf-8")
+    if marked or any(ord(character) > 127 and character != _MARK for character in content.text):  # noqa: PLR2004  # ASCII
+        return content
     return Decoded(raw.decode(_LEGACY, errors="replace"), guessed=True)
 
 
