@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,7 +16,7 @@ from embedrun_plugins.stages.generators.bedrock_converse import Converse
 from embedrun_plugins.stages.generators.budget import TokenPrice, bedrock_price
 from embedrun_plugins.stages.generators.language_model import LanguageModel
 from embedrun_plugins.stages.generators.llm_service import Request
-from embedrun_plugins.stages.generators.rehearsal import Questions
+from embedrun_plugins.stages.generators.rehearsal import Questions, note_unasked
 from embedrun_plugins.stages.generators.request_runner import RequestRunner
 from embedrun_plugins.stages.rehearsal.stand_ins import note_missing_aws, standing_in
 
@@ -55,12 +55,6 @@ class Bedrock(LanguageModel):
         )
         return Converse(client)
 
-    def parameters(self) -> Mapping[str, Any]:
-        parameters = {"max_tokens": self.max_tokens, "temperature": self.temperature, "top_p": self.top_p}
-        return {
-            name: value for name, value in (parameters | {"extra": self.extra or None}).items() if value is not None
-        }
-
     def known_price(self) -> TokenPrice | None:
         return self.price or bedrock_price(self.model)
 
@@ -84,11 +78,16 @@ class Bedrock(LanguageModel):
             yield f"batch: AWS requires at least {FEWEST} records in a job; raise 'limit', or remove 'limit' or 'batch'"
 
     def rehearsal(self, rehearsal: Rehearsal) -> Bedrock:
-        return unasked_bedrock(self, rehearsal)
-
-    def batches(self, interview: RequestRunner, missing: Sequence[Request]) -> None:
+        """Return the generator with replies made here, and note what credentials it would miss."""
+        note_unasked(rehearsal, self.model)
         if self.batch:
-            Batches(self.batch, interview, self.region, self.profile).answer(missing)
+            rehearsal.note("no batch job is made, and nothing is written to S3")
+        note_missing_aws(rehearsal, self.region, self.profile)
+        return standing_in(_Bedrock, self, batch=None)
+
+    def batches(self, runner: RequestRunner, missing: Sequence[Request]) -> None:
+        if self.batch:
+            Batches(self.batch, runner, self.region, self.profile).answer(missing)
 
 
 class _Bedrock(Bedrock):
@@ -99,12 +98,3 @@ class _Bedrock(Bedrock):
 
     def stays_here(self) -> bool:
         return True
-
-
-def unasked_bedrock(stage: Bedrock, rehearsal: Rehearsal) -> Bedrock:
-    """Return the generator with replies made here, told what credentials it would miss."""
-    rehearsal.note(f"{stage.model} is not called: its replies are made up here, from the recipe's own prompt")
-    if stage.batch:
-        rehearsal.note("no batch job is made, and nothing is written to S3")
-    note_missing_aws(rehearsal, stage.region, stage.profile)
-    return standing_in(_Bedrock, stage, batch=None)

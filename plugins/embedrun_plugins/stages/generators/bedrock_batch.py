@@ -66,7 +66,7 @@ class Batches:
     """Answers requests in jobs. A job that was submitted before a kill is found again, not submitted twice."""
 
     batch: Batch
-    interview: RequestRunner
+    runner: RequestRunner
     region: str | None
     profile: str | None
 
@@ -81,9 +81,9 @@ class Batches:
         submitted = {record for job in jobs for record in job.records}
         fresh = {key: request for key, request in unanswered.items() if key not in submitted}
         if len(fresh) >= FEWEST:
-            self.interview.ledger.require(list(unanswered.values()), PRICE_SHARE)
+            self.runner.budget.require(list(unanswered.values()), PRICE_SHARE)
             jobs += [self._submit(part) for part in _parts(fresh)]
-        elif not (jobs or self.interview.sent or self.interview.reused):
+        elif not (jobs or self.runner.sent or self.runner.reused):
             raise UserError(
                 f"batch: AWS requires at least {FEWEST} records in a job, but there are {len(fresh)} requests; "
                 "leave 'batch' out to send them one by one"
@@ -127,7 +127,7 @@ class Batches:
         ended = self._wait(job)
         replies = ((str(record.get("recordId")), _reply(record)) for record in self._answers(job))
         answered = {key: reply for key, reply in replies if reply and key in unanswered}
-        self.interview.keep([(unanswered.pop(key), reply) for key, reply in answered.items()])
+        self.runner.keep([(unanswered.pop(key), reply) for key, reply in answered.items()])
         self._remember(replace(job, ended=True))
         if ended["status"] == "Failed":
             raise StageError(
@@ -140,7 +140,7 @@ class Batches:
             with aws.explained("bedrock batch"):
                 state: Mapping[str, Any] = self._bedrock.get_model_invocation_job(jobIdentifier=job.arn)
             done, total = state.get("processedRecordCount") or 0, state.get("totalRecordCount") or len(job.records)
-            self.interview.ctx.progress(f"batch job {job.id} ({state['status']})", done, total)
+            self.runner.ctx.progress(f"batch job {job.id} ({state['status']})", done, total)
             if state["status"] in _ENDED:
                 return state
             time.sleep(self.batch.poll_seconds)
@@ -175,7 +175,7 @@ class Batches:
 
     @property
     def _file(self) -> Path:
-        return self.interview.ctx.state / "batches.json"
+        return self.runner.ctx.state / "batches.json"
 
     def _remembered(self) -> list[_BatchJob]:
         return [_BatchJob(**job) for job in json.loads(self._file.read_text("utf-8"))] if self._file.exists() else []

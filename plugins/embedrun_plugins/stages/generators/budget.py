@@ -74,7 +74,7 @@ class Budget:
     """
 
     price: TokenPrice | None
-    budget: Allowance
+    allowance: Allowance
     most_output: int
     calls: int = 0
     input_tokens: int = 0
@@ -143,9 +143,9 @@ class Budget:
         spent = self.usd + sum(held for _, held in self._held)
         used = self.input_tokens + self.output_tokens + sum(held for held, _ in self._held)
         limits = (
-            ("budget", "{:.4g} USD", spent, usd, self.budget.usd),
-            ("budget_tokens", "{:,} tokens", used, tokens, self.budget.tokens),
-            ("budget_calls", "{:,} requests", self.calls + len(self._held), calls, self.budget.calls),
+            ("budget", "{:.4g} USD", spent, usd, self.allowance.usd),
+            ("budget_tokens", "{:,} tokens", used, tokens, self.allowance.tokens),
+            ("budget_calls", "{:,} requests", self.calls + len(self._held), calls, self.allowance.calls),
         )
         for key, form, before, more, limit in limits:
             if limit is not None and before + more > limit:

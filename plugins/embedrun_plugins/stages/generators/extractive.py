@@ -30,13 +30,13 @@ class ExtractedQuestion:
 class PassageQuestion:
     """A question made of a passage."""
 
-    asked: AskedPassage
+    passage: AskedPassage
     pair: ExtractedQuestion
 
     @property
     def answer(self) -> AskedPassage:
         part = self.pair.part
-        return AskedPassage("train", part) if part and self.asked.split == "train" else self.asked
+        return AskedPassage("train", part) if part and self.passage.split == "train" else self.passage
 
 
 def part(of: Document, text: str, title: str | None = None) -> Document | None:
@@ -75,9 +75,9 @@ class Extractive(Generator):
         ]
         questions = self.chosen(candidates)
         for split in self.splits or ("train",):
-            if not any(question.asked.split == split for question in questions):
+            if not any(question.passage.split == split for question in questions):
                 raise DataError(self._nothing(split, data, passages))
-        ctx.note("passages_asked_about", len({question.asked.document.id for question in questions}))
+        ctx.note("passages_asked_about", len({question.passage.document.id for question in questions}))
         result = publish(
             ctx, data, [(question.answer, [question.pair.question]) for question in questions], generator=self.type
         )
@@ -109,7 +109,7 @@ class Extractive(Generator):
 
     def _warn(self, ctx: Context, questions: Sequence[PassageQuestion]) -> None:
         for split in SPLITS[1:]:
-            count = len({question.pair.question for question in questions if question.asked.split == split})
+            count = len({question.pair.question for question in questions if question.passage.split == split})
             if count:
                 ctx.warn(
                     f"the {count:,} questions of the {split} split are made by '{self.type}' of the very passages that "

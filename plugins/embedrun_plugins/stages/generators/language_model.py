@@ -84,9 +84,10 @@ class LanguageModel(Generator):
     def connect(self) -> LanguageModelService:
         """Return the service to ask. Raises UserError where it cannot be reached at all."""
 
-    @abstractmethod
     def parameters(self) -> Mapping[str, Any]:
         """Return what is sent beside the prompts and can change the answer, as JSON."""
+        values = {name: getattr(self, name) for name in ("max_tokens", "temperature", "top_p")}
+        return {name: value for name, value in (values | {"extra": self.extra or None}).items() if value is not None}
 
     def known_price(self) -> TokenPrice | None:
         """Return the price, as given or as listed."""
@@ -104,7 +105,7 @@ class LanguageModel(Generator):
         """Say whether replies are JSON."""
         return False
 
-    def batches(self, interview: RequestRunner, missing: Sequence[Request]) -> None:
+    def batches(self, runner: RequestRunner, missing: Sequence[Request]) -> None:
         """Answer many requests at once, where the service can."""
 
     def inputs(self) -> Iterable[Path]:
@@ -138,18 +139,18 @@ class LanguageModel(Generator):
         if not passages:
             raise DataError(f"there is no passage to ask about; the set has {len(data.documents):,} documents")
         documents = [passage.document for passage in passages]
-        interview = self._interview(ctx)
+        runner = self._runner(ctx)
         reader = ReplyReader(self.questions_per_passage, self.keep_meta_questions)
-        questions = self._ask(interview, documents, reader)
+        questions = self._ask(runner, documents, reader)
         if not any(questions):
             raise DataError(
                 f"none of {len(documents):,} replies holds a question ({reader.summary}); try another prompt"
             )
         result = question_set.publish(ctx, data, list(zip(passages, questions, strict=True)), generator=self.model)
-        self._report(ctx, interview, reader.tally, documents)
+        self._report(ctx, runner, reader.tally, documents)
         return result
 
-    def _interview(self, ctx: Context) -> RequestRunner:
+    def _runner(self, ctx: Context) -> RequestRunner:
         return RequestRunner(
             ctx,
             Answers.of(ctx),
@@ -161,18 +162,18 @@ class LanguageModel(Generator):
             in_batches=self.batches,
         )
 
-    def _ask(self, interview: RequestRunner, documents: Sequence[Document], reader: ReplyReader) -> list[list[str]]:
+    def _ask(self, runner: RequestRunner, documents: Sequence[Document], reader: ReplyReader) -> list[list[str]]:
         """Return the questions about each document, asking again where none can be used."""
         examples = self._examples()
         questions: dict[str, list[str]] = {document.id: [] for document in documents}
         unanswered = list(documents)
         for attempt in range(self.attempts):  # so that the budget knows what was paid for
-            interview.recall(self._requests(documents, examples, attempt))
+            runner.recall(self._requests(documents, examples, attempt))
         for attempt in range(self.attempts):
             requests = self._requests(unanswered, examples, attempt)
             label = "questions" if attempt == 0 else f"questions, attempt {attempt + 1}"
             again = []
-            for document, reply in zip(unanswered, interview.replies(requests, label), strict=True):
+            for document, reply in zip(unanswered, runner.replies(requests, label), strict=True):
                 usable = reader.read(reply, last=attempt + 1 == self.attempts)
                 if usable is None:
                     again.append(document)
@@ -232,20 +233,18 @@ class LanguageModel(Generator):
             raise DataError(f"examples_file: {self.examples_file}: holds no line of text")
         return (*self.examples, *more)
 
-    def _report(
-        self, ctx: Context, interview: RequestRunner, tally: Counter[str], documents: Sequence[Document]
-    ) -> None:
-        ledger = interview.ledger
-        ctx.note("requests_sent", interview.sent)
-        ctx.note("answers_reused", interview.reused)
-        if ledger.price:
-            ctx.note("usd", round(ledger.usd, 4))
-        tally["failed"] = interview.failed
+    def _report(self, ctx: Context, runner: RequestRunner, tally: Counter[str], documents: Sequence[Document]) -> None:
+        budget = runner.budget
+        ctx.note("requests_sent", runner.sent)
+        ctx.note("answers_reused", runner.reused)
+        if budget.price:
+            ctx.note("usd", round(budget.usd, 4))
+        tally["failed"] = runner.failed
         tally["cut"] = sum(len(document.text.strip()) > self.max_passage_characters for document in documents)
         for name, count in sorted(tally.items()):
             ctx.note(name, count)
-        ctx.note("input_tokens", ledger.input_tokens)
-        ctx.note("output_tokens", ledger.output_tokens)
+        ctx.note("input_tokens", budget.input_tokens)
+        ctx.note("output_tokens", budget.output_tokens)
         if tally["passages_without"]:
             ctx.warn(f"{tally['passages_without']:,} of {len(documents):,} passages got no question")
         if tally["cut"]:

@@ -13,7 +13,7 @@ from embedrun_plugins.services.credentials import VariableName
 from embedrun_plugins.services.openai import OPENAI, client, key_variable, too_much
 from embedrun_plugins.stages.generators.language_model import LanguageModel
 from embedrun_plugins.stages.generators.openai_chat import Chat
-from embedrun_plugins.stages.generators.rehearsal import Questions
+from embedrun_plugins.stages.generators.rehearsal import Questions, note_unasked
 from embedrun_plugins.stages.rehearsal.stand_ins import note_missing_key, standing_in
 
 _TAKEN = (
@@ -52,14 +52,7 @@ class OpenAI(LanguageModel):
         return Chat(connected, self.base_url)
 
     def parameters(self) -> Mapping[str, Any]:
-        parameters = {
-            "max_tokens": self.max_tokens,
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "structured_output": self.structured_output or None,
-            "extra": self.extra or None,
-        }
-        return {name: value for name, value in parameters.items() if value is not None}
+        return {**super().parameters(), **({"structured_output": True} if self.structured_output else {})}
 
     def answers_json(self) -> bool:
         return self.structured_output
@@ -74,8 +67,10 @@ class OpenAI(LanguageModel):
         return filter(None, [key_variable(self.base_url, self.api_key_env)])
 
     def rehearsal(self, rehearsal: Rehearsal) -> OpenAI:
-
-        return unasked_openai(self, rehearsal)
+        """Return the generator with replies made here, and note what key it would miss."""
+        note_unasked(rehearsal, self.model)
+        note_missing_key(rehearsal, self.base_url, self.api_key_env)
+        return standing_in(_OpenAI, self)
 
     def faults(self) -> Iterable[str]:
         yield from super().faults()
@@ -93,10 +88,3 @@ class _OpenAI(OpenAI):
 
     def stays_here(self) -> bool:
         return True
-
-
-def unasked_openai(stage: OpenAI, rehearsal: Rehearsal) -> OpenAI:
-    """Return the generator with replies made here, told what key it would miss."""
-    rehearsal.note(f"{stage.model} is not called: its replies are made up here, from the recipe's own prompt")
-    note_missing_key(rehearsal, stage.base_url, stage.api_key_env)
-    return standing_in(_OpenAI, stage)

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from zlib import crc32
 
+from embedrun.rehearsal import Rehearsal
 from embedrun_plugins.stages.generators.llm_service import Reply, Request
 
 _WORD = re.compile(r"[^\W\d_]{4,}")
@@ -36,3 +37,7 @@ class Questions:
         if self.as_json:
             return Reply(json.dumps({"questions": questions}))
         return Reply("\n".join(f"{number}. {question}" for number, question in enumerate(questions, 1)))
+
+
+def note_unasked(rehearsal: Rehearsal, model: str) -> None:
+    rehearsal.note(f"{model} is not called: its replies are made up here, from the recipe's own prompt")

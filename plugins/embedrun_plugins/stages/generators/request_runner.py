@@ -29,7 +29,7 @@ class RequestRunner:
 
     ctx: Context
     answers: Answers
-    ledger: Budget
+    budget: Budget
     connect: Callable[[], LanguageModelService]
     concurrency: int
     max_failed: float
@@ -76,7 +76,7 @@ class RequestRunner:
         self.answers.keep_all([(request, reply.kept) for request, reply in replies])
         for request, reply in replies:
             self._replies[value_digest(request)] = reply
-            self.ledger.count(reply)
+            self.budget.count(reply)
         self.sent += len(replies)
 
     def recall(self, requests: Sequence[Request]) -> list[Request]:
@@ -88,7 +88,7 @@ class RequestRunner:
                 missing[digest] = request
             elif digest not in self._replies:
                 self._replies[digest] = Reply(**kept)
-                self.ledger.count(self._replies[digest])
+                self.budget.count(self._replies[digest])
                 self.reused += 1
         return list(missing.values())
 
@@ -105,24 +105,24 @@ class RequestRunner:
                     for _ in range(min(room, len(waiting))):
                         running.add(pool.submit(self._ask, self._service, waiting.popleft()))
                     left = len(waiting) + len(running)
-                    self.ctx.progress(f"{label}, {self.ledger.spent}", total - left, total)
+                    self.ctx.progress(f"{label}, {self.budget.spent}", total - left, total)
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         self._judge(future.exception())
             except BaseException:
-                self.ledger.close()
+                self.budget.close()
                 raise
-        self.ctx.progress(f"{label}, {self.ledger.spent}", total, total)
+        self.ctx.progress(f"{label}, {self.budget.spent}", total, total)
 
     def _ask(self, service: LanguageModelService, request: Request) -> None:
-        held = self.ledger.hold(request)
+        held = self.budget.hold(request)
         reply = None
         try:
             reply = service.ask(request)
             self.answers.keep(request, reply.kept)
             self._replies[value_digest(request)] = reply
         finally:
-            self.ledger.release(held, reply)
+            self.budget.release(held, reply)
 
     def _judge(self, error: BaseException | None) -> None:
         """Let a failed request pass, or stop."""

@@ -51,11 +51,11 @@ class Title(Extractive):
         """Choose the first of each passage's titles that not too many share."""
         passages: dict[str, set[str]] = {}
         for question in questions:
-            passages.setdefault(question.pair.question, set()).add(question.asked.document.id)
+            passages.setdefault(question.pair.question, set()).add(question.passage.document.id)
         first: dict[str, PassageQuestion] = {}
         for question in questions:
             if len(passages[question.pair.question]) <= self.max_passages:
-                first.setdefault(question.asked.document.id, question)
+                first.setdefault(question.passage.document.id, question)
         return list(first.values())
 
 

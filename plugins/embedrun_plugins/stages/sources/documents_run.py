@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from embedrun.artifacts import RetrievalSet
@@ -12,7 +13,7 @@ from embedrun.context import Context
 from embedrun.errors import DataError
 from embedrun_plugins.models.tokenizer import lengths
 from embedrun_plugins.stages.sources.corpus import Corpus
-from embedrun_plugins.stages.sources.file_patterns import File, Listing
+from embedrun_plugins.stages.sources.file_patterns import File, Listing, some
 from embedrun_plugins.stages.sources.holdout import Holdout
 from embedrun_plugins.stages.sources.readers import DocumentContent, ReadingOptions
 from embedrun_plugins.stages.sources.readers.open_document import read
@@ -171,6 +172,4 @@ class DocumentReader:
             )
 
 
-def _listed(names: Sequence[str], between: str = ", ") -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return between.join(names[:_SHOWN]) + more
+_listed = partial(some, most=_SHOWN)

@@ -17,8 +17,6 @@ from embedrun.context import FromCommandLine, Unkeyed
 from embedrun.errors import suggest
 from embedrun_plugins.stages.sources.readers import KINDS, kind_of
 
-_SHOWN = 5
-
 
 def _located(value: Any, info: ValidationInfo) -> Any:
     """Seek a file, folder or pattern from the recipe's folder, then from the current one."""
@@ -78,7 +76,7 @@ def listed(paths: Sequence[tuple[Split | None, Path]], patterns: Mapping[Split, 
             listing.faults.append(f"path: {file.path}: {_unknown(file.path)}")
     files = sorted((file for file in files if kind_of(file.path)), key=lambda file: file.name.split("/"))
     if not files and not listing.faults and not listing.missing:
-        skipped = f"; {_some(listing.skipped)}: of a kind that cannot be read" if listing.skipped else ""
+        skipped = f"; {some(listing.skipped)}: of a kind that cannot be read" if listing.skipped else ""
         where = ", ".join(str(path) for _, path in paths)
         listing.faults.append(f"path: no document in {where}{skipped}; readable kinds: {', '.join(KINDS)}")
     listing.files = _divided(files, patterns, listing) if patterns and files else files
@@ -167,7 +165,7 @@ def _divided(files: list[File], patterns: Mapping[Split, Sequence[str]], listing
                 claims.setdefault(name, {})[split] = pattern
             if not matched:
                 near = suggest(pattern, [word for name in names for word in (name, PurePosixPath(name).stem)])
-                close = near if "did you mean" in near else f"; there are {_some(names)}"
+                close = near if "did you mean" in near else f"; there are {some(names)}"
                 listing.faults.append(f"splits.{split}: '{pattern}' matches no file{close}")
     for name, splits in claims.items():
         if len(splits) > 1:
@@ -197,6 +195,7 @@ def _unknown(path: Path) -> str:
     return f"'{path.suffix or path.name}' is not a readable kind of document{hint}; readable kinds: {', '.join(KINDS)}"
 
 
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
+def some(names: Sequence[str], between: str = ", ", most: int = 5) -> str:
+    """Return the first names, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return between.join(names[:most]) + more

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from embedrun.artifacts import SPLITS, Split
 from embedrun.errors import DataError
 from embedrun_plugins.stages.sources.relations import Relations
-from embedrun_plugins.stages.texts.keys import UnionFind
+from embedrun_plugins.stages.texts.keys import UnionFind, near_key
 
 
 def _share_or_number(value: Any) -> Any:
@@ -110,6 +110,17 @@ def hold_out(
             row_splits[row] = moved[group]
 
 
+def hold_out_rows(
+    holdout: Holdout, relations: Relations, queries: Iterable[str], documents: Iterable[str], *, seed: int
+) -> None:
+    """Hold rows out, kept together as the holdout says; `queries` and `documents` are their texts."""
+    if holdout.by == "row":
+        groups = by_row(relations.row_splits)
+    else:
+        groups = by_document(relations, queries=map(near_key, queries), documents=map(near_key, documents))
+    hold_out(holdout, groups, relations.row_splits, seed=seed)
+
+
 def _target(wanted: float, total: int) -> int:
     return max(1, round(wanted * total)) if 0 < wanted < 1 else int(wanted)
 
@@ -147,15 +158,15 @@ def by_document(relations: Relations, *, queries: Iterable[int], documents: Iter
     links, row_splits = relations.pairs, relations.row_splits
     query_nodes, count = _nodes(queries, 0)
     document_nodes, count = _nodes(documents, count)
-    forest = UnionFind(count)
+    groups = UnionFind(count)
     for query, document in zip(links.queries, links.documents, strict=True):
-        forest.join(query_nodes[query], document_nodes[document])
+        groups.join(query_nodes[query], document_nodes[document])
     of_row = array("q", [-1]) * len(row_splits)
     sizes = array("q", bytes(8 * count))
     counted = bytearray(len(query_nodes))
     for row, query in zip(links.rows, links.queries, strict=True):
         if row_splits[row] == 0:
-            of_row[row] = group = forest.root(query_nodes[query])
+            of_row[row] = group = groups.root(query_nodes[query])
             sizes[group] += not counted[query]
             counted[query] = 1
     return RowGroups(of_row, sizes)

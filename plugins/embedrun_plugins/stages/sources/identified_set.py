@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from embedrun.artifacts import Document, Query, Split
 from embedrun.context import Context
 from embedrun.errors import DataError
-from embedrun_plugins.stages.sources.holdout import Holdout, by_document, by_row, hold_out
+from embedrun_plugins.stages.sources.holdout import Holdout, hold_out_rows
 from embedrun_plugins.stages.sources.relations import Relations
 from embedrun_plugins.stages.sources.set_writer import SetContents
-from embedrun_plugins.stages.texts.keys import near_key, text_key
+from embedrun_plugins.stages.texts.keys import text_key
 
 _SHOWN = 60
 """Characters of a text in a message."""
@@ -68,7 +68,9 @@ class IdentifiedSet:
         if empty := sum(not document.full_text for document in self.documents):
             ctx.note("empty_documents", empty)
         if holdout:
-            self._hold_out(holdout, ctx.seed)
+            queries = (query.text for query in self.queries)
+            documents = (document.full_text for document in self.documents)
+            hold_out_rows(holdout, self.relations, queries, documents, seed=ctx.seed)
         return SetContents(
             relations=self.relations,
             query_ids=list(self.query_numbers),
@@ -78,17 +80,6 @@ class IdentifiedSet:
             document_keys=array("Q", (text_key(document.full_text) for document in self.documents)),
             query_keys=array("Q", (text_key(query.text) for query in self.queries)),
         )
-
-    def _hold_out(self, holdout: Holdout, seed: int) -> None:
-        if holdout.by == "row":
-            groups = by_row(self.relations.row_splits)
-        else:
-            groups = by_document(
-                self.relations,
-                queries=(near_key(query.text) for query in self.queries),
-                documents=(near_key(document.full_text) for document in self.documents),
-            )
-        hold_out(holdout, groups, self.relations.row_splits, seed=seed)
 
 
 def _must_equal(where: str, id_: str, first: str, text: str) -> None:

@@ -10,12 +10,11 @@ from embedrun.artifacts import Document, Query, RetrievalSet, Split
 from embedrun.context import Context
 from embedrun.errors import DataError
 from embedrun_plugins.stages.sources.columns import Columns, complete
-from embedrun_plugins.stages.sources.holdout import Holdout, by_document, by_row, hold_out
+from embedrun_plugins.stages.sources.holdout import Holdout, hold_out_rows
 from embedrun_plugins.stages.sources.relations import Relations
 from embedrun_plugins.stages.sources.row_reader import ParsedRow, RowReader
 from embedrun_plugins.stages.sources.set_writer import SetContents, publish
 from embedrun_plugins.stages.sources.tables import Table
-from embedrun_plugins.stages.texts.keys import near_key
 
 _SHOWN = 10
 """Dropped rows that are named."""
@@ -58,18 +57,6 @@ class RowSet:
         if len(self.dropped_rows) < _SHOWN:
             self.dropped_rows.append(where)
 
-    def hold_out(self, holdout: Holdout, seed: int) -> None:
-        relations = self.relations
-        if holdout.by == "row":
-            groups = by_row(relations.row_splits)
-        else:
-            groups = by_document(
-                relations,
-                queries=map(near_key, self.queries),
-                documents=(near_key(c if isinstance(c, str) else " ".join(c)) for c in self.documents),
-            )
-        hold_out(holdout, groups, relations.row_splits, seed=seed)
-
     def contents(self) -> SetContents:
         query_ids = [Query.of(text).id for text in self.queries]
         document_ids = [_document(content).id for content in self.documents]
@@ -105,7 +92,8 @@ def make_set(
     if gathered.dropped:
         ctx.note("rows_dropped_first", gathered.dropped_rows)
     if holdout:
-        gathered.hold_out(holdout, ctx.seed)
+        documents = (content if isinstance(content, str) else " ".join(content) for content in gathered.documents)
+        hold_out_rows(holdout, gathered.relations, gathered.queries, documents, seed=ctx.seed)
     return publish(ctx, gathered.contents())
 
 

@@ -14,17 +14,17 @@ REQUEST: dict[str, Any] = {"system": "", "prompt": "x" * 936}
 """A thousand tokens at most."""
 
 
-def ledger(**budget: Any) -> Budget:
+def limited(**budget: Any) -> Budget:
     return Budget(TokenPrice(input=1000, output=2000), Allowance(**budget), most_output=500)
 
 
 def test_the_worst_case_is_a_token_a_byte_and_the_longest_reply():
     assert most_input_tokens(REQUEST) == 1000
-    assert ledger().worst(REQUEST) == (1500, 2.0)
+    assert limited().worst(REQUEST) == (1500, 2.0)
 
 
 def test_a_request_goes_out_only_if_its_worst_case_fits():
-    spent = ledger(usd=2.5)
+    spent = limited(usd=2.5)
     held = spent.hold(REQUEST)
     spent.release(held, Reply("", input_tokens=200, output_tokens=150))
     assert spent.usd == 0.5
@@ -44,11 +44,11 @@ def test_a_request_goes_out_only_if_its_worst_case_fits():
 )
 def test_tokens_and_requests_have_their_own_limits(budget, said):
     with pytest.raises(OverBudgetError, match=said):
-        ledger(**budget).hold(REQUEST)
+        limited(**budget).hold(REQUEST)
 
 
 def test_a_request_waits_for_those_under_way_instead_of_giving_up():
-    spent = ledger(usd=3.0)
+    spent = limited(usd=3.0)
     held = spent.hold(REQUEST)
     got: list[Any] = []
     thread = threading.Thread(target=lambda: got.append(spent.hold(REQUEST)))
@@ -61,7 +61,7 @@ def test_a_request_waits_for_those_under_way_instead_of_giving_up():
 
 
 def test_a_failed_request_costs_nothing():
-    spent = ledger(usd=2.0)
+    spent = limited(usd=2.0)
     for _ in range(3):
         spent.release(spent.hold(REQUEST), None)
     assert spent.calls == 0

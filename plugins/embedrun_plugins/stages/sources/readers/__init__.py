@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -66,6 +66,10 @@ class ReadingOptions:
     encoding: str | None = None
     boilerplate: bool = True
     """Whether to remove lines that are repeated on most pages."""
+
+
+def first_heading(blocks: Iterable[Block]) -> str:
+    return next((block.heading for block in blocks if block.level == 1), "")
 
 
 def kind_of(path: Path) -> Kind | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedrun.errors import DataError
-from embedrun_plugins.stages.sources.readers import Block, DocumentContent
+from embedrun_plugins.stages.sources.readers import Block, DocumentContent, first_heading
 
 if TYPE_CHECKING:
     from docx.table import Table
@@ -36,8 +36,7 @@ def read(path: Path) -> DocumentContent:
         title = document.core_properties.title.strip()
     except Exception as error:  # zip, zlib, XML and what is built on them raise errors of every sort at damage
         raise DataError(f"is broken, or not a Word document: {error}") from error
-    titled = next((block.text for block in blocks if block.level == 1), "")
-    return DocumentContent(blocks, title or titled)
+    return DocumentContent(blocks, title or first_heading(blocks))
 
 
 def _blocks(container: Any) -> Iterator[Block]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from embedrun.errors import DataError
-from embedrun_plugins.stages.sources.readers import Block, DocumentContent
+from embedrun_plugins.stages.sources.readers import Block, DocumentContent, first_heading
 from embedrun_plugins.stages.sources.readers.text_encoding import is_known
 
 if TYPE_CHECKING:
@@ -56,9 +56,7 @@ def read(text: str) -> DocumentContent:
     for name, piece, opens in _events(_root(soup)):
         page.add(name, piece, opens=opens)
     page.finish()
-    blocks = page.blocks
-    first = next((block.text for block in blocks if block.level == 1), "")
-    return DocumentContent(blocks, first or title)
+    return DocumentContent(page.blocks, first_heading(page.blocks) or title)
 
 
 def _parsed(text: str) -> BeautifulSoup:

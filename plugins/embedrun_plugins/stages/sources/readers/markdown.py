@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from embedrun_plugins.stages.sources.readers import Block, DocumentContent
+from embedrun_plugins.stages.sources.readers import Block, DocumentContent, first_heading
 
 _FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n(.*?\r?\n)?(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)", re.DOTALL)
 _TITLE = re.compile(r"^title:[ \t]*(?P<quote>[\"']?)(?P<title>.*?)(?P=quote)[ \t]*\r?$", re.MULTILINE)
@@ -23,8 +23,7 @@ def read(text: str) -> DocumentContent:
     title = match["title"] if match else ""
     body = _COMMENT.sub("", text[front.end() :] if front else text)
     blocks = _blocks(body.splitlines())
-    first = next((block.heading for block in blocks if block.level == 1), "")
-    return DocumentContent(blocks, title or first, markdown=True)
+    return DocumentContent(blocks, title or first_heading(blocks), markdown=True)
 
 
 def _blocks(lines: list[str]) -> list[Block]:
