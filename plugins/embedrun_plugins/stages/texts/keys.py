@@ -15,12 +15,13 @@ _INSIGNIFICANT = re.compile(r"[\s!-/:-@\[-`{-~\u2000-\u206f\u3000-\u303f]+")
 
 
 class UnionFind:
-    """A union-find forest over numbered things."""
+    """Numbered things in groups that are joined two at a time."""
 
     def __init__(self, size: int) -> None:
         self.parents = array("q", range(size))
 
     def root(self, item: int) -> int:
+        """Return the least number of an item's group."""
         parents = self.parents
         while parents[item] != item:
             parents[item] = item = parents[parents[item]]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from embedrun.artifacts import Judgement, Role
 from embedrun.errors import DataError
 from embedrun.stages import Rows
+from embedrun_plugins.stages.texts.keys import UnionFind
 from embedrun_plugins.stages.trainers.training_rows import Material, Table, table
 
 
@@ -172,21 +173,18 @@ def _text(material: Material, node: Node) -> str:
 
 
 def _components(material: Material) -> dict[Node, int]:
-    """Number the connected components of the graph that relevant judgements make (union and find)."""
-    parents: dict[Node, Node] = {}
-
-    def root(node: Node) -> Node:
-        parents.setdefault(node, node)
-        while parents[node] != node:
-            parents[node] = parents[parents[node]]
-            node = parents[node]
-        return node
-
+    """Number the connected components of the graph that relevant judgements make."""
+    numbers: dict[Node, int] = {}
+    pairs = []
     for judgement in material.positives:
         material.texts(judgement)
-        parents[root(("document", judgement.document_id))] = root(("query", judgement.query_id))
-    numbers = {node: number for number, node in enumerate(dict.fromkeys(map(root, list(parents))))}
-    return {node: numbers[root(node)] for node in list(parents)}
+        pair: tuple[Node, Node] = ("query", judgement.query_id), ("document", judgement.document_id)
+        pairs.append([numbers.setdefault(node, len(numbers)) for node in pair])
+    components = UnionFind(len(numbers))
+    for query, document in pairs:
+        components.join(query, document)
+    labels: dict[int, int] = {}
+    return {node: labels.setdefault(components.root(number), len(labels)) for node, number in numbers.items()}
 
 
 _MAKERS: Mapping[Rows, Callable[[Material], Table]] = {
