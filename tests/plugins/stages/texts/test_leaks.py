@@ -40,7 +40,7 @@ def test_what_is_shared_with_training_is_counted_once():
 
 
 def test_equal_passages_with_ids_of_their_own_count_as_one():
-    leak = find_leak({"train": [(0, 0)], "test": [(1, 1)]}, "test", document_clusters=[7, 7, 7], query_keys=[5, 5])
+    leak = find_leak({"train": [(0, 0)], "test": [(1, 1)]}, "test", document_keys=[7, 7, 7], query_keys=[5, 5])
     assert (leak.passages_trained_on, leak.queries_trained_on) == (1, 1)
     assert leak.perfect_ndcg == pytest.approx(perfect_ndcg(1, 3))
 
