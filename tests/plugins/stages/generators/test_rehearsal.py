@@ -60,7 +60,7 @@ def test_a_language_model_is_not_asked_and_its_questions_are_read_as_in_a_run(st
     with quiet():
         made = stage.rehearsal(rehearsal).run(ctx, _corpus(tmp_path / "data"))
     assert len(made.relevant("train")) > 24
-    assert "is not asked" in _said(rehearsal)
+    assert "is not called" in _said(rehearsal)
 
 
 def test_missing_credentials_are_told_and_fail_nothing(rehearsal):
