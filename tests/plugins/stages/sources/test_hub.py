@@ -93,8 +93,8 @@ def test_offline_or_unreachable_it_says_what_to_do_instead(ask):
     with fake_hub.serving() as address:
         pass
     offline, unreachable, uncached = ask(address, [WHOLE, True], [WHOLE, False], [pinned, True])
-    assert "cannot be asked (offline)" in offline["error"]
-    assert "cannot be asked (ConnectError)" in unreachable["error"]
+    assert "cannot be reached (offline)" in offline["error"]
+    assert "cannot be reached (ConnectError)" in unreachable["error"]
     assert f"not cached at commit {fake_hub.COMMIT}" in uncached["error"]
     for answer in (offline, unreachable, uncached):
         assert "source: {type: pairs, path: …}" in answer["error"]
