@@ -18,7 +18,7 @@ from typing import Any
 
 from embedrun_plugins.services import docker
 from embedrun_plugins.services.docker import engine
-from embedrun_plugins.services.docker.contents import Contents
+from embedrun_plugins.services.docker.contents import BuildContext
 
 CHANGED = "embedrun:benchmark"
 
@@ -55,7 +55,7 @@ def timed(do: Callable[[], Any]) -> tuple[Any, float]:
 def quiet(_: str) -> None: ...
 
 
-def with_a_comment(packed: Contents, comment: str) -> Contents:
+def with_a_comment(packed: BuildContext, comment: str) -> BuildContext:
     """Change a line of embedrun's code, as an edit would."""
     name = next(name for name in packed.files if name.startswith("wheels/embedrun-"))
     made = io.BytesIO()

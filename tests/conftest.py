@@ -18,7 +18,7 @@ import pytest
 
 from embedrun.cli import main
 from embedrun_plugins.services import docker
-from embedrun_plugins.services.docker.contents import Contents
+from embedrun_plugins.services.docker.contents import BuildContext
 
 # Before torch is imported: small models are slower with more threads, which wait for each other on busy cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -153,7 +153,7 @@ def base(engine) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def packed(base) -> Contents:
+def packed(base) -> BuildContext:
     """What the image is built from."""
     return docker.pack(base_image=base)
 

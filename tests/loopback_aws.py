@@ -57,6 +57,25 @@ _SERVICES = {
 }
 
 
+PRICES = {"ml.m5.xlarge": 0.23, "ml.g5.xlarge": 1.408}
+"""US dollars an hour."""
+PUBLISHED = "2026-11-20"
+
+
+def products(operation: str, request: dict[str, Any]) -> Answer:
+    """Answer as AWS's price list does, whose products are JSON in JSON."""
+    assert operation == "GetProducts"
+    wanted = {one["Field"]: one["Value"] for one in request["Filters"]}
+    listed = []
+    for use in ("Notebk", "Host", "Train", "AsyncInf") if wanted["instanceName"] in PRICES else ():
+        rate = {"unit": "Hrs", "pricePerUnit": {"USD": f"{PRICES[wanted['instanceName']]:.10f}"}}
+        attributes = {"regionCode": wanted["regionCode"], "usagetype": f"USE1-{use}:{wanted['instanceName']}"}
+        product = {"productFamily": "ML Instance", "attributes": attributes}
+        terms = {"OnDemand": {"SKU.TERM": {"priceDimensions": {"SKU.TERM.RATE": rate}}}}
+        listed.append({"product": product, "terms": terms, "publicationDate": f"{PUBLISHED}T02:56:06Z"})
+    return 200, {"FormatVersion": "aws_v1", "PriceList": [json.dumps(one) for one in listed]}
+
+
 @dataclass
 class Call:
     """A request that came in."""
@@ -77,7 +96,9 @@ class Front:
     """Says for each call, by its number and name, how it fails."""
     passed: Callable[[int, str], None] = lambda _number, _name: None
     """Told of each call that was carried out, before it is answered."""
-    services: dict[str, Callable[[str, dict[str, Any]], Answer]] = field(default_factory=dict)
+    services: dict[str, Callable[[str, dict[str, Any]], Answer]] = field(
+        default_factory=lambda: {"AWSPriceListService": products}
+    )
     """Others that are asked in JSON, by the first word of their calls' names."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 

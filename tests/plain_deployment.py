@@ -21,7 +21,7 @@ from embedrun_plugins.services.endpoints.client import Client
 from embedrun_plugins.services.endpoints.sagemaker_transport import SageMakerTransport
 from embedrun_plugins.services.ledger import resources
 from embedrun_plugins.services.sagemaker import upload
-from embedrun_plugins.services.sagemaker.endpoint import Container, Variant
+from embedrun_plugins.services.sagemaker.endpoint import ModelContainer, Variant
 from embedrun_plugins.services.sagemaker.endpoint_options import AutoScaling
 from embedrun_plugins.stages.deployers import sagemaker_deployment
 from embedrun_plugins.stages.deployers.sagemaker_deployer import SageMakerDeployer
@@ -38,10 +38,10 @@ class Plain(SageMakerDeployer):
 
     type: Literal["plain"] = "plain"
 
-    def container(self, ctx: Context, model: Model, region: str) -> Container:
+    def container(self, ctx: Context, model: Model, region: str) -> ModelContainer:
         archive = ctx.out / "model.tar.gz"
         _pack(archive)
-        return Container("plain", {"COLOR": "blue"}, archive, isolated=True)
+        return ModelContainer("plain", {"COLOR": "blue"}, archive, isolated=True)
 
     def variant(self) -> Variant:
         return Variant(capacity(self), {"ClientConfig": {"MaxConcurrentInvocationsPerInstance": 2}})

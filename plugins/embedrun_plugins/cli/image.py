@@ -17,7 +17,7 @@ from embedrun_plugins.cli.console import table
 
 if TYPE_CHECKING:
     from embedrun_plugins.services.docker import Description
-    from embedrun_plugins.services.docker.contents import Contents
+    from embedrun_plugins.services.docker.contents import BuildContext
 
 _HELP = {
     "--base-image": ("IMAGE", "base image ($EMBEDRUN_BASE_IMAGE, else a CUDA base)"),
@@ -62,7 +62,7 @@ def run(arguments: Namespace) -> int:
     return _show(arguments) if arguments.action == "show" else _build(arguments)
 
 
-def _packed(arguments: Namespace) -> Contents:
+def _packed(arguments: Namespace) -> BuildContext:
     from embedrun_plugins.services import docker
 
     extras = [extra.strip() for extra in (arguments.extras or "").split(",") if extra.strip()]
@@ -87,7 +87,7 @@ def _build(arguments: Namespace) -> int:
     return 0
 
 
-def _command(packed: Contents, arguments: Namespace) -> str:
+def _command(packed: BuildContext, arguments: Namespace) -> str:
     """Return the command line for another builder."""
     build_arguments = packed.told(dict(arguments.build_arg))
     words = ["docker", "build"]

@@ -21,18 +21,18 @@ _GIVE_CREDENTIALS = (
 )
 
 VARIABLES = (
-    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", _BEARER_TOKEN),
-    *("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION"),
-    *("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE", "AWS_ENDPOINT_URL"),
-    *("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_ENDPOINT_URL_BEDROCK", "AWS_ENDPOINT_URL_S3"),
-)
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", _BEARER_TOKEN,
+    "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION",
+    "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE", "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_ENDPOINT_URL_BEDROCK", "AWS_ENDPOINT_URL_S3",
+)  # fmt: skip
 """Variables that a client may read, for `Stage.variables`."""
 
 
 def address(service: str, *, region: str | None = None, endpoint_url: str | None = None) -> str:
     """Return where a client of a service would send its requests, for `Stage.reaches`."""
-    own = f"AWS_ENDPOINT_URL_{service.upper().replace('-', '_')}"
-    named = (endpoint_url, *(os.environ.get(name) for name in (own, "AWS_ENDPOINT_URL")))
+    variable = f"AWS_ENDPOINT_URL_{service.upper().replace('-', '_')}"
+    named = (endpoint_url, *(os.environ.get(name) for name in (variable, "AWS_ENDPOINT_URL")))
     region = region or os.environ.get("AWS_DEFAULT_REGION") or os.environ.get("AWS_REGION") or "region"
     return next(filter(None, named), f"https://{service}.{region}.amazonaws.com")
 
@@ -64,7 +64,7 @@ def client(
         )
     config = Config(
         retries={"total_max_attempts": tries or TRIES, "mode": "standard" if tries == 1 else "adaptive"},
-        connect_timeout=_CONNECT_SECONDS,
+        connect_timeout=min(_CONNECT_SECONDS, read_seconds),
         read_timeout=read_seconds,
         max_pool_connections=max(connections, 1),
     )
@@ -121,32 +121,28 @@ def error_code(error: BaseException) -> str:
     return str(response.get("Error", {}).get("Code") or "")
 
 
+_EXPIRED = ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired")
+_NOT_ACCEPTED = (
+    "UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId", "InvalidToken",
+    "SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature",
+    "MissingAuthenticationToken", "MissingAuthenticationTokenException",
+)  # fmt: skip
+_DENIED = ("AccessDeniedException", "AccessDenied", "UnauthorizedOperation")
+_NO_BUCKET = ("NoSuchBucket", "PermanentRedirect", "InvalidBucketName")
 _ANSWERS: Mapping[str, str] = {
     **dict.fromkeys(
-        ("ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"),
-        "the AWS session has expired ({said}); log in again and run again: nothing that was done is lost",
+        _EXPIRED, "the AWS session has expired ({said}); log in again and run again: nothing that was done is lost"
     ),
-    **dict.fromkeys(
-        (
-            *("UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId", "InvalidToken"),
-            *("SignatureDoesNotMatch", "InvalidSignatureException", "IncompleteSignature"),
-            *("MissingAuthenticationToken", "MissingAuthenticationTokenException"),
-        ),
-        f"AWS does not accept these credentials ({{said}}); {_GIVE_CREDENTIALS}",
-    ),
-    **dict.fromkeys(
-        ("AccessDeniedException", "AccessDenied", "UnauthorizedOperation"), "access denied: {said}; {allow}"
-    ),
-    **dict.fromkeys(
-        ("NoSuchBucket", "PermanentRedirect", "InvalidBucketName"),
-        "{said}; is the bucket's name right, and is it in this region?",
-    ),
+    **dict.fromkeys(_NOT_ACCEPTED, f"AWS does not accept these credentials ({{said}}); {_GIVE_CREDENTIALS}"),
+    **dict.fromkeys(_DENIED, "access denied: {said}; {allow}"),
+    **dict.fromkeys(_NO_BUCKET, "{said}; is the bucket's name right, and is it in this region?"),
 }
 """What can only succeed once something is changed, by the code of the answer."""
-_THROTTLED = (
-    *("ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"),
-    *("ProvisionedThroughputExceededException", "ServiceQuotaExceededException"),
-)
+THROTTLED = (
+    "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown",
+    "ProvisionedThroughputExceededException", "ServiceQuotaExceededException",
+)  # fmt: skip
+"""Codes of what is refused because there is too much of it."""
 _ABOUT_THE_MODEL = re.compile(
     r"model identifier|model id\b|model not found|on-demand throughput|resolve the foundation"
 )
@@ -155,7 +151,7 @@ _ABOUT_THE_MODEL = re.compile(
 def _answered(service: str, model: str | None, error: Any) -> EmbedrunError:
     """Explain an error that AWS answered with."""
     code = error_code(error)
-    said = str(error.response.get("Error", {}).get("Message") or code).strip().rstrip(".")
+    message = str(error.response.get("Error", {}).get("Message") or code).strip().rstrip(".")
     allow = "this user or role lacks the right to do it"
     if model:
         allow = (
@@ -163,44 +159,45 @@ def _answered(service: str, model: str | None, error: Any) -> EmbedrunError:
             "bedrock:InvokeModel for it"
         )
     if text := _ANSWERS.get(code):
-        return UserError(f"{service}: {text.format(said=said, allow=allow)}")
-    wrong_model = code == "ResourceNotFoundException" or _ABOUT_THE_MODEL.search(said.lower().replace("\u2019", "'"))
+        return UserError(f"{service}: {text.format(said=message, allow=allow)}")
+    wrong_model = code == "ResourceNotFoundException" or _ABOUT_THE_MODEL.search(message.lower().replace("\u2019", "'"))
     if model and wrong_model and code in ("ResourceNotFoundException", "ValidationException"):
         return UserError(
-            f"{service}: cannot call the model '{model}': {said}; take an id that this region's model catalog lists; "
-            "newer models are called through an inference profile, whose id starts with us., eu., apac. or global."
+            f"{service}: cannot call the model '{model}': {message}; take an id that this region's model catalog "
+            "lists; newer models are called through an inference profile, whose id "
+            "starts with us., eu., apac. or global."
         )
-    if code in _THROTTLED:
+    if code in THROTTLED:
         return StageError(
-            f"{service}: throttled, even after {TRIES} tries with growing pauses ({said}); lower 'concurrency' or "
+            f"{service}: throttled, even after {TRIES} tries with growing pauses ({message}); lower 'concurrency' or "
             "have the quota raised; answers so far are kept"
         )
-    return StageError(f"{service}: {code}: {said}")
+    return StageError(f"{service}: {code}: {message}")
 
 
 def _unanswered(service: str, error: Exception) -> EmbedrunError:
     """Explain an error that boto3 met before AWS answered."""
     from botocore import exceptions as known
 
-    said = str(error).strip().rstrip(".")
+    message = str(error).strip().rstrip(".")
     if isinstance(error, (known.ConnectTimeoutError, known.ReadTimeoutError)):
-        return StageError(f"{service}: no answer in time: {said}")
+        return StageError(f"{service}: no answer in time: {message}")
     if isinstance(error, known.IncompleteReadError):
-        return StageError(f"{service}: the response broke off: {said}")
+        return StageError(f"{service}: the response broke off: {message}")
     match error:
         case known.NoCredentialsError() | known.NoAuthTokenError():
             text = f"there are no AWS credentials; {_GIVE_CREDENTIALS}"
         case known.PartialCredentialsError():
-            text = f"the AWS credentials are incomplete: {said}; {_GIVE_CREDENTIALS}"
+            text = f"the AWS credentials are incomplete: {message}; {_GIVE_CREDENTIALS}"
         case known.SSOError() | known.TokenRetrievalError():
-            text = f"the AWS login has expired ({said}); run `aws sso login`, then run again"
+            text = f"the AWS login has expired ({message}); run `aws sso login`, then run again"
         case known.EndpointConnectionError() | known.ProxyConnectionError() | known.SSLError():
             text = (
-                f"nothing answers there: {said}; is the region right, does it have this service, and do "
+                f"nothing answers there: {message}; is the region right, does it have this service, and do "
                 "'endpoint_url', AWS_ENDPOINT_URL and the proxy's variables hold what they should?"
             )
         case known.HTTPClientError():
-            return StageError(f"{service}: the connection broke: {said}")
+            return StageError(f"{service}: the connection broke: {message}")
         case _:
-            text = said
+            text = message
     return UserError(f"{service}: {text}")

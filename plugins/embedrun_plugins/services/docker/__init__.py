@@ -31,13 +31,13 @@ def provided(
     Raises UserError where there is none, or it is not made for the engine's processors; StageError where a build fails.
     """
     if reference is not None:
-        found = describe(client, reference) or pull(client, reference, say)
+        image = describe(client, reference) or pull(client, reference, say)
     else:
         packed = pack(set(extras) - NEVER, base_image)
-        found = describe(client, packed.reference) or build(client, packed, say)
-    if found.architecture != (here := architecture(client)):
+        image = describe(client, packed.reference) or build(client, packed, say)
+    if image.architecture != (here := architecture(client)):
         raise UserError(
-            f"image {found.reference}: is made for {found.architecture}, and the engine runs on {here}; "
+            f"image {image.reference}: is made for {image.architecture}, and the engine runs on {here}; "
             f"name one that is made for it, or none, so that it is built here"
         )
-    return found
+    return image

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from embedrun.errors import EmbedrunError, StageError, UserError
-from embedrun_plugins.services.docker.contents import Contents
+from embedrun_plugins.services.docker.contents import BuildContext
 from embedrun_plugins.services.docker.engine import architecture
 from embedrun_plugins.services.docker.inspect import Description, describe
 
@@ -27,14 +27,14 @@ _WIDTH = 110
 
 def build(
     client: Any,
-    contents: Contents,
+    contents: BuildContext,
     say: Say,
     *,
     tag: str | None = None,
     arguments: Mapping[str, str] | None = None,
     network: str | None = None,
 ) -> Description:
-    """Build an image and return what it became. `arguments` are further build arguments, `tag` a further name.
+    """Build an image and return what it became. `arguments` are further build arguments, `tag` an additional name.
 
     Raises UserError for a base image that cannot be had, an argument that is ours or holds a secret, or a name that is
     none; StageError for a step that fails and for a full disk, with what it said last.
@@ -43,7 +43,7 @@ def build(
 
     if tag and not match_tag(tag):
         raise UserError(f"--tag: '{tag}' is not an image name such as embedrun:mine")
-    told = contents.told(arguments or {})
+    build_arguments = contents.told(arguments or {})
     progress = _Progress(say, contents.arguments.get("BASE_IMAGE", ""), client)
     say(f"building {contents.reference} on {progress.base}")
     with _told(progress):
@@ -51,7 +51,7 @@ def build(
             fileobj=io.BytesIO(contents.archive()),
             custom_context=True,
             tag=contents.reference,
-            buildargs=told,
+            buildargs=build_arguments,
             rm=True,
             forcerm=True,
             decode=True,
@@ -83,10 +83,10 @@ def _parts(reference: str) -> tuple[str, str]:
 
 
 def _found(client: Any, reference: str) -> Description:
-    found = describe(client, reference)
-    if found is None:
+    image = describe(client, reference)
+    if image is None:
         raise StageError(f"image {reference}: the engine ended without making it; does it still run? see its own log")
-    return found
+    return image
 
 
 @dataclass
@@ -102,27 +102,27 @@ class _Progress:
     """The last that the step printed."""
 
     def follow(self, stream: Iterable[Mapping[str, Any]]) -> None:
-        for told in stream:
-            if "error" in told:
-                raise self.failure(str(told["error"]))
-            for line in str(told.get("stream") or told.get("status") or "").splitlines():
+        for event in stream:
+            if "error" in event:
+                raise self.failure(str(event["error"]))
+            for line in str(event.get("stream") or event.get("status") or "").splitlines():
                 self._line(_COLOUR.sub("", line).rstrip())
 
     def _line(self, line: str) -> None:
-        if found := _STEP.match(line):
-            self.step = " ".join(found[3].split())
+        if step := _STEP.match(line):
+            self.step = " ".join(step[3].split())
             self.lines.clear()
             if self.step.startswith(("FROM ", "RUN ", "COPY ")):
-                self.say(_cut(f"{found[1]}/{found[2]} {self.step}"))
+                self.say(_cut(f"{step[1]}/{step[2]} {self.step}"))
             return
         if line.strip() and not line.startswith((" --->", "Removing intermediate container")):
             self.lines.append(line)
         if _SHOWN.match(line):
             self.say(_cut(f"    {line.strip()}"))
 
-    def failure(self, said: str) -> EmbedrunError:
+    def failure(self, reason: str) -> EmbedrunError:
         """Say what went wrong, and what to do about it."""
-        seen = "\n".join([said, *self.lines])
+        seen = "\n".join([reason, *self.lines])
         if "no space left on device" in seen.lower():
             return StageError(
                 f"image: the engine's disk is full{self._at()}; `docker system df` shows what fills it, "
@@ -134,29 +134,29 @@ class _Progress:
                 f"({architecture(self.client)}); name one that is"
             )
         if self.kind == "image" or self.step.startswith("FROM ") or not self.step:
-            return self._missing(said)
+            return self._missing(reason)
         shown = "\n".join(f"    {line}" for line in self.lines)
-        code = re.search(r"returned a non-zero code: (\d+)", said)
-        return StageError(f"image: the build failed{self._at()}: {f'exit code {code[1]}' if code else said}\n{shown}")
+        code = re.search(r"returned a non-zero code: (\d+)", reason)
+        return StageError(f"image: the build failed{self._at()}: {f'exit code {code[1]}' if code else reason}\n{shown}")
 
     def _at(self) -> str:
         return f" at '{_cut(self.step)}'" if self.step else ""
 
-    def _missing(self, said: str) -> UserError:
+    def _missing(self, reason: str) -> UserError:
         """Say why an image cannot be had from its registry."""
         how = "name another with --base-image or $EMBEDRUN_BASE_IMAGE" if self.kind != "image" else "check its name"
-        if re.search("denied|unauthorized|authentication required", said):
+        if re.search("denied|unauthorized|authentication required", reason):
             return UserError(
                 f"{self.kind} {self.base}: there is none, or you may not have it: `docker login`, or {how}"
             )
-        if re.search("not found|manifest unknown|does not exist|no such image", said, re.IGNORECASE):
+        if re.search("not found|manifest unknown|does not exist|no such image", reason, re.IGNORECASE):
             return UserError(f"{self.kind} {self.base}: there is no such image; {how}")
-        if re.search("dial tcp|no such host|timeout|deadline|TLS|connection refused|EOF", said):
+        if re.search("dial tcp|no such host|timeout|deadline|TLS|connection refused|EOF", reason):
             return UserError(
-                f"{self.kind} {self.base}: is not here, and its registry cannot be reached ({said}); "
+                f"{self.kind} {self.base}: is not here, and its registry cannot be reached ({reason}); "
                 f"load it with `docker load`, or {how}"
             )
-        return UserError(f"{self.kind} {self.base}: {said}; {how}")
+        return UserError(f"{self.kind} {self.base}: {reason}; {how}")
 
 
 @contextlib.contextmanager

@@ -33,7 +33,7 @@ _PASSED = ("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_TRUSTE
 
 
 @dataclass(frozen=True)
-class Contents:
+class BuildContext:
     """A build's context and arguments."""
 
     files: Mapping[str, bytes]
@@ -54,13 +54,13 @@ class Contents:
 
     def archive(self) -> bytes:
         """Return the context as the engine takes it: the same bytes for the same files."""
-        made = io.BytesIO()
-        with tarfile.open(fileobj=made, mode="w") as archive:
+        content = io.BytesIO()
+        with tarfile.open(fileobj=content, mode="w") as archive:
             for name, text in sorted(self.files.items()):
                 entry = tarfile.TarInfo(name)
                 entry.size, entry.mode = len(text), _mode(name)
                 archive.addfile(entry, io.BytesIO(text))
-        return made.getvalue()
+        return content.getvalue()
 
     def write(self, folder: Path) -> None:
         """Write the context into a new folder. Raises UserError where there is one already, or none can be made."""
@@ -77,7 +77,7 @@ class Contents:
             raise UserError(f"{folder}: cannot be written: {error.strerror}") from error
 
 
-def pack(extras: Iterable[str] = (), base_image: str | None = None, user: int | None = None) -> Contents:
+def pack(extras: Iterable[str] = (), base_image: str | None = None, user: int | None = None) -> BuildContext:
     """Pack what is installed here. `extras` come on top of DEFAULT_EXTRAS.
 
     Raises UserError for an extra or a base image that cannot be, and for a plugin that cannot be packed.
@@ -103,7 +103,7 @@ def pack(extras: Iterable[str] = (), base_image: str | None = None, user: int | 
     files |= {f"wheels/{wheel.file_name}": wheel.wheel() for wheel in wheels}
     readable = re.sub(r"[^\w.-]", "-", arguments["VERSION"])
     # Where the code comes from is told, but the same code makes the same image.
-    return Contents(files, arguments | {"REVISION": _revision()}, f"embedrun:{readable}-{tag}")
+    return BuildContext(files, arguments | {"REVISION": _revision()}, f"embedrun:{readable}-{tag}")
 
 
 def passed(named: Mapping[str, str]) -> dict[str, str]:
@@ -111,14 +111,14 @@ def passed(named: Mapping[str, str]) -> dict[str, str]:
 
     Raises UserError where one holds a password or a token, which the image's history would show.
     """
-    found = {name: os.environ[name] for name in _PASSED if os.environ.get(name) and not _is_local(os.environ[name])}
-    for name, value in {**found, **named}.items():
+    settings = {name: os.environ[name] for name in _PASSED if os.environ.get(name) and not _is_local(os.environ[name])}
+    for name, value in {**settings, **named}.items():
         if _SECRET.search(value):
             raise UserError(
                 f"{name}: holds a password or a token, which the image's history would keep; put it into /etc/pip.conf "
                 f"of a base image of yours and name that with --base-image, or set {name} to an address without one"
             )
-    return {**found, **named}
+    return {**settings, **named}
 
 
 def _is_local(value: str) -> bool:
@@ -128,10 +128,10 @@ def _is_local(value: str) -> bool:
 
 def _base_image(named: str | None, dockerfile: str) -> str:
     written = re.search(r"^ARG BASE_IMAGE=(\S+)", dockerfile, re.MULTILINE)
-    found = named or os.environ.get("EMBEDRUN_BASE_IMAGE") or (written[1] if written else "")
-    if not re.fullmatch(r"[\w./:@-]+", found) or "://" in found:
-        raise UserError(f"base image: '{found}' is not an image name such as debian:bookworm or name@sha256:…")
-    return found
+    image = named or os.environ.get("EMBEDRUN_BASE_IMAGE") or (written[1] if written else "")
+    if not re.fullmatch(r"[\w./:@-]+", image) or "://" in image:
+        raise UserError(f"base image: '{image}' is not an image name such as debian:bookworm or name@sha256:…")
+    return image
 
 
 def _digest(files: Mapping[str, bytes]) -> str:
@@ -145,8 +145,8 @@ def _mode(name: str) -> int:
 
 def _revision() -> str:
     """Return the commit that embedrun is installed from, marked where files have changed since; "unknown" without."""
-    told = json.loads(distribution("embedrun").read_text("direct_url.json") or "{}")
-    if commit := told.get("vcs_info", {}).get("commit_id"):
+    origin = json.loads(distribution("embedrun").read_text("direct_url.json") or "{}")
+    if commit := origin.get("vcs_info", {}).get("commit_id"):
         return str(commit)
     if not _git("ls-files", "--", "cli.py"):
         return "unknown"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator
 from importlib import resources
@@ -15,6 +14,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
+from packaging.utils import canonicalize_name
+
 from embedrun.errors import UserError
 from embedrun.shipped_recipes import recipes_folder
 from embedrun_plugins.services.docker.wheels import Packed
@@ -24,18 +25,13 @@ _NOT_PACKED = frozenset({"RECORD", "WHEEL", "INSTALLER", "REQUESTED", "direct_ur
 """Files of the metadata that say how something came to be here, or that are written anew."""
 
 
-def canonical(name: str) -> str:
-    """Return a distribution's name as indexes write it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def docker_files() -> dict[str, Path]:
     """Return what the image is built with, in a wheel or in a checkout, by name."""
     here = _package("embedrun").resolve()
     installed = here / "_data" / "docker"
     folder = installed if installed.is_dir() else here.parents[1] / "docker"
-    found = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
-    return found if installed.is_dir() else found | {"constraints.txt": here.parents[1] / "constraints.txt"}
+    files = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
+    return files if installed.is_dir() else files | {"constraints.txt": here.parents[1] / "constraints.txt"}
 
 
 def own() -> Packed:
@@ -56,8 +52,8 @@ def _package(name: str) -> Path:
 
 def plugins() -> list[Distribution]:
     """Return the other distributions that bring plugins, by name."""
-    found = {canonical(point.dist.name): point.dist for point in entry_points(group="embedrun") if point.dist}
-    return [found[name] for name in sorted(found) if name != "embedrun"]
+    by_name = {canonicalize_name(point.dist.name): point.dist for point in entry_points(group="embedrun") if point.dist}
+    return [by_name[name] for name in sorted(by_name) if name != "embedrun"]
 
 
 def is_from_index(installed: Distribution) -> bool:
@@ -90,20 +86,20 @@ _INSTEAD = "install it from an index that the image's build can reach, which the
 
 def _metadata(installed: Distribution) -> dict[str, bytes]:
     """Return the files of the metadata folder that mean the same anywhere."""
-    found: dict[str, bytes] = {}
+    metadata: dict[str, bytes] = {}
     for path in installed.files or ():
         folder, _, rest = str(PurePosixPath(path)).partition("/")
         if folder.endswith(".dist-info") and rest and rest not in _NOT_PACKED:
-            found[rest] = Path(str(installed.locate_file(path))).read_bytes()
-    return found
+            metadata[rest] = Path(str(installed.locate_file(path))).read_bytes()
+    return metadata
 
 
 def _editable(installed: Distribution) -> Path | None:
     """Return the project's folder where a distribution is installed from it in place."""
-    told = json.loads(installed.read_text("direct_url.json") or "{}")
-    if not told.get("dir_info", {}).get("editable"):
+    origin = json.loads(installed.read_text("direct_url.json") or "{}")
+    if not origin.get("dir_info", {}).get("editable"):
         return None
-    return Path(url2pathname(unquote(urlsplit(told["url"]).path)))
+    return Path(url2pathname(unquote(urlsplit(origin["url"]).path)))
 
 
 def _recorded(installed: Distribution) -> Iterator[tuple[str, bytes]]:

@@ -55,9 +55,10 @@ def answering(key: str, then: str = "") -> Iterator[None]:
     try:
         yield
     except (DockerException, HTTPError, OSError) as error:
-        said = getattr(error, "explanation", None) or error
+        reason = getattr(error, "explanation", None) or error
         raise StageError(
-            f"{key}: the engine failed, or stopped answering ({said}); see whether it still runs{then and f', {then}'}"
+            f"{key}: the engine failed, or stopped answering ({reason}); "
+            f"see whether it still runs{then and f', {then}'}"
         ) from error
 
 
@@ -87,7 +88,8 @@ def _explained(error: BaseException) -> str:
         return f"no container engine listens at {where}: start it (sudo systemctl start docker, or Docker Desktop)"
     if isinstance(reason, socket.gaierror):
         return f"no container engine at {where}: there is no such host; DOCKER_HOST or Docker's context is wrong"
-    return f"no container engine at {where}: {_last(error)}; DOCKER_HOST or Docker's context may be wrong"
+    last = str(error).removeprefix("Error while fetching server API version: ").splitlines()[0]
+    return f"no container engine at {where}: {last}; DOCKER_HOST or Docker's context may be wrong"
 
 
 def _address() -> str:
@@ -107,15 +109,11 @@ def _address() -> str:
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an error and all that it wraps, be it as its cause or, as urllib3 does, as an argument."""
-    found = [error]
-    for one in found:  # it grows
-        yield one
-        inner = (one.__cause__, one.__context__, getattr(one, "reason", None), *one.args)
-        found += [e for e in inner if isinstance(e, BaseException) and e not in found]
-
-
-def _last(error: BaseException) -> str:
-    return str(error).removeprefix("Error while fetching server API version: ").splitlines()[0]
+    errors = [error]
+    for cause in errors:  # it grows
+        yield cause
+        inner = (cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args)
+        errors += [e for e in inner if isinstance(e, BaseException) and e not in errors]
 
 
 def _group(where: str) -> str:

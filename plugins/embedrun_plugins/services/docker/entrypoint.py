@@ -27,8 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command for as long as someone waits for it, and return its exit code."""
     # Unbuffered: a thread that waits in a buffered read keeps the interpreter from ending.
     line = os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0)
-    given = json.loads(line.readline() or b"{}")
-    os.environ.update({str(name): str(value) for name, value in given.items()})
+    variables = json.loads(line.readline() or b"{}")
+    os.environ.update({str(name): str(value) for name, value in variables.items()})
     Path(os.environ.get("HOME", "/tmp")).mkdir(parents=True, exist_ok=True)  # noqa: S108  # a tmpfs
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)

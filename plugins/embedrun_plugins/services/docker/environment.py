@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 Network = Literal["none", "bridge", "host"]
 HOME = "/tmp/home"  # noqa: S108  # a tmpfs of the container's own
 HARMLESS = (
-    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TOKENIZERS_PARALLELISM"),
-    *("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "CUBLAS_WORKSPACE_CONFIG", "NO_COLOR"),
-)
+    "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TOKENIZERS_PARALLELISM",
+    "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "CUBLAS_WORKSPACE_CONFIG", "NO_COLOR",
+)  # fmt: skip
 """Variables that are passed on wherever they are set: they hold no secret, and change speed, rounding or colours."""
 
 
@@ -55,18 +55,18 @@ def copies(job: Job) -> list[LocalModel]:
     return [replace(copy, path=copy.path.resolve()) for copy in job.copies if copy.path.is_dir()]
 
 
-def network(job: Job, asked: Network | None) -> Network:
+def network(job: Job, wanted: Network | None) -> Network:
     """Return the network that was asked for, or the least that the stages need.
 
     What a stage reaches on this machine itself takes the machine's own network: a bridge does not lead there.
     """
     reached = [url for stage in job.stages for url in stage.reaches()]
-    if asked:
-        if asked == "none" and reached:
+    if wanted:
+        if wanted == "none" and reached:
             job.console.say(
                 f"warning: runtime.network: none, but the recipe talks to {', '.join(sorted(set(reached)))}"
             )
-        return asked
+        return wanted
     if any(is_local(url) for url in reached):
         return "host"
     return "bridge" if reached else "none"
@@ -74,16 +74,18 @@ def network(job: Job, asked: Network | None) -> Network:
 
 def variables(caches: Mapping[str, Path], models: Iterable[LocalModel], cpus: float | None) -> dict[str, str]:
     """Return what the container's processes find in their environment; no secret is among it."""
-    given = {name: os.environ[name] for name in HARMLESS if name in os.environ}
+    environment = {name: os.environ[name] for name in HARMLESS if name in os.environ}
     if cpus is not None:
-        given.setdefault("OMP_NUM_THREADS", str(max(1, int(cpus))))
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, int(cpus))))
     if sys.stderr.isatty():
         size = os.get_terminal_size(sys.stderr.fileno())
-        given |= {"FORCE_COLOR": "1", "TERM": os.environ.get("TERM", "xterm"), "COLUMNS": str(size.columns)}
+        environment |= {"FORCE_COLOR": "1", "TERM": os.environ.get("TERM", "xterm"), "COLUMNS": str(size.columns)}
     # Some libraries ask for the user's name, which need not be known in the image.
-    given |= {"HOME": HOME, "USER": "embedrun", "LOGNAME": "embedrun", "HF_HUB_OFFLINE": "1"}
-    given |= {name: str(path) for name, path in caches.items()}
-    return given | {GIVEN: json.dumps([{"id": one.id, "path": str(one.path), "sha256": one.sha256} for one in models])}
+    environment |= {"HOME": HOME, "USER": "embedrun", "LOGNAME": "embedrun", "HF_HUB_OFFLINE": "1"}
+    environment |= {name: str(path) for name, path in caches.items()}
+    return environment | {
+        GIVEN: json.dumps([{"id": model.id, "path": str(model.path), "sha256": model.sha256} for model in models])
+    }
 
 
 def secrets(job: Job, named: Iterable[str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ _SIGNALS = {"9": "SIGKILL", "15": "SIGTERM", "2": "SIGINT"}
 
 
 @dataclass(frozen=True)
-class Ending:
+class ContainerExit:
     """How a container ended."""
 
     code: int
@@ -67,7 +67,7 @@ class Watch:
             self._broken = f" ({type(error).__name__}: {error})"
         self._over.set()
 
-    def ending(self) -> Ending:
+    def ending(self) -> ContainerExit:
         """Wait until the container is gone, and say how it ended.
 
         Raises StageError where the engine stopped answering before it told.
@@ -82,4 +82,4 @@ class Watch:
         code = int(deaths[-1]["Actor"]["Attributes"].get("exitCode", 1))
         signals = [str(e["Actor"]["Attributes"].get("signal", "")) for e in self._events if e.get("Action") == "kill"]
         out_of_memory = code == _OOM_EXIT and any(event.get("Action") == "oom" for event in self._events)
-        return Ending(code, out_of_memory, tuple(_SIGNALS.get(number, f"signal {number}") for number in signals))
+        return ContainerExit(code, out_of_memory, tuple(_SIGNALS.get(number, f"signal {number}") for number in signals))

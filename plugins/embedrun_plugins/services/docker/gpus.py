@@ -18,10 +18,10 @@ _DRIVERS = {11: 450, 12: 525, 13: 580}
 Gpus = Literal["all", "none"] | int | tuple[int | str, ...]
 
 
-def chosen(asked: Gpus | None, info: Mapping[str, Any]) -> Gpus:
+def chosen(wanted: Gpus | None, info: Mapping[str, Any]) -> Gpus:
     """Return what was asked for; by default all, where this machine has any."""
-    if asked is not None:
-        return asked
+    if wanted is not None:
+        return wanted
     present = any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg"))
     return "all" if present or "nvidia" in (info.get("Runtimes") or {}) else "none"
 
@@ -43,18 +43,18 @@ def variables(gpus: Gpus) -> dict[str, str]:
     return {ASKED: "1"} if request(gpus) else {}
 
 
-def refusal(said: str, key: str) -> str | None:
+def refusal(message: str, key: str) -> str | None:
     """Say what an engine's refusal to start a container with GPUs means, if it is about the GPUs of a recipe's key."""
-    if "could not select device driver" in said or "unresolvable CDI devices" in said:
+    if "could not select device driver" in message or "unresolvable CDI devices" in message:
         return (
             f"{key}: the engine knows no NVIDIA GPUs: install the NVIDIA Container Toolkit and restart the engine, "
             f"or set {key} to none"
         )
-    if found := re.search(r"unsatisfied condition: (cuda\s*>=\s*[\d.]+)", said):
-        return f"{key}: the NVIDIA driver{_installed()} is too old for the image ({found[1]}); {_UPDATE}"
-    if "nvml error: driver not loaded" in said or "driver/library version mismatch" in said:
+    if unsatisfied := re.search(r"unsatisfied condition: (cuda\s*>=\s*[\d.]+)", message):
+        return f"{key}: the NVIDIA driver{_installed()} is too old for the image ({unsatisfied[1]}); {_UPDATE}"
+    if "nvml error: driver not loaded" in message or "driver/library version mismatch" in message:
         return f"{key}: the NVIDIA driver is not loaded, or was updated since; load it or restart the machine"
-    if "nvidia-container-cli" in said and ("unknown device" in said or "device error" in said):
+    if "nvidia-container-cli" in message and ("unknown device" in message or "device error" in message):
         return f"{key}: the machine has no such GPU; `nvidia-smi -L` lists those that it has"
     return None
 
@@ -67,8 +67,8 @@ def _installed() -> str:
         text = Path("/proc/driver/nvidia/version").read_text("utf-8")
     except OSError:
         return ""
-    found = re.search(r"Kernel Module\D*([\d.]+)", text)
-    return f" {found[1]}" if found else ""
+    version = re.search(r"Kernel Module\D*([\d.]+)", text)
+    return f" {version[1]}" if version else ""
 
 
 def fault() -> str | None:
@@ -109,20 +109,20 @@ def _built_for() -> tuple[int, int] | None:
     """Return the version of CUDA that torch was built for, without importing it."""
     spec = find_spec("torch")
     file = Path(spec.origin).with_name("version.py") if spec and spec.origin else None
-    found = re.search(r"^cuda\b.*=\s*'(\d+)\.(\d+)'", file.read_text("utf-8"), re.MULTILINE) if file else None
-    return (int(found[1]), int(found[2])) if found else None
+    version = re.search(r"^cuda\b.*=\s*'(\d+)\.(\d+)'", file.read_text("utf-8"), re.MULTILINE) if file else None
+    return (int(version[1]), int(version[2])) if version else None
 
 
-def explained(said: str, key: str, gpus_key: str) -> str:
+def explained(message: str, key: str, gpus_key: str) -> str:
     """Say what an engine's refusal means and what to do about it, in words of the recipe's keys."""
-    if about_gpus := refusal(said, gpus_key):
+    if about_gpus := refusal(message, gpus_key):
         return about_gpus
-    if "exec format error" in said:
+    if "exec format error" in message:
         return f"{key}.image: is for another kind of processor than this machine's; name one that is made for it"
-    if found := re.search(r"bind source path does not exist: *(.+?) *$", said):
-        return f"{key}: {found[1]}: is not on the engine's machine, which must see this machine's folders"
-    if "mounts denied" in said.lower():
-        return f"{key}: the engine may not show this machine's folders to a container; share them with it: {said}"
-    if "no space left on device" in said:
+    if missing := re.search(r"bind source path does not exist: *(.+?) *$", message):
+        return f"{key}: {missing[1]}: is not on the engine's machine, which must see this machine's folders"
+    if "mounts denied" in message.lower():
+        return f"{key}: the engine may not show this machine's folders to a container; share them with it: {message}"
+    if "no space left on device" in message:
         return f"{key}: the engine's disk is full; `docker system df` shows what fills it"
-    return f"{key}: the engine refuses to start the container: {said}"
+    return f"{key}: the engine refuses to start the container: {message}"

@@ -49,33 +49,33 @@ def describe(client: Any, reference: str) -> Description | None:
 
     with answering("image"):
         try:
-            told = client.api.inspect_image(reference)
-            history = client.api.history(told["Id"])
+            image = client.api.inspect_image(reference)
+            history = client.api.history(image["Id"])
         except NotFound:
             return None
         except APIError as error:
             raise UserError(f"image {reference}: {error.explanation or error}") from error
-    made = (Layer(step["Size"], _readable(step["CreatedBy"] or step["Comment"])) for step in reversed(history))
+    layers = (Layer(step["Size"], _readable(step["CreatedBy"] or step["Comment"])) for step in reversed(history))
     return Description(
         reference=reference,
-        id=told["Id"],
-        digest=_digest(reference, told.get("RepoDigests") or []),
-        size=told["Size"],
-        architecture=told["Architecture"],
-        labels=(told.get("Config") or {}).get("Labels") or {},
-        layers=tuple(layer for layer in made if layer.size),
+        id=image["Id"],
+        digest=_digest(reference, image.get("RepoDigests") or []),
+        size=image["Size"],
+        architecture=image["Architecture"],
+        labels=(image.get("Config") or {}).get("Labels") or {},
+        layers=tuple(layer for layer in layers if layer.size),
     )
 
 
-def _digest(reference: str, known: list[str]) -> str | None:
+def _digest(reference: str, digests: list[str]) -> str | None:
     """Return the digest under the name that was asked for, or any."""
     name = re.sub(r"(@.*|:[^:/]*)$", "", reference)
-    return next((digest for digest in known if digest.partition("@")[0] == name), next(iter(known), None))
+    return next((digest for digest in digests if digest.partition("@")[0] == name), next(iter(digests), None))
 
 
 def _readable(made_by: str) -> str:
-    found = _SHELL.match(made_by)
-    text = made_by[found.end() :] if found else made_by
+    shell = _SHELL.match(made_by)
+    text = made_by[shell.end() :] if shell else made_by
     text = " ".join(text.removesuffix("# buildkit").split())
     text = re.sub(r"^(COPY|ADD) (?:\w+:)?[0-9a-f]{64} in", r"\1 to", text)
-    return f"RUN {text}" if found and not found["meta"] else text
+    return f"RUN {text}" if shell and not shell["meta"] else text

@@ -26,13 +26,13 @@ def binds(job: Job, caches: Iterable[Path], more: Iterable[Bind]) -> list[Bind]:
     read = {path: Bind(path, path) for path in (*_with_targets(job.inputs), *caches)}
     written = {path: Bind(path, path, writable=True) for path in (job.store.root.resolve(), job.run_folder)}
     named = {bind.at: bind for bind in more}
-    found = read | named | written
-    return [found[at] for at in sorted(found) if not _seen_already(found[at], found)]
+    by_path = read | named | written
+    return [by_path[at] for at in sorted(by_path) if not _seen_already(by_path[at], by_path)]
 
 
-def _seen_already(bind: Bind, found: dict[Path, Bind]) -> bool:
+def _seen_already(bind: Bind, by_path: dict[Path, Bind]) -> bool:
     """Say whether a file to read lies in a folder that is there to read anyway."""
-    above = (found[parent] for parent in bind.at.parents if parent in found)
+    above = (by_path[parent] for parent in bind.at.parents if parent in by_path)
     return not bind.writable and any(not other.writable and bind.path.is_relative_to(other.path) for other in above)
 
 
@@ -47,5 +47,5 @@ def _with_targets(paths: Iterable[Path]) -> Iterator[Path]:
 def _targets(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
-            if (place := Path(parent, name)).is_symlink() and place.exists():
-                yield place.resolve()
+            if (path := Path(parent, name)).is_symlink() and path.exists():
+                yield path.resolve()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
-from typing import TYPE_CHECKING
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from embedrun.errors import UserError, suggest
-from embedrun_plugins.services.docker.distributions import canonical, is_from_index, is_pure, packed
+from embedrun_plugins.services.docker.distributions import is_from_index, is_pure, packed
 from embedrun_plugins.services.docker.wheels import Packed
-
-if TYPE_CHECKING:
-    from packaging.requirements import Requirement
 
 DEFAULT_EXTRAS = frozenset({"bedrock", "documents", "lora", "mining", "openai", "serve"})
 """Extras in every image: little beside torch, and most recipes need no others, so that one image is enough."""
@@ -39,31 +38,31 @@ def needs(extras: Iterable[str], plugins: Iterable[Distribution], constraints: s
     Raises UserError for an extra that does not exist or that no image gets, and a plugin that cannot be packed.
     """
     installed = distribution("embedrun")
-    asked = _checked(set(extras), set(installed.metadata.get_all("Provides-Extra") or ()))
-    pins = {canonical(line.partition("==")[0].strip()) for line in constraints.splitlines() if "==" in line}
+    wanted = _checked(set(extras), set(installed.metadata.get_all("Provides-Extra") or ()))
+    pins = {canonicalize_name(line.partition("==")[0].strip()) for line in constraints.splitlines() if "==" in line}
     followed = _Plugins(pins)
     for plugin in plugins:
         followed.pack(plugin)
-    asked |= followed.extras
-    own = {_line(need) for need in _required(installed)}
-    more = {_line(need) for need in _required(installed, asked)} - own
+    wanted |= followed.extras
+    basic = {str(need) for need in _required(installed)}
+    more = {str(need) for need in _required(installed, wanted)} - basic
     lines = sorted(more | set(followed.lines.values()))
-    return Needs(sorted(own), lines, list(followed.wheels.values()))
+    return Needs(sorted(basic), lines, list(followed.wheels.values()))
 
 
-def _checked(asked: set[str], known: set[str]) -> set[str]:
-    for extra in sorted(asked):
+def _checked(wanted: set[str], existing: set[str]) -> set[str]:
+    for extra in sorted(wanted):
         if extra in NEVER:
-            raise UserError(f"extras: '{extra}' cannot be installed in an image{suggest('', known - NEVER)}")
-        if extra not in known:
-            raise UserError(f"extras: embedrun has no extra '{extra}'{suggest(extra, known - NEVER)}")
-    return asked
+            raise UserError(f"extras: '{extra}' cannot be installed in an image{suggest('', existing - NEVER)}")
+        if extra not in existing:
+            raise UserError(f"extras: embedrun has no extra '{extra}'{suggest(extra, existing - NEVER)}")
+    return wanted
 
 
 class _Plugins:
     """Follows what plugins require until an index, or the constraints, take over."""
 
-    def __init__(self, pins: set[str]) -> None:
+    def __init__(self, pins: Container[str]) -> None:
         self._pins = pins
         self.lines: dict[str, str] = {}
         self.wheels: dict[str, Packed] = {}
@@ -72,7 +71,7 @@ class _Plugins:
 
     def pack(self, plugin: Distribution, extras: Iterable[str] = ()) -> None:
         """Take a distribution's own files, or its name and version where only an index can give what it is."""
-        name = canonical(plugin.name)
+        name = canonicalize_name(plugin.name)
         if is_from_index(plugin) and not is_pure(plugin):
             self.lines[name] = _pinned(plugin, extras)
         elif name not in self.wheels:
@@ -81,54 +80,38 @@ class _Plugins:
 
     def _follow(self, plugin: Distribution, extras: Iterable[str]) -> None:
         for need in _required(plugin, set(extras), with_own=True):
-            name = canonical(need.name)
+            name = canonicalize_name(need.name)
             if name == "embedrun":
                 self.extras |= need.extras - NEVER
             elif name in self._pins:
-                self.lines[name] = _line(need)
+                self.lines[name] = str(need)
             elif name not in self.lines and name not in self.wheels:
                 self._take(need)
 
     def _take(self, need: Requirement) -> None:
-        name = canonical(need.name)
+        name = canonicalize_name(need.name)
         try:
-            found = distribution(name)
+            installed = distribution(name)
         except PackageNotFoundError:
-            self.lines[name] = _line(need)
+            self.lines[name] = str(need)
             return
-        if is_from_index(found):
-            self.lines[name] = _pinned(found, need.extras)
-            self._follow(found, need.extras)
+        if is_from_index(installed):
+            self.lines[name] = _pinned(installed, need.extras)
+            self._follow(installed, need.extras)
         else:
-            self.pack(found, need.extras)
+            self.pack(installed, need.extras)
 
 
 def _required(installed: Distribution, extras: Iterable[str] = (), *, with_own: bool = False) -> Iterator[Requirement]:
     """Yield what a distribution requires for some extras, or without any, on Linux."""
-    from packaging.requirements import Requirement
-
     chosen = [*extras, *([""] if with_own or not extras else [])]
-    for text in installed.requires or ():
-        need = Requirement(text)
-        if need.marker is None:
-            holds = "" in chosen
-        else:
-            holds = any(need.marker.evaluate(_environment(extra)) for extra in chosen)
-        if holds:
+    for need in map(Requirement, installed.requires or ()):
+        marker, need.marker = need.marker, None  # which holds for what is yielded
+        if any(marker.evaluate({**_IMAGE, "extra": extra}) for extra in chosen) if marker else "" in chosen:
             yield need
-
-
-def _environment(extra: str) -> Mapping[str, str]:
-    return {**_IMAGE, "extra": extra}
-
-
-def _line(need: Requirement) -> str:
-    """Write a requirement for pip, without its marker, which holds."""
-    extras = f"[{','.join(sorted(need.extras))}]" if need.extras else ""
-    return f"{need.name}{extras} @ {need.url}" if need.url else f"{need.name}{extras}{need.specifier}"
 
 
 def _pinned(installed: Distribution, extras: Iterable[str]) -> str:
     named = f"[{','.join(sorted(extras))}]" if set(extras) else ""
     # What stands behind + says how something was built, and indexes seldom have it.
-    return f"{canonical(installed.name)}{named}=={installed.version.partition('+')[0]}"
+    return f"{canonicalize_name(installed.name)}{named}=={installed.version.partition('+')[0]}"

@@ -14,11 +14,11 @@ from typing import Any
 from embedrun.errors import StageError, UserError
 from embedrun_plugins.services.docker import gpus
 from embedrun_plugins.services.docker.engine import answering
-from embedrun_plugins.services.docker.events import Ending, Watch
+from embedrun_plugins.services.docker.events import ContainerExit, Watch
 from embedrun_plugins.services.remote_run import AGAIN
 
 
-def execute(client: Any, options: Mapping[str, Any], secrets: Mapping[str, str]) -> Ending:
+def execute(client: Any, options: Mapping[str, Any], secrets: Mapping[str, str]) -> ContainerExit:
     """Create and start a container, show what it prints on standard error, and wait until it is gone.
 
     Ctrl-C interrupts what runs in it; a second one kills it. If this process is killed, the container's standard input
@@ -37,7 +37,7 @@ def execute(client: Any, options: Mapping[str, Any], secrets: Mapping[str, str])
         interrupted = _follow(container, line)
         ending = watch.ending()
         # What Ctrl-C sent is no death from outside.
-        return Ending(ending.code, ending.out_of_memory, () if interrupted else ending.signals)
+        return ContainerExit(ending.code, ending.out_of_memory, () if interrupted else ending.signals)
 
 
 class _Line:

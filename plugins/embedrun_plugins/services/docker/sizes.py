@@ -14,7 +14,7 @@ _PARTS = re.compile(r"(?P<number>[\d.]+)\s*(?P<unit>[kmgt]?)b?")
 
 def bytes_of(size: Size) -> int:
     """Return how many bytes a size is. Docker's own `parse_bytes` knows no terabytes."""
-    found = _PARTS.fullmatch(size.lower())
-    if found is None:
+    parts = _PARTS.fullmatch(size.lower())
+    if parts is None:
         raise ValueError(f"'{size}' is not a size such as 512m or 8g")
-    return int(float(found["number"]) * 1024 ** " kmgt".index(found["unit"] or " "))
+    return int(float(parts["number"]) * 1024 ** " kmgt".index(parts["unit"] or " "))

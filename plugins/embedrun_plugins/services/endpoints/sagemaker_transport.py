@@ -15,7 +15,6 @@ CONNECTIONS = 1024
 """Requests that may be under way at once."""
 SECONDS = 70.0
 """SageMaker gives a container 60 s to answer."""
-_THROTTLED = frozenset({"ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded"})
 _NOT_ALLOWED = (401, 403)
 
 
@@ -97,7 +96,7 @@ def _refused(error: Any) -> Refused:
     code, message = str(details.get("Code") or ""), str(details.get("Message") or "")
     if original := _original(error):
         return Refused(original, str(error.response.get("OriginalMessage") or message))
-    if code in _THROTTLED:
+    if code in aws.THROTTLED:
         return Refused(OVERLOADED, message or code)
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") or 500)
     return Refused(status, f"{code}: {message}")

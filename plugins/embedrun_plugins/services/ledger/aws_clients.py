@@ -8,7 +8,7 @@ from typing import Any
 
 from embedrun.errors import EmbedrunError
 from embedrun_plugins.services import aws
-from embedrun_plugins.services.ledger.ledger import Place
+from embedrun_plugins.services.ledger.ledger import Location
 
 
 @dataclass
@@ -20,8 +20,8 @@ class Clients:
     _made: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, place: Place) -> Clients:
-        return cls(place.region, place.profile)
+    def of(cls, location: Location) -> Clients:
+        return cls(location.region, location.profile)
 
     def __call__(self, service: str) -> Any:
         """Return the client of a service. Raises UserError without credentials or a region."""
@@ -55,13 +55,13 @@ class Clients:
     def account(self) -> str:
         return str(self.call("sts", "get_caller_identity")["Account"])
 
-    def place(self) -> Place:
+    def place(self) -> Location:
         account = self.account()
-        return Place(account=account, region=str(self("sts").meta.region_name), profile=self.profile)
+        return Location(account=account, region=str(self("sts").meta.region_name), profile=self.profile)
 
 
 def is_about(error: BaseException, answers: Sequence[str]) -> bool:
     """Say whether AWS answered with one of the codes, or CODE:WORDS."""
-    code, said = aws.error_code(error), str(error.__cause__ or error)
+    code, text = aws.error_code(error), str(error.__cause__ or error)
     pairs = (answer.partition(":") for answer in answers)
-    return any(code == wanted and words in said for wanted, _, words in pairs)
+    return any(code == wanted and words in text for wanted, _, words in pairs)

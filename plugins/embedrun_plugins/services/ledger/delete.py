@@ -12,7 +12,7 @@ from embedrun import Deployer, Endpoint, UserError, deployments
 from embedrun.record import find_run
 from embedrun.registry import Registry
 from embedrun_plugins.services.ledger.aws_clients import Clients
-from embedrun_plugins.services.ledger.ledger import Entry, Ledger, Place, Record, expired
+from embedrun_plugins.services.ledger.ledger import Ledger, LedgerEntry, Location, Record, expired
 from embedrun_plugins.services.ledger.resources import remove
 
 Say = Callable[[str], None]
@@ -27,7 +27,7 @@ class Deleted:
     """What could not be removed, and why."""
     tried: set[str] = field(default_factory=set)
     """Entries of the ledger that runs' own records named."""
-    clients: Callable[[Place], Clients] = field(default_factory=lambda: cache(Clients.of))
+    clients: Callable[[Location], Clients] = field(default_factory=lambda: cache(Clients.of))
     """Those of each place, made once."""
 
 
@@ -40,10 +40,10 @@ def of_run(name: str, runs: Path, say: Say) -> Deleted:
     try:
         folders = _folders(name, runs)
     except UserError:
-        known = [(entry, record) for entry, record in ledger.entries(deleted.faults) if _is_meant(record, name)]
-        if not known:
+        entries = [(entry, record) for entry, record in ledger.entries(deleted.faults) if _is_meant(record, name)]
+        if not entries:
             raise
-        _remove(known, deleted, say)
+        _remove(entries, deleted, say)
         return deleted
     for folder in folders:
         for file in deployments.files(folder):
@@ -65,8 +65,8 @@ def of_ledger(say: Say, *, only_expired: bool) -> Deleted:
 def _folders(name: str, runs: Path) -> list[Path]:
     """Return the run's folder; a recipe's name means all of its runs, a run's folder that run."""
     folder = find_run(name, runs)
-    one = any((path / "run.json").exists() for path in (Path(name), runs / name))
-    return [folder] if one else sorted(path.parent for path in folder.parent.glob("*/run.json"))
+    is_run = any((path / "run.json").exists() for path in (Path(name), runs / name))
+    return [folder] if is_run else sorted(path.parent for path in folder.parent.glob("*/run.json"))
 
 
 def _is_meant(record: Record, name: str) -> bool:
@@ -89,7 +89,7 @@ def _delete(file: Path, deleted: Deleted, say: Say) -> None:
     say(f"deleted {endpoint.deployer} {endpoint.url or endpoint.path or ''}")
 
 
-def _remove(entries: Iterable[tuple[Entry, Record]], deleted: Deleted, say: Say) -> None:
+def _remove(entries: Iterable[tuple[LedgerEntry, Record]], deleted: Deleted, say: Say) -> None:
     """Remove what entries of the ledger name, and mark the runs' own records."""
     for entry, record in entries:
         if entry.id in deleted.tried or entry.read() is None:

@@ -37,7 +37,7 @@ class Resource(BaseModel):
         return f"{self.kind} {self.name}"
 
 
-class Place(BaseModel):
+class Location(BaseModel):
     """Where resources live; never a secret."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -47,6 +47,10 @@ class Place(BaseModel):
     region: str
     profile: str | None = None
     """Profile of the AWS configuration that they were made with."""
+
+    def is_same(self, other: Location) -> bool:
+        """Say whether both are one account's region, whatever the profile."""
+        return (self.account, self.region) == (other.account, other.region)
 
 
 class Record(BaseModel):
@@ -59,14 +63,16 @@ class Record(BaseModel):
     folder: str | None = None
     """Folder of the run."""
     deployer: str
-    place: Place
+    place: Location
     created: datetime
     expires: datetime | None = None
     """When `embedrun delete --expired` removes it."""
     usd_per_hour: float | None = None
-    """Estimate while it runs, with the least instances, if known."""
+    """List price while it runs, with the least instances, if known."""
     most_usd_per_hour: float | None = None
     """The same with as many as scaling may add."""
+    price_date: str | None = None
+    """Day of the price list; a price without one, from before lists were asked, is not shown."""
     pays_requests: bool = False
     """Whether every request costs something, too."""
     work: str | None = None
@@ -79,7 +85,7 @@ class Record(BaseModel):
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """A deployment's file."""
 
     file: Path
@@ -101,11 +107,11 @@ class Entry:
 
     def add(self, *resources: Resource) -> None:
         """Write down what is about to be made; it is on the disk when this returns."""
-        self._change(lambda there: (*there, *(one for one in resources if one not in there)))
+        self._change(lambda there: (*there, *(resource for resource in resources if resource not in there)))
 
     def drop(self, *resources: Resource) -> None:
         """Take out what is gone."""
-        self._change(lambda there: tuple(one for one in there if one not in resources))
+        self._change(lambda there: tuple(resource for resource in there if resource not in resources))
 
     def update(self, **values: Any) -> None:
         """Change what is written beside the resources, if anything is left of the deployment."""
@@ -151,24 +157,24 @@ class Ledger:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or default_folder()
 
-    def open(self, *, run: str, hours: float | None, **values: Any) -> Entry:
+    def open(self, *, run: str, hours: float | None, **values: Any) -> LedgerEntry:
         """Begin a deployment's file. Raises StoreError where none can be written: then nothing may be made."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise StoreError(f"{self.folder}: cannot be made: {error.strerror}; set {VARIABLE}") from error
         now = datetime.now(UTC).replace(microsecond=0)
-        entry = Entry(self.folder / f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.json")
+        entry = LedgerEntry(self.folder / f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.json")
         entry.write(Record(run=run, created=now, expires=expiry(hours), **values))
         return entry
 
-    def entries(self, damaged: list[str] | None = None) -> Iterator[tuple[Entry, Record]]:
+    def entries(self, damaged: list[str] | None = None) -> Iterator[tuple[LedgerEntry, Record]]:
         """Yield every deployment, the oldest first.
 
         Raises StoreError where a file is damaged; or adds what is wrong to `damaged`, where that is given.
         """
         for file in sorted(self.folder.glob("*.json")):
-            entry = Entry(file)
+            entry = LedgerEntry(file)
             try:
                 record = entry.read()
             except StoreError as error:
@@ -179,7 +185,7 @@ class Ledger:
             if record:
                 yield entry, record
 
-    def of_run(self, folder: Path, damaged: list[str] | None = None) -> Iterator[tuple[Entry, Record]]:
+    def of_run(self, folder: Path, damaged: list[str] | None = None) -> Iterator[tuple[LedgerEntry, Record]]:
         """Yield the deployments of a run, also where its folder was moved since. Raises as `entries` does."""
         there, run = folder.resolve(), f"{folder.resolve().parent.name}/{folder.resolve().name}"
         for entry, record in self.entries(damaged):
@@ -187,8 +193,8 @@ class Ledger:
             if recorded == there or (record.run == run and not (recorded and recorded.exists())):
                 yield entry, record
 
-    def find(self, identifier: str) -> tuple[Entry, Record] | None:
-        entry = Entry(self.folder / f"{identifier}.json")
+    def find(self, identifier: str) -> tuple[LedgerEntry, Record] | None:
+        entry = LedgerEntry(self.folder / f"{identifier}.json")
         record = entry.read()
         return (entry, record) if record else None
 
@@ -205,7 +211,7 @@ def default_folder() -> Path:
     return (Path(state) if state else Path.home() / ".local" / "state") / "embedrun" / "ledger"
 
 
-def expired(entries: Iterable[tuple[Entry, Record]]) -> list[tuple[Entry, Record]]:
+def expired(entries: Iterable[tuple[LedgerEntry, Record]]) -> list[tuple[LedgerEntry, Record]]:
     return [(entry, record) for entry, record in entries if record.is_expired()]
 
 

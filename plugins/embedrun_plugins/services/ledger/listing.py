@@ -9,7 +9,7 @@ from typing import Any
 from embedrun.errors import EmbedrunError
 from embedrun_plugins.services.ledger.aws_clients import Clients
 from embedrun_plugins.services.ledger.ledger import Ledger, Record, Resource
-from embedrun_plugins.services.ledger.prices import CHECK, Price
+from embedrun_plugins.services.ledger.prices import SOURCE, Price
 from embedrun_plugins.services.ledger.resources import ENDPOINT, JOB, describe, describe_job
 
 _ENDED = ("Completed", "Failed", "Stopped", "gone")
@@ -39,7 +39,7 @@ def _row(identifier: str, record: Record, clients: Clients | None) -> dict[str, 
         "expired": record.is_expired(),
         **_price(record, status).recorded(),
         "status": status,
-        "resources": [one.model_dump() for one in record.resources],
+        "resources": [resource.model_dump() for resource in record.resources],
     }
 
 
@@ -47,12 +47,14 @@ def _price(record: Record, status: str | None) -> Price:
     """Return what a deployment costs by now."""
     if _running(record) is None or status in _ENDED:
         return Price(0.0)
-    return Price(record.usd_per_hour, record.most_usd_per_hour, record.pays_requests)
+    if record.usd_per_hour and record.price_date is None:
+        return Price(None)
+    return Price(record.usd_per_hour, record.most_usd_per_hour, record.pays_requests, record.price_date)
 
 
 def _running(record: Record) -> Resource | None:
     """Return what costs by the hour: the endpoint, or the last training job."""
-    return next((one for one in reversed(record.resources) if one.kind in (ENDPOINT, JOB)), None)
+    return next((resource for resource in reversed(record.resources) if resource.kind in (ENDPOINT, JOB)), None)
 
 
 def _status(record: Record, clients: Clients) -> str:
@@ -64,10 +66,10 @@ def _status(record: Record, clients: Clients) -> str:
         if running.kind == JOB:
             job = describe_job(clients, running.name)
             return str(job["TrainingJobStatus"]) if job else "gone"
-        found = describe(clients, running.name)
+        endpoint = describe(clients, running.name)
     except EmbedrunError as error:
         return f"unknown: {error}"
-    return str(found["EndpointStatus"]) if found else "gone"
+    return str(endpoint["EndpointStatus"]) if endpoint else "gone"
 
 
 def shown(rows: list[dict[str, Any]]) -> str:
@@ -75,25 +77,29 @@ def shown(rows: list[dict[str, Any]]) -> str:
     if not rows:
         return "nothing is in the cloud, as far as the ledger shows"
     lines = [line for row in rows for line in _lines(row)]
-    return "\n".join([*lines, "", f"together about {_together([_of(row) for row in rows])} ({CHECK})"])
+    return "\n".join([*lines, "", f"together about {_together([_of(row) for row in rows])} ({SOURCE})"])
 
 
 def _together(prices: list[Price]) -> str:
-    known = [price for price in prices if price.usd is not None]
-    least, most = (sum(price.usd or 0.0 for price in known), sum(price.most_usd or price.usd or 0.0 for price in known))
-    total = Price(least, most if most > least else None, any(price.asked for price in known))
-    return total.shown("$", " an hour") + ("" if len(known) == len(prices) else " and unknown prices")
+    priced = [price for price in prices if price.usd is not None]
+    least, most = (
+        sum(price.usd or 0.0 for price in priced),
+        sum(price.most_usd or price.usd or 0.0 for price in priced),
+    )
+    total = Price(least, most if most > least else None, any(price.asked for price in priced))
+    return total.shown("$", " an hour") + ("" if len(priced) == len(prices) else " and unknown prices")
 
 
 def _of(row: dict[str, Any]) -> Price:
-    return Price(row["usd_per_hour"], row["most_usd_per_hour"], row["pays_requests"])
+    return Price(row["usd_per_hour"], row["most_usd_per_hour"], row["pays_requests"], row["price_date"])
 
 
 def _lines(row: dict[str, Any]) -> list[str]:
     price = "price unknown" if row["usd_per_hour"] is None else _of(row).shown("$", " an hour")
+    price += f" (price list of {row['price_date']})" if row["price_date"] else ""
     status = f", {row['status']}" if row["status"] else ""
     head = f"{row['run']}  {row['deployer']}, {row['region']}{status}, {price}, {_age(row)}"
-    return [head, *(f"    {one['kind']} {one['name']}" for one in row["resources"])]
+    return [head, *(f"    {resource['kind']} {resource['name']}" for resource in row["resources"])]
 
 
 def _age(row: dict[str, Any]) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from embedrun.errors import EmbedrunError, StageError, UserError
 from embedrun_plugins.services.ledger.aws_clients import Clients, is_about
-from embedrun_plugins.services.ledger.ledger import Entry, Place, Resource
+from embedrun_plugins.services.ledger.ledger import LedgerEntry, Location, Resource
 from embedrun_plugins.services.ledger.s3 import remove_bucket, remove_image, remove_objects, remove_repository
+
+if TYPE_CHECKING:
+    from tenacity.wait import wait_base
 
 POLICY, TARGET = "scaling-policy", "scalable-target"
 ENDPOINT, CONFIG, MODEL = "endpoint", "endpoint-config", "model"
@@ -48,7 +50,7 @@ class Removal:
     """Removes the resources of one deployment."""
 
     clients: Clients
-    place: Place
+    place: Location
     resources: tuple[Resource, ...]
     say: Say = field(default=lambda _: None)
     wait_seconds: float = WAIT_SECONDS
@@ -61,7 +63,7 @@ class Removal:
             return [f"{error}; still there: {', '.join(map(str, self.resources))}"]
         faults: list[str] = []
         left: list[str] = []
-        for resource in sorted(self.resources, key=lambda one: ORDER.index(one.kind)):
+        for resource in sorted(self.resources, key=lambda item: ORDER.index(item.kind)):
             if owner := next((kind for kind in left if resource.kind in _NEEDED.get(kind, ())), None):
                 faults.append(f"{resource}: kept for its {owner}")
                 continue
@@ -112,33 +114,39 @@ class Removal:
 
     @cached_property
     def _configs(self) -> frozenset[str]:
-        return frozenset(one.name for one in self.resources if one.kind == CONFIG)
+        return frozenset(resource.name for resource in self.resources if resource.kind == CONFIG)
 
     def _is_ours(self, name: str) -> bool:
         """Say whether an endpoint serves this deployment, or is gone; another run may have taken it over since."""
-        found = settled(self.clients, name, self.say, self.wait_seconds)
-        return found is None or found["EndpointConfigName"] in self._configs
+        endpoint = settled(self.clients, name, self.say, self.wait_seconds)
+        return endpoint is None or endpoint["EndpointConfigName"] in self._configs
 
     def _job(self, name: str) -> None:
         """Stop a job, and wait for its end; what SageMaker remembers of it costs nothing."""
-        found = describe_job(self.clients, name)
-        if found and found["TrainingJobStatus"] == "InProgress":
+        job = describe_job(self.clients, name)
+        if job and job["TrainingJobStatus"] == "InProgress":
             self.clients.find("sagemaker", "stop_training_job", JOB_ENDING, TrainingJobName=name)
         job_settled(self.clients, name, self.wait_seconds, ("InProgress", "Stopping"), self.say)
 
     def _endpoint(self, name: str) -> None:
-        waiting = Waiting(f"endpoint {name}", lambda: self._ask_to_delete(name), "EndpointStatus", self.wait_seconds)
-        waiting.settled(None, lambda *_: self.say(f"waiting for endpoint {name}"))
+        await_change(
+            lambda: self._ask_to_delete(name),
+            "EndpointStatus",
+            None,
+            what=f"endpoint {name}",
+            seconds=self.wait_seconds,
+            tell=lambda *_: self.say(f"waiting for endpoint {name}"),
+        )
 
     def _ask_to_delete(self, name: str) -> dict[str, Any] | None:
         """Ask for the deletion; return the endpoint for as long as it is there, and has to be asked for again."""
-        found = describe(self.clients, name)
-        if found is None:
+        endpoint = describe(self.clients, name)
+        if endpoint is None:
             return None
-        state = found["EndpointStatus"]
+        state = endpoint["EndpointStatus"]
         if state in ("Deleting", *BUSY[1:]):
-            return found
-        if found["EndpointConfigName"] not in self._configs:
+            return endpoint
+        if endpoint["EndpointConfigName"] not in self._configs:
             self.say(f"endpoint {name} serves another deployment now, so it is not deleted")
             return None
         try:
@@ -146,69 +154,59 @@ class Removal:
         except EmbedrunError as error:
             if not is_about(error, _IN_PROGRESS):
                 raise
-        return found
+        return endpoint
 
 
-@dataclass
-class Pauses:
-    """Growing pauses up to a limit."""
+def await_change(
+    describe: Callable[[], dict[str, Any] | None],
+    key: str,
+    states: Collection[str] | None,
+    *,
+    what: str,
+    seconds: float,
+    setting: str = "",
+    tell: Callable[[str, float], None] = lambda *_: None,
+) -> dict[str, Any] | None:
+    """Return what is described once its state, `key`, is none of `states`; None once it is gone.
 
-    seconds: float
-    started: float = field(default_factory=time.monotonic)
-    _count: int = 0
+    Without states it waits until it is gone. Tells the state and the seconds that have passed. Raises StageError, which
+    names the setting that the limit comes from, once the limit has passed.
+    """
+    from tenacity import RetryCallState, Retrying, retry_if_result, stop_after_delay
 
-    @property
-    def passed(self) -> float:
-        return time.monotonic() - self.started
+    def state(call: RetryCallState) -> str:
+        return str(call.outcome.result()[key]) if call.outcome else ""
 
-    def wait(self, what: str) -> None:
-        """Sleep. Raises StageError, saying what was waited for, once the limit has passed."""
-        if self.passed > self.seconds:
-            raise StageError(f"{what}: gave up after {self.seconds / 60:.0f} minutes")
-        time.sleep(PAUSES[min(self._count, len(PAUSES) - 1)])
-        self._count += 1
+    def give_up(call: RetryCallState) -> dict[str, Any] | None:
+        because = f" ({setting})" if setting else ""
+        raise StageError(f"{what} is {state(call)}{because}: gave up after {seconds / 60:.0f} minutes")
+
+    return Retrying(
+        retry=retry_if_result(lambda there: there is not None and (states is None or there[key] in states)),
+        stop=stop_after_delay(seconds),
+        wait=pauses(),
+        before_sleep=lambda call: tell(state(call), call.seconds_since_start or 0.0),
+        retry_error_callback=give_up,
+    )(describe)
 
 
-@dataclass
-class Waiting:
-    """Waits for a change of something that SageMaker describes."""
+def pauses() -> wait_base:
+    """Return PAUSES as tenacity takes them."""
+    from tenacity import wait_chain, wait_fixed
 
-    what: str
-    describe: Callable[[], dict[str, Any] | None]
-    key: str
-    """Names the state in what is described."""
-    seconds: float
-    setting: str = ""
-    """Name of the setting that the limit comes from."""
-
-    def settled(
-        self, states: Collection[str] | None, tell: Callable[[str, float], None] = lambda *_: None
-    ) -> dict[str, Any] | None:
-        """Return what is described once it is in none of the states, or None once it is gone.
-
-        Without states it waits until it is gone. Tells the state and the seconds that have passed.
-
-        Raises StageError once the limit has passed.
-        """
-        pauses = Pauses(self.seconds)
-        while True:
-            found = self.describe()
-            if found is None or (states is not None and found[self.key] not in states):
-                return found
-            tell(found[self.key], pauses.passed)
-            pauses.wait(f"{self.what} is {found[self.key]}{f' ({self.setting})' if self.setting else ''}")
+    return wait_chain(*map(wait_fixed, PAUSES))
 
 
 def describe(clients: Clients, name: str) -> dict[str, Any] | None:
     """Return what SageMaker says of an endpoint; None where there is none."""
-    found: dict[str, Any] | None = clients.find("sagemaker", "describe_endpoint", NOT_FOUND, EndpointName=name)
-    return found
+    endpoint: dict[str, Any] | None = clients.find("sagemaker", "describe_endpoint", NOT_FOUND, EndpointName=name)
+    return endpoint
 
 
 def describe_job(clients: Clients, name: str) -> dict[str, Any] | None:
     """Return what SageMaker says of a training job; None where there is none."""
-    found: dict[str, Any] | None = clients.find("sagemaker", "describe_training_job", NO_JOB, TrainingJobName=name)
-    return found
+    job: dict[str, Any] | None = clients.find("sagemaker", "describe_training_job", NO_JOB, TrainingJobName=name)
+    return job
 
 
 def job_settled(
@@ -216,17 +214,30 @@ def job_settled(
 ) -> dict[str, Any] | None:
     """Return the same once it is in none of the states any more."""
     what = f"training job {name}"
-    waiting = Waiting(what, lambda: describe_job(clients, name), "TrainingJobStatus", seconds)
-    return waiting.settled(states, lambda state, _: say(f"waiting for {what}: {state}"))
+    return await_change(
+        lambda: describe_job(clients, name),
+        "TrainingJobStatus",
+        states,
+        what=what,
+        seconds=seconds,
+        tell=lambda state, _: say(f"waiting for {what}: {state}"),
+    )
 
 
 def settled(clients: Clients, name: str, say: Say, seconds: float) -> dict[str, Any] | None:
     """Return the same once the endpoint no longer changes from one configuration to another."""
-    waiting = Waiting(f"endpoint {name}", lambda: describe(clients, name), "EndpointStatus", seconds)
-    return waiting.settled(BUSY[1:], lambda state, _: say(f"waiting for endpoint {name}: {state}"))
+    what = f"endpoint {name}"
+    return await_change(
+        lambda: describe(clients, name),
+        "EndpointStatus",
+        BUSY[1:],
+        what=what,
+        seconds=seconds,
+        tell=lambda state, _: say(f"waiting for {what}: {state}"),
+    )
 
 
-def remove(entry: Entry, say: Say = lambda _: None, clients: Clients | None = None) -> list[str]:
+def remove(entry: LedgerEntry, say: Say = lambda _: None, clients: Clients | None = None) -> list[str]:
     """Remove what an entry of the ledger names; return what could not be removed, and why.
 
     What is gone is taken out of the entry at once, so that it can be gone on with after a crash.

@@ -28,8 +28,8 @@ def remove_objects(clients: Clients, uri: str) -> None:
     bucket, key = split(uri)
     for upload in _uploads(clients, bucket, key):
         clients.find("s3", "abort_multipart_upload", _GONE, Bucket=bucket, **upload)
-    found = _versions(clients, bucket, key)
-    for name, version in found if found is not None else _names(clients, bucket, key):
+    versions = _versions(clients, bucket, key)
+    for name, version in versions if versions is not None else _names(clients, bucket, key):
         chosen = {"VersionId": version} if version not in (None, "null") else {}
         clients.find("s3", "delete_object", _GONE, Bucket=bucket, Key=name, **chosen)
 
@@ -43,7 +43,7 @@ def sizes(clients: Clients, uri: str) -> dict[str, int]:
     """Return the bytes of each object below a folder, by its key."""
     bucket, key = split(uri)
     pages = _pages(clients, "list_objects_v2", bucket, key, {"ContinuationToken": "NextContinuationToken"})
-    return {one["Key"]: int(one["Size"]) for page in pages for one in page.get("Contents") or ()}
+    return {item["Key"]: int(item["Size"]) for page in pages for item in page.get("Contents") or ()}
 
 
 def _is_meant(name: str, key: str) -> bool:
@@ -52,13 +52,15 @@ def _is_meant(name: str, key: str) -> bool:
 
 def _uploads(clients: Clients, bucket: str, key: str) -> list[dict[str, str]]:
     try:
-        found = clients.find("s3", "list_multipart_uploads", _GONE, Bucket=bucket, Prefix=key) or {}
+        answer = clients.find("s3", "list_multipart_uploads", _GONE, Bucket=bucket, Prefix=key) or {}
     except EmbedrunError as error:
         if is_about(error, _DENIED):  # who may not list uploads may still delete
             return []
         raise
-    uploads = found.get("Uploads") or ()
-    return [{"Key": one["Key"], "UploadId": one["UploadId"]} for one in uploads if _is_meant(one["Key"], key)]
+    uploads = answer.get("Uploads") or ()
+    return [
+        {"Key": upload["Key"], "UploadId": upload["UploadId"]} for upload in uploads if _is_meant(upload["Key"], key)
+    ]
 
 
 def _versions(clients: Clients, bucket: str, key: str) -> list[tuple[str, str | None]] | None:
@@ -69,15 +71,15 @@ def _versions(clients: Clients, bucket: str, key: str) -> list[tuple[str, str | 
         if is_about(error, _DENIED):
             return None
         raise
-    listed = [one for page in pages for group in ("Versions", "DeleteMarkers") for one in page.get(group) or ()]
-    return [(one["Key"], one.get("VersionId")) for one in listed if _is_meant(one["Key"], key)]
+    listed = [item for page in pages for group in ("Versions", "DeleteMarkers") for item in page.get(group) or ()]
+    return [(item["Key"], item.get("VersionId")) for item in listed if _is_meant(item["Key"], key)]
 
 
 def _names(clients: Clients, bucket: str, key: str) -> list[tuple[str, str | None]]:
     if not key.endswith("/"):
         return [(key, None)]
     pages = _pages(clients, "list_objects_v2", bucket, key, {"ContinuationToken": "NextContinuationToken"})
-    return [(one["Key"], None) for page in pages for one in page.get("Contents") or ()]
+    return [(item["Key"], None) for page in pages for item in page.get("Contents") or ()]
 
 
 def _pages(clients: Clients, operation: str, bucket: str, key: str, marks: dict[str, str]) -> Iterator[dict[str, Any]]:
@@ -87,7 +89,7 @@ def _pages(clients: Clients, operation: str, bucket: str, key: str, marks: dict[
         yield page
         if not page.get("IsTruncated"):
             return
-        where = {given: page[told] for given, told in marks.items()}
+        where = {parameter: page[next_key] for parameter, next_key in marks.items()}
         if "NextVersionIdMarker" in page:
             where["VersionIdMarker"] = page["NextVersionIdMarker"]
 

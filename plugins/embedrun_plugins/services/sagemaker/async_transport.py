@@ -19,7 +19,7 @@ _NOT_YET = ("NoSuchKey", "404")
 
 
 @dataclass(frozen=True)
-class Queued:
+class AsyncTransport:
     """An endpoint by its name, and the folder in S3 that its requests are put in."""
 
     endpoint: str
@@ -59,19 +59,19 @@ class Queued:
     def _awaited(self, answer: str, failure: str | None) -> bytes:
         deadline = time.monotonic() + self.seconds
         while time.monotonic() < deadline:
-            if (found := self._read(answer)) is not None:
-                return found
-            if failure and (said := self._read(failure)) is not None:
-                raise Refused(400, said.decode("utf-8", "replace"))
+            if (body := self._read(answer)) is not None:
+                return body
+            if failure and (reason := self._read(failure)) is not None:
+                raise Refused(400, reason.decode("utf-8", "replace"))
             time.sleep(_PAUSE)
         raise Unanswered(f"no answer in {self.seconds:g} s", kind="time-out")
 
     def _read(self, uri: str) -> bytes | None:
         bucket, key = split(uri)
-        found = self.clients.find("s3", "get_object", _NOT_YET, Bucket=bucket, Key=key)
-        if found is None:
+        stored = self.clients.find("s3", "get_object", _NOT_YET, Bucket=bucket, Key=key)
+        if stored is None:
             return None
-        body = bytes(found["Body"].read())
+        body = bytes(stored["Body"].read())
         self._remove(uri)
         return body
 

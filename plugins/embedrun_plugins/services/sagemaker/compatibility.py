@@ -30,9 +30,9 @@ def faults(folder: Path, settings: ModelSettings | None, image: str | None) -> I
             yield f"the container's script knows the modules {', '.join(_MODULES)}, and this model has {name}"
     if shape.settings.trust_remote_code and "auto_map" in shape.config:
         yield "the container runs no code that comes with a model, and this model needs its own (trust_remote_code)"
-    found = _VERSION.search(image or "")
+    version = _VERSION.search(image or "")
     since = SINCE.get(shape.architecture or "")
-    if found and since and (int(found[1]), int(found[2])) < since:
+    if version and since and (int(version[1]), int(version[2])) < since:
         came = ".".join(map(str, since))
         yield f"image: its transformers is older than {came}, which '{shape.architecture}' models came with"
     if shape.max_length and shape.positions and shape.max_length > shape.positions:

@@ -10,7 +10,7 @@ from typing import Any
 
 from embedrun.errors import EmbedrunError, StageError, UserError
 from embedrun_plugins.services.ledger.aws_clients import Clients
-from embedrun_plugins.services.ledger.ledger import Entry, Ledger, Place, Record, Resource
+from embedrun_plugins.services.ledger.ledger import Ledger, LedgerEntry, Location, Record, Resource
 from embedrun_plugins.services.ledger.resources import BUCKET, CONFIG, ENDPOINT, MODEL, describe, remove, settled
 from embedrun_plugins.services.sagemaker import names, scaling
 from embedrun_plugins.services.sagemaker.endpoint_options import AutoScaling
@@ -25,7 +25,7 @@ _EXISTS = ("ValidationException:already existing", "ResourceInUse", "ConflictExc
 
 
 @dataclass(frozen=True)
-class Container:
+class ModelContainer:
     """What runs behind the endpoint."""
 
     image: str
@@ -52,17 +52,17 @@ class Variant:
     @property
     def max_concurrency(self) -> int | None:
         """Requests that a serverless endpoint takes at once; None on instances, which queue them."""
-        found: int | None = self.capacity.get("ServerlessConfig", {}).get("MaxConcurrency")
-        return found
+        limit: int | None = self.capacity.get("ServerlessConfig", {}).get("MaxConcurrency")
+        return limit
 
 
 @dataclass
-class Hosting:
+class EndpointDeployment:
     """Makes one deployment, or takes back what it made."""
 
     clients: Clients
-    place: Place
-    entry: Entry
+    place: Location
+    entry: LedgerEntry
     storage: Storage
     endpoint: str
     role: str
@@ -75,7 +75,7 @@ class Hosting:
     ledger: Ledger = field(default_factory=Ledger)
     replaced: str | None = None
     """Configuration that the endpoint served before."""
-    scaled: scaling.Scaled | None = None
+    scaled: scaling.ScalingState | None = None
     """How it was scaled before; None where that stays as it is."""
     moves: bool = False
     """Whether it was scaled on instances of another type."""
@@ -119,11 +119,11 @@ class Hosting:
         targets, earlier = scaling.resources(self.endpoint), self._others()
         for entry, _ in earlier if self.scaled else ():
             entry.add(*targets)  # theirs from now on, also where this goes no further
-        found = settled(self.clients, self.endpoint, lambda _: None, self.timeout)
-        if found and found["EndpointConfigName"] == self.version:
+        endpoint = settled(self.clients, self.endpoint, lambda _: None, self.timeout)
+        if endpoint and endpoint["EndpointConfigName"] == self.version:
             self._change_to(config)
             in_service(self.clients, self.endpoint, config, self.timeout, self._tell)
-        if found and self.scaled:
+        if endpoint and self.scaled:
             scaling.put_back(self.clients, self.entry, self.endpoint, self.scaled)
             for entry, _ in () if self.scaled.target else earlier:
                 entry.drop(*targets)
@@ -136,7 +136,7 @@ class Hosting:
     def _tell(self, state: str, passed: float) -> None:
         self.on_progress(f"endpoint {self.endpoint}: {state}", round(passed), None)
 
-    def create(self, container: Container, variant: Variant) -> None:
+    def create(self, container: ModelContainer, variant: Variant) -> None:
         """Make it all and wait until the endpoint serves it; one that is there already is changed without a pause."""
         if container.archive or variant.asynchronous:
             self._share_bucket()
@@ -157,13 +157,13 @@ class Hosting:
         if any(bucket in record.resources for _, record in self.ledger.entries()):
             self.entry.add(bucket)
 
-    def _create_model(self, container: Container) -> None:
-        place: dict[str, str] = {}
+    def _create_model(self, container: ModelContainer) -> None:
+        model_data: dict[str, str] = {}
         if container.archive:
             uri = f"{self.base}/{ARCHIVE}"
             self.storage.upload(container.archive, uri, lambda sent, size: self.on_progress("uploading", sent, size))
-            place = {"ModelDataUrl": uri}
-        primary = {"Image": container.image, "Environment": dict(container.environment), **place}
+            model_data = {"ModelDataUrl": uri}
+        primary = {"Image": container.image, "Environment": dict(container.environment), **model_data}
         self.entry.add(Resource(kind=MODEL, name=self.version))
         self._made(
             "create_model",
@@ -188,8 +188,8 @@ class Hosting:
     def _create_endpoint(self) -> None:
         arguments = {"EndpointName": self.endpoint, "EndpointConfigName": self.version, "Tags": self.tags}
         self._made("create_endpoint", **arguments)
-        found = describe(self.clients, self.endpoint)
-        if found and found["EndpointConfigName"] != self.version:
+        endpoint = describe(self.clients, self.endpoint)
+        if endpoint and endpoint["EndpointConfigName"] != self.version:
             raise UserError(f"endpoint {self.endpoint}: somebody else made it at the same time; name another")
 
     def _made(self, operation: str, **arguments: Any) -> None:
@@ -204,10 +204,10 @@ class Hosting:
         self.clients.call("sagemaker", "add_tags", ResourceArn=self._arn(), Tags=self.tags)
 
     def _arn(self) -> str:
-        found = describe(self.clients, self.endpoint)
-        if found is None:
+        endpoint = describe(self.clients, self.endpoint)
+        if endpoint is None:
             raise StageError(f"endpoint {self.endpoint}: was deleted by somebody else while it was changed")
-        return str(found["EndpointArn"])
+        return str(endpoint["EndpointArn"])
 
     def _learn(self, config: str, variant: Variant) -> None:
         """Ask how the endpoint is before it is changed, so that it can be put back; who never scales asks nothing."""
@@ -217,15 +217,15 @@ class Hosting:
         self.scaled = scaling.read(self.clients, self.endpoint)
         if self.scaled.target:
             self.entry.add(*targets)
-            found = self.clients.call("sagemaker", "describe_endpoint_config", EndpointConfigName=config)
-            before = found["ProductionVariants"][0]
+            described = self.clients.call("sagemaker", "describe_endpoint_config", EndpointConfigName=config)
+            before = described["ProductionVariants"][0]
             self.moves = before.get("InstanceType") != variant.instance_type
             same = before.get("InitialInstanceCount") == variant.capacity.get("InitialInstanceCount")
             self.keeps_count = bool(self.auto_scaling and same and not self.moves)
 
-    def _others(self) -> list[tuple[Entry, Record]]:
+    def _others(self) -> list[tuple[LedgerEntry, Record]]:
         """Return the other deployments that the endpoint belongs to."""
-        return [one for one in owners(self.ledger, self.place, self.endpoint) if one[0].id != self.entry.id]
+        return [owner for owner in owners(self.ledger, self.place, self.endpoint) if owner[0].id != self.entry.id]
 
     def scale(self) -> None:
         if self.auto_scaling:

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 from embedrun.errors import EmbedrunError, UserError
 from embedrun_plugins.services.ledger.aws_clients import Clients, is_about
-from embedrun_plugins.services.ledger.ledger import Entry, Ledger, Place, Record, Resource
+from embedrun_plugins.services.ledger.ledger import Ledger, LedgerEntry, Location, Record, Resource
 from embedrun_plugins.services.ledger.resources import BUSY, ENDPOINT, describe, remove
 from embedrun_plugins.services.sagemaker import names
 
 
-def owners(ledger: Ledger, place: Place, endpoint: str) -> list[tuple[Entry, Record]]:
+def owners(ledger: Ledger, location: Location, endpoint: str) -> list[tuple[LedgerEntry, Record]]:
     """Return the deployments of this ledger that an endpoint belongs to."""
     wanted = Resource(kind=ENDPOINT, name=endpoint)
     return [
         (entry, record)
         for entry, record in ledger.entries()
-        if wanted in record.resources and (record.place.account, record.place.region) == (place.account, place.region)
+        if wanted in record.resources and record.place.is_same(location)
     ]
 
 
@@ -26,7 +26,7 @@ class Existing:
     """An endpoint by its name, which may be there."""
 
     clients: Clients
-    place: Place
+    place: Location
     ledger: Ledger
     name: str
     run: str
@@ -38,16 +38,16 @@ class Existing:
         Only what this user deployed is changed, or what the recipe names (`by_name`) and a run of the same recipe made.
         Raises UserError for any other.
         """
-        found = describe(self.clients, self.name)
-        if found is None:
+        endpoint = describe(self.clients, self.name)
+        if endpoint is None:
             return None
         mine = owners(self.ledger, self.place, self.name)
         if any(record.run == self.run for _, record in mine):
             raise UserError(f"endpoint {self.name} was made by this run; give each deployer its own 'endpoint_name'")
-        state = found["EndpointStatus"]
+        state = endpoint["EndpointStatus"]
         if state in (*BUSY, "Deleting"):
             raise UserError(f"endpoint {self.name} is {state}: another deployment is under way; wait for it")
-        if not mine and not (by_name and self._recipe(found["EndpointArn"]) == self.run.partition("/")[0]):
+        if not mine and not (by_name and self._recipe(endpoint["EndpointArn"]) == self.run.partition("/")[0]):
             raise UserError(
                 f"endpoint {self.name} exists, and was not made by a run of this recipe on this machine; "
                 "name another by 'endpoint_name'"
@@ -55,9 +55,9 @@ class Existing:
         if state != "InService":
             self._clear(mine)
             return None
-        return str(found["EndpointConfigName"])
+        return str(endpoint["EndpointConfigName"])
 
-    def _clear(self, mine: list[tuple[Entry, Record]]) -> None:
+    def _clear(self, mine: list[tuple[LedgerEntry, Record]]) -> None:
         """Remove what an earlier attempt left that failed."""
         faults = [fault for entry, _ in mine for fault in remove(entry, clients=self.clients)]
         if faults or not mine:
@@ -67,9 +67,9 @@ class Existing:
     def _recipe(self, arn: str) -> str | None:
         """Return the recipe that an endpoint is tagged with."""
         try:
-            found = self.clients.call("sagemaker", "list_tags", ResourceArn=arn)["Tags"]
+            tags = self.clients.call("sagemaker", "list_tags", ResourceArn=arn)["Tags"]
         except EmbedrunError as error:
             if is_about(error, ("AccessDeniedException",)):
                 return None
             raise
-        return {tag["Key"]: tag["Value"] for tag in found}.get(names.RECIPE_TAG)
+        return {tag["Key"]: tag["Value"] for tag in tags}.get(names.RECIPE_TAG)

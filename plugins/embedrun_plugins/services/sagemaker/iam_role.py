@@ -40,36 +40,38 @@ def find(clients: Clients, role: str | None, account: str) -> str:
     Without one given it is the caller's own, if that is a role. Raises UserError where there is none, or SageMaker
     could not take it on.
     """
-    given = named(role) or _of_caller(clients)
-    if given is None:
+    role_name = named(role) or _of_caller(clients)
+    if role_name is None:
         raise UserError(
             f"no execution role: name one by 'role' or by ${VARIABLE}, its ARN or its name; {NEEDED}. "
             "These credentials are a user's, so there is no role to use"
         )
-    found = _ROLE.fullmatch(given)
-    if found and found[1] != account:
-        raise UserError(f"role: {given} is of the AWS account {found[1]}, and these credentials are of {account}")
-    arn = _checked(clients, found[2] if found else given)
-    if arn is None and found is None:
+    arn_parts = _ROLE.fullmatch(role_name)
+    if arn_parts and arn_parts[1] != account:
         raise UserError(
-            f"role: iam:GetRole is not allowed, which looks up '{given}'; give the role's full ARN; {NEEDED}"
+            f"role: {role_name} is of the AWS account {arn_parts[1]}, and these credentials are of {account}"
         )
-    return arn or given
+    arn = _checked(clients, arn_parts[2] if arn_parts else role_name)
+    if arn is None and arn_parts is None:
+        raise UserError(
+            f"role: iam:GetRole is not allowed, which looks up '{role_name}'; give the role's full ARN; {NEEDED}"
+        )
+    return arn or role_name
 
 
 def _checked(clients: Clients, name: str) -> str | None:
     """Return the ARN of a role that SageMaker may take on; None where the caller may not look at it."""
     try:
-        found = clients.find("iam", "get_role", _MISSING, RoleName=name)
+        answer = clients.find("iam", "get_role", _MISSING, RoleName=name)
     except EmbedrunError as error:
         if is_about(error, _DENIED):
             return None
         raise
-    if found is None:
+    if answer is None:
         raise UserError(f"role: there is no role '{name}' in this account; {NEEDED}")
-    if _SERVICE not in _trusted(found["Role"].get("AssumeRolePolicyDocument")):
+    if _SERVICE not in _trusted(answer["Role"].get("AssumeRolePolicyDocument")):
         raise UserError(f"role: SageMaker may not assume '{name}': its trust policy does not name {_SERVICE}; {NEEDED}")
-    return str(found["Role"]["Arn"])
+    return str(answer["Role"]["Arn"])
 
 
 def _trusted(policy: Any) -> str:
@@ -78,13 +80,13 @@ def _trusted(policy: Any) -> str:
 
 def _of_machine() -> str | None:
     try:
-        told = json.loads(METADATA.read_text("utf-8"))
+        metadata = json.loads(METADATA.read_text("utf-8"))
     except (OSError, ValueError):
         return None
-    return told.get("ExecutionRoleArn") if isinstance(told, dict) else None
+    return metadata.get("ExecutionRoleArn") if isinstance(metadata, dict) else None
 
 
 def _of_caller(clients: Clients) -> str | None:
     """Return the name of the caller's own role, where the caller is one."""
-    found = _ASSUMED.match(str(clients.call("sts", "get_caller_identity")["Arn"]))
-    return found[1] if found else None
+    assumed = _ASSUMED.match(str(clients.call("sts", "get_caller_identity")["Arn"]))
+    return assumed[1] if assumed else None

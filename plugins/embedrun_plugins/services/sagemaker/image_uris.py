@@ -27,9 +27,9 @@ def hugging_face(region: str, instance_type: str) -> str:
     """
     uris = _uris()
     version = _newest(uris, HUGGING_FACE)
-    known = uris.config_for_framework(HUGGING_FACE)["inference"]["versions"][version]
-    base = max((key for key in known if key.startswith("pytorch")), key=_numbers)
-    arguments = {"base_framework_version": base, "py_version": known[base]["py_versions"][-1]}
+    builds = uris.config_for_framework(HUGGING_FACE)["inference"]["versions"][version]
+    base = max((key for key in builds if key.startswith("pytorch")), key=_numbers)
+    arguments = {"base_framework_version": base, "py_version": builds[base]["py_versions"][-1]}
     return _retrieve(uris, HUGGING_FACE, region, version=version, instance_type=instance_type, **arguments)
 
 
@@ -45,8 +45,8 @@ def tei_version(image: str | None, instance_type: str) -> str | None:
     None where the name does not tell, or the SDK that would is not installed.
     """
     if image:
-        found = _TEI_VERSION.search(image)
-        return (found[1] or found[2]) if found else None
+        version = _TEI_VERSION.search(image)
+        return (version[1] or version[2]) if version else None
     try:
         newest = _newest(_uris(), _tei(instance_type))
     except MissingPackageError:

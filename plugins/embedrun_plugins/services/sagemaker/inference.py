@@ -26,12 +26,12 @@ _REQUEST = frozenset({"inputs", "prompt_name", "normalize", "dimensions", "trunc
 _MODES = ("cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
 
 
-def model_fn(model_dir: str, context: Any = None) -> Embedder:
+def model_fn(model_dir: str, context: Any = None) -> TransformersEmbedder:
     """Load the model; the container calls this at the first request."""
-    return Embedder(Path(model_dir), _device(context))
+    return TransformersEmbedder(Path(model_dir), _device(context))
 
 
-def predict_fn(data: Any, model: Embedder, context: Any = None) -> list[list[float]]:  # noqa: ARG001  # the contract
+def predict_fn(data: Any, model: TransformersEmbedder, context: Any = None) -> list[list[float]]:  # noqa: ARG001  # the contract
     """Embed every text of a request. Raises ValueError for a request that it cannot answer."""
     if not isinstance(data, dict) or "inputs" not in data:
         raise ValueError('the body must be JSON: {"inputs": text or list of texts, "prompt_name"?: name, ...}')
@@ -46,7 +46,7 @@ def predict_fn(data: Any, model: Embedder, context: Any = None) -> list[list[flo
     return model.finished(vectors, options.get("normalize"), options.get("dimensions")).tolist()
 
 
-class Embedder:
+class TransformersEmbedder:
     """A sentence-transformers folder, run by transformers alone."""
 
     def __init__(self, folder: Path, device: str) -> None:
@@ -60,7 +60,7 @@ class Embedder:
         self.max_length = _max_length(steps[0][1], self.transformer.config, self.tokenizer)
         self.pooling = Pooling(_json(steps[1][1] / "config.json"))
         rest = steps[2:-1] if self.normalizes else steps[2:]
-        self.layers = nn.Sequential(*(_LAYERS[name](place) for name, place in _known(rest))).to(device).eval()
+        self.layers = nn.Sequential(*(_LAYERS[name](path) for name, path in _known(rest))).to(device).eval()
         saved = _json(folder / "config_sentence_transformers.json")
         self.prompts = {name: text or "" for name, text in (saved.get("prompts") or {}).items()}
         self.default_prompt = self.prompts.get(saved.get("default_prompt_name") or "", "")
@@ -70,20 +70,20 @@ class Embedder:
         if name is None:
             return self.default_prompt
         if name not in self.prompts:
-            known = ", ".join(sorted(self.prompts)) or "none"
-            raise ValueError(f"`prompt_name` '{name}' is not one of this model's: {known}")
+            names = ", ".join(sorted(self.prompts)) or "none"
+            raise ValueError(f"`prompt_name` '{name}' is not one of this model's: {names}")
         return str(self.prompts[name])
 
     @torch.inference_mode()
     def embed(self, texts: list[str], prompt: str) -> Tensor:
         """Return (texts, dimensions) in the order given; texts of like length share a batch, so little is padded."""
-        order = sorted(range(len(texts)), key=lambda place: len(texts[place]), reverse=True)
-        found: dict[int, Tensor] = {}
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index]), reverse=True)
+        vectors: dict[int, Tensor] = {}
         for start in range(0, len(order), BATCH):
-            places = order[start : start + BATCH]
-            rows = self._batch([prompt + texts[place] for place in places], prompt)
-            found.update(zip(places, rows, strict=True))
-        return torch.stack([found[place] for place in range(len(texts))])
+            indices = order[start : start + BATCH]
+            rows = self._batch([prompt + texts[index] for index in indices], prompt)
+            vectors.update(zip(indices, rows, strict=True))
+        return torch.stack([vectors[index] for index in range(len(texts))])
 
     def _batch(self, texts: list[str], prompt: str) -> Tensor:
         features = self.tokenizer(
@@ -146,8 +146,8 @@ class Pooling:
 
     @staticmethod
     def _weightedmean_tokens(tokens: Tensor, mask: Tensor) -> Tensor:
-        places = torch.arange(1, mask.shape[1] + 1, device=tokens.device).unsqueeze(0)
-        weights = (mask * places).unsqueeze(-1).to(tokens.dtype)
+        positions = torch.arange(1, mask.shape[1] + 1, device=tokens.device).unsqueeze(0)
+        weights = (mask * positions).unsqueeze(-1).to(tokens.dtype)
         return (tokens * weights).sum(1) / weights.sum(1).clamp(min=1e-9)
 
 
@@ -199,11 +199,11 @@ def _transformer(folder: Path) -> Any:
 
 
 def _max_length(folder: Path, config: Any, tokenizer: Any) -> int:
-    said = _json(folder / "sentence_bert_config.json").get("max_seq_length")
-    if said:
-        return int(said)
-    known = [getattr(config, "max_position_embeddings", None), tokenizer.model_max_length]
-    return min(int(length) for length in known if length)
+    length = _json(folder / "sentence_bert_config.json").get("max_seq_length")
+    if length:
+        return int(length)
+    limits = [getattr(config, "max_position_embeddings", None), tokenizer.model_max_length]
+    return min(int(length) for length in limits if length)
 
 
 def _device(context: Any) -> str:

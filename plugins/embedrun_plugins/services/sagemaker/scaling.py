@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from embedrun_plugins.services.ledger.aws_clients import Clients
-from embedrun_plugins.services.ledger.ledger import Entry, Resource
+from embedrun_plugins.services.ledger.ledger import LedgerEntry, Resource
 from embedrun_plugins.services.ledger.resources import POLICY, POLICY_NAME, SCALED, TARGET, UNREGISTERED
 from embedrun_plugins.services.sagemaker.endpoint_options import AutoScaling
 
@@ -15,9 +15,9 @@ VARIANT = "AllTraffic"
 _SERVICE = "application-autoscaling"
 _OF_TARGET = ("MinCapacity", "MaxCapacity", "SuspendedState")
 _OF_POLICY = (
-    *("PolicyName", "PolicyType", "TargetTrackingScalingPolicyConfiguration", "StepScalingPolicyConfiguration"),
+    "PolicyName", "PolicyType", "TargetTrackingScalingPolicyConfiguration", "StepScalingPolicyConfiguration",
     "PredictiveScalingPolicyConfiguration",
-)
+)  # fmt: skip
 
 
 def resources(endpoint: str) -> tuple[Resource, Resource]:
@@ -27,7 +27,7 @@ def resources(endpoint: str) -> tuple[Resource, Resource]:
 
 
 @dataclass(frozen=True)
-class Scaled:
+class ScalingState:
     """How AWS says that an endpoint is scaled."""
 
     target: Mapping[str, Any] | None = None
@@ -35,15 +35,15 @@ class Scaled:
     policies: tuple[Mapping[str, Any], ...] = ()
 
 
-def read(clients: Clients, endpoint: str) -> Scaled:
+def read(clients: Clients, endpoint: str) -> ScalingState:
     """Ask how an endpoint is scaled."""
     name = resources(endpoint)[0].name
     targets = clients.call(_SERVICE, "describe_scalable_targets", **SCALED, ResourceIds=[name])["ScalableTargets"]
     policies = clients.call(_SERVICE, "describe_scaling_policies", **SCALED, ResourceId=name)["ScalingPolicies"]
-    return Scaled(targets[0] if targets else None, tuple(policies))
+    return ScalingState(targets[0] if targets else None, tuple(policies))
 
 
-def put_back(clients: Clients, entry: Entry, endpoint: str, before: Scaled) -> None:
+def put_back(clients: Clients, entry: LedgerEntry, endpoint: str, before: ScalingState) -> None:
     """Have an endpoint scaled as it was when that was read."""
     if before.target is None:
         unscale(clients, entry, endpoint)
@@ -58,7 +58,7 @@ def _given(described: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, An
     return {name: described[name] for name in names if name in described}
 
 
-def scale(clients: Clients, entry: Entry, endpoint: str, wanted: AutoScaling) -> None:
+def scale(clients: Clients, entry: LedgerEntry, endpoint: str, wanted: AutoScaling) -> None:
     """Have an endpoint scaled; what was set before is replaced."""
     target, policy = resources(endpoint)
     where = {**SCALED, "ResourceId": target.name}
@@ -81,7 +81,7 @@ def scale(clients: Clients, entry: Entry, endpoint: str, wanted: AutoScaling) ->
     )
 
 
-def unscale(clients: Clients, entry: Entry, endpoint: str) -> None:
+def unscale(clients: Clients, entry: LedgerEntry, endpoint: str) -> None:
     """Take the scaling off an endpoint that goes on living."""
     target, policy = resources(endpoint)
     where = {**SCALED, "ResourceId": target.name}

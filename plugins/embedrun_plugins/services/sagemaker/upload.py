@@ -10,7 +10,7 @@ from typing import Any
 from embedrun.errors import EmbedrunError, UserError
 from embedrun_plugins.services import aws
 from embedrun_plugins.services.ledger.aws_clients import Clients, is_about
-from embedrun_plugins.services.ledger.ledger import Entry, Place, Resource
+from embedrun_plugins.services.ledger.ledger import LedgerEntry, Location, Resource
 from embedrun_plugins.services.ledger.resources import BUCKET, S3
 from embedrun_plugins.services.ledger.s3 import split
 from embedrun_plugins.services.sagemaker.names import default_bucket
@@ -26,8 +26,8 @@ class Storage:
     """The bucket of one deployment."""
 
     clients: Clients
-    place: Place
-    entry: Entry
+    place: Location
+    entry: LedgerEntry
     bucket: str | None
     """The one that is given; by default SageMaker's own, made if it is not there."""
 
@@ -37,9 +37,9 @@ class Storage:
 
     def open(self) -> None:
         """Make sure of the bucket. Raises UserError where it is not there, or not this account's."""
-        found = self._find()
-        if found or self.bucket is None:
-            if not found:
+        exists = self._find()
+        if exists or self.bucket is None:
+            if not exists:
                 self._make()
             return
         raise UserError(f"bucket: there is no bucket '{self.bucket}'; make it first, in {self.place.region}")
@@ -75,18 +75,18 @@ class Storage:
 
     def _find(self) -> bool:
         try:
-            found = self.clients.find("s3", "head_bucket", _NONE, Bucket=self.name, **self._owner())
+            bucket = self.clients.find("s3", "head_bucket", _NONE, Bucket=self.name, **self._owner())
         except EmbedrunError as error:
             if is_about(error, ("403",)):
                 raise UserError(
                     f"bucket: '{self.name}' may not be used with these credentials, or belongs to another account"
                 ) from error
             raise
-        return found is not None
+        return bucket is not None
 
     def _make(self) -> None:
-        place: dict[str, Any] = {}
+        configuration: dict[str, Any] = {}
         if self.place.region != "us-east-1":  # which S3 takes for granted, and refuses to be told
-            place = {"CreateBucketConfiguration": {"LocationConstraint": self.place.region}}
+            configuration = {"CreateBucketConfiguration": {"LocationConstraint": self.place.region}}
         self.entry.add(Resource(kind=BUCKET, name=self.name))
-        self.clients.find("s3", "create_bucket", _OURS_ALREADY, Bucket=self.name, **place)
+        self.clients.find("s3", "create_bucket", _OURS_ALREADY, Bucket=self.name, **configuration)

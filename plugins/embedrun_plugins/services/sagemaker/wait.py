@@ -7,7 +7,7 @@ from typing import Any
 
 from embedrun.errors import EmbedrunError, StageError
 from embedrun_plugins.services.ledger.aws_clients import Clients
-from embedrun_plugins.services.ledger.resources import BUSY, Waiting, describe
+from embedrun_plugins.services.ledger.resources import BUSY, await_change, describe
 
 _LINES = 15
 
@@ -19,19 +19,26 @@ def in_service(
 
     Raises StageError with SageMaker's reason and the container's last words where it does not, or takes too long.
     """
-    waiting = Waiting(f"endpoint {name}", lambda: describe(clients, name), "EndpointStatus", seconds, "timeout")
-    found = waiting.settled(BUSY, on_state)
-    if found is None:
+    endpoint = await_change(
+        lambda: describe(clients, name),
+        "EndpointStatus",
+        BUSY,
+        what=f"endpoint {name}",
+        seconds=seconds,
+        setting="timeout",
+        tell=on_state,
+    )
+    if endpoint is None:
         raise StageError(f"endpoint {name}: was deleted by somebody else while it was made")
-    if found["EndpointStatus"] != "InService" or found["EndpointConfigName"] != config:
-        raise StageError(f"endpoint {name}: {_reason(found)}{last_words(clients, name)}")
+    if endpoint["EndpointStatus"] != "InService" or endpoint["EndpointConfigName"] != config:
+        raise StageError(f"endpoint {name}: {_reason(endpoint)}{last_words(clients, name)}")
 
 
-def _reason(found: dict[str, Any]) -> str:
-    said = str(found.get("FailureReason") or "SageMaker gives no reason").strip()
-    if found["EndpointStatus"] == "InService":
-        return f"could not be changed, and continues to serve what it served before: {said}"
-    return f"is {found['EndpointStatus']}: {said}"
+def _reason(endpoint: dict[str, Any]) -> str:
+    reason = str(endpoint.get("FailureReason") or "SageMaker gives no reason").strip()
+    if endpoint["EndpointStatus"] == "InService":
+        return f"could not be changed, and continues to serve what it served before: {reason}"
+    return f"is {endpoint['EndpointStatus']}: {reason}"
 
 
 def last_words(clients: Clients, name: str) -> str:

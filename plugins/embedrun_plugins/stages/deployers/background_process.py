@@ -44,24 +44,24 @@ class Process:
 
     def stop(self) -> None:
         """End it, letting it finish first what it does; succeed quietly where it is gone already."""
-        found = self._find()
-        if found is None:
+        process = self._find()
+        if process is None:
             return
         try:
-            found.terminate()
-            found.wait(STOP_SECONDS)
+            process.terminate()
+            process.wait(STOP_SECONDS)
         except psutil.TimeoutExpired:
-            found.kill()
-            found.wait(STOP_SECONDS)
+            process.kill()
+            process.wait(STOP_SECONDS)
         except psutil.NoSuchProcess:
             return
 
     def _find(self) -> psutil.Process | None:
         try:
-            found = psutil.Process(self.pid)
-            same = abs(found.create_time() - self.started) < CLOCK_SECONDS
-            if not same or found.status() != psutil.STATUS_ZOMBIE:
-                return found if same else None
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started) < CLOCK_SECONDS
+            if not same or process.status() != psutil.STATUS_ZOMBIE:
+                return process if same else None
             os.waitpid(self.pid, 0)  # it has ended, and only its parent can let go of its number
         except (psutil.NoSuchProcess, ChildProcessError):
             return None

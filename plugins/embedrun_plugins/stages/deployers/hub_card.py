@@ -84,10 +84,10 @@ class Card:
         loss = lock.get("loss") or {}
         inner = (loss.get("inner") or {}).get("type")
         by = f" with the loss `{loss['type']}`{f' over `{inner}`' if inner else ''}" if loss else ""
-        made = "fine-tuned from" if loss else "a copy of"
+        how = "fine-tuned from" if loss else "a copy of"
         description = f"\n\n{lock['description']}" if lock.get("description") else ""
         return (
-            f"A [sentence-transformers](https://www.sbert.net) model, {made} `{self._base()}`{by}. "
+            f"A [sentence-transformers](https://www.sbert.net) model, {how} `{self._base()}`{by}. "
             f"Made with embedrun by the recipe `{self.run.name}` below.{description}"
         )
 
@@ -148,9 +148,9 @@ def _table(contest: Contest) -> str:
     for metric in contest.shown():
         size, _ = parted(metric)
         row = contest.row(metric, contest.last) or {}
-        known = [signed(row.get("difference"), 4), interval(row), str(row.get("verdict") or "")]
+        comparison = [signed(row.get("difference"), 4), interval(row), str(row.get("verdict") or "")]
         values = [figure(contender.metrics.get(metric), 4) for contender in shown]
-        rows.append([f"{spoken(metric)}{f' at {size}' if size else ''}", *values, *(known if compared else [])])
+        rows.append([f"{spoken(metric)}{f' at {size}' if size else ''}", *values, *(comparison if compared else [])])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in rows)
 
 

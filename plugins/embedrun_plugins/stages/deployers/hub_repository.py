@@ -84,7 +84,7 @@ class Repository:
 
     def _ends_with(self, commit: str) -> bool:
         heads = {branch.target_commit for branch in self._api.list_repo_refs(self.repo_id).branches}
-        return heads <= {found.commit_id for found in self._api.list_repo_commits(self.repo_id, revision=commit)}
+        return heads <= {past.commit_id for past in self._api.list_repo_commits(self.repo_id, revision=commit)}
 
     def _create(self, *, private: bool) -> bool:
         """Make the repository and return True; or find it there already, as private as it should be."""
@@ -104,21 +104,21 @@ class Repository:
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        place = f"deployer.repo_id: '{self.repo_id}'"
+        where = f"deployer.repo_id: '{self.repo_id}'"
         try:
             yield
         except EmbedrunError:
             raise
         except HFValidationError as error:
-            raise UserError(f"{place}: {error}") from error
+            raise UserError(f"{where}: {error}") from error
         except HfHubHTTPError as error:
             if error.response.status_code in _REFUSED:
-                raise UserError(f"{place}: the hub refuses the token; it needs the right to write there") from error
-            raise StageError(f"{place}: the hub answered: {error.server_message or error}") from error
+                raise UserError(f"{where}: the hub refuses the token; it needs the right to write there") from error
+            raise StageError(f"{where}: the hub answered: {error.server_message or error}") from error
         except RuntimeError as error:
-            raise StageError(f"{place}: {error} ({error.__cause__})") from error
+            raise StageError(f"{where}: {error} ({error.__cause__})") from error
         except (httpx2.HTTPError, OSError) as error:
-            raise StageError(f"{place}: the hub cannot be reached ({type(error).__name__})") from error
+            raise StageError(f"{where}: the hub cannot be reached ({type(error).__name__})") from error
 
 
 class Nowhere(Repository):

@@ -17,8 +17,8 @@ from embedrun_plugins.stages.deployers.sagemaker_deployer import SageMakerDeploy
 from embedrun_plugins.stages.deployers.sagemaker_options import capacity
 
 if TYPE_CHECKING:
-    from embedrun_plugins.services.ledger.prices import Price
-    from embedrun_plugins.services.sagemaker.endpoint import Container, Variant
+    from embedrun_plugins.services.ledger.prices import ListPrice, Price
+    from embedrun_plugins.services.sagemaker.endpoint import ModelContainer, Variant
 
 
 class SageMakerHuggingFace(SageMakerDeployer):
@@ -38,9 +38,9 @@ class SageMakerHuggingFace(SageMakerDeployer):
     def faults(self) -> Iterable[str]:
         yield from super().faults()
         if self.serverless:
-            given = [name for name in ("asynchronous", "auto_scaling") if getattr(self, name)]
-            given += ["instances"] if self.instances > 1 else []
-            for name in given:
+            unfit = [name for name in ("asynchronous", "auto_scaling") if getattr(self, name)]
+            unfit += ["instances"] if self.instances > 1 else []
+            for name in unfit:
                 yield f"{name}: a serverless endpoint has none; it scales by itself, up to max_concurrency"
 
     def refuses(self, model: Model) -> Iterable[str]:
@@ -48,25 +48,34 @@ class SageMakerHuggingFace(SageMakerDeployer):
 
         yield from faults(model.path, model.settings, self.image)
 
-    def price(self) -> Price:
+    def list_price(self, region: str) -> ListPrice | None:
+        from embedrun_plugins.services.ledger.prices import ASYNCHRONOUS, look_up
+
+        if self.serverless:
+            return None
+        if self.asynchronous:
+            return look_up(self.instance_type, region, ASYNCHRONOUS, self.profile)
+        return super().list_price(region)
+
+    def price(self, listed: ListPrice | None) -> Price:
         from embedrun_plugins.services.ledger.prices import Price
 
-        return Price(0.0, asked=True) if self.serverless else super().price()
+        return Price(0.0, asked=True) if self.serverless else super().price(listed)
 
     def rehearsal(self, rehearsal: Rehearsal) -> Deployer:
         return rehearsed(self, rehearsal, _Packed)
 
-    def container(self, ctx: Context, model: Model, region: str) -> Container:
+    def container(self, ctx: Context, model: Model, region: str) -> ModelContainer:
         from embedrun_plugins.services.sagemaker import image_uris
-        from embedrun_plugins.services.sagemaker.endpoint import Container
+        from embedrun_plugins.services.sagemaker.endpoint import ModelContainer
 
         archive = packed(ctx, model, self.parity)
         gpu = not self.serverless and image_uris.has_gpu(self.instance_type)
         # A CPU's workers, one for each core, would otherwise share every core among all of their threads.
-        own = {} if gpu else {"OMP_NUM_THREADS": "1"}
-        return Container(
+        threads = {} if gpu else {"OMP_NUM_THREADS": "1"}
+        return ModelContainer(
             image=self.image or image_uris.hugging_face(region, self.instance_type if gpu else "ml.m5.xlarge"),
-            environment={**own, "SAGEMAKER_PROGRAM": "inference.py", **self.environment},
+            environment={**threads, "SAGEMAKER_PROGRAM": "inference.py", **self.environment},
             archive=archive,
             isolated=not self.serverless,  # which knows no isolation
         )

@@ -43,6 +43,4 @@ def rehearsed(stage: SageMakerDeployer, rehearsal: Rehearsal, stand_in: type[Sag
         rehearsal.note(
             f"no role is named (role, ${iam_role.VARIABLE}): that of your session would be used", unsure=True
         )
-    if stage.price().usd is None:
-        rehearsal.note(f"what {stage.instance_type} costs is not known here")
     return standing_in(stand_in, stage)

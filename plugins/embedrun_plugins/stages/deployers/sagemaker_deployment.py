@@ -12,10 +12,10 @@ from embedrun.errors import EmbedrunError, StageError
 from embedrun_plugins.services.endpoints.client import Client, RequestParameters
 from embedrun_plugins.services.endpoints.transports import Transport
 from embedrun_plugins.services.ledger.aws_clients import Clients
-from embedrun_plugins.services.ledger.ledger import Ledger, Place, Resource, expired
+from embedrun_plugins.services.ledger.ledger import Ledger, Location, Resource, expired
 from embedrun_plugins.services.ledger.resources import Removal, remove
 from embedrun_plugins.services.sagemaker import iam_role, names
-from embedrun_plugins.services.sagemaker.endpoint import ARCHIVE, Container, Hosting
+from embedrun_plugins.services.sagemaker.endpoint import ARCHIVE, EndpointDeployment, ModelContainer
 from embedrun_plugins.services.sagemaker.existing_endpoint import Existing
 from embedrun_plugins.services.sagemaker.upload import Storage
 
@@ -36,14 +36,14 @@ def deploy(stage: EndpointOptions, ctx: Context, model: Model) -> Endpoint:
     Raises UserError or StageError; what was made until then is removed, or named and kept in the ledger.
     """
     clients, ledger = stage.clients(), Ledger()
-    place = clients.place()
+    location = clients.place()
     name = stage.endpoint_name or names.endpoint_name(_recipe(ctx), ctx.out.parent.name)
-    role = iam_role.find(clients, stage.role, place.account)
-    existing = Existing(clients, place, ledger, name, _run(ctx))
+    role = iam_role.find(clients, stage.role, location.account)
+    existing = Existing(clients, location, ledger, name, _run(ctx))
     replaced = existing.replaceable(by_name=stage.endpoint_name is not None)
     try:
-        container, variant = stage.container(ctx, model, place.region), stage.variant()
-        hosting = _hosting(stage, ctx, clients, place, name, role, ledger)
+        container, variant = stage.container(ctx, model, location.region), stage.variant()
+        hosting = _hosting(stage, ctx, clients, location, name, role, ledger)
         hosting.replaced = replaced
         with hosting.taken_back(ctx.warn):
             hosting.create(container, variant)
@@ -55,9 +55,9 @@ def deploy(stage: EndpointOptions, ctx: Context, model: Model) -> Endpoint:
         (ctx.out / ARCHIVE).unlink(missing_ok=True)
     for left in hosting.retire():
         ctx.warn(f"left from before: {left}; `embedrun resources` shows it")
-    _tell(ctx, stage, hosting, container, ledger)
+    _tell(ctx, hosting, container, ledger)
     record = hosting.entry.read()
-    endpoint.details["resources"] = [one.model_dump() for one in record.resources] if record else []
+    endpoint.details["resources"] = [resource.model_dump() for resource in record.resources] if record else []
     return endpoint
 
 
@@ -70,27 +70,27 @@ def _run(ctx: Context) -> str:
 
 
 def _hosting(
-    stage: EndpointOptions, ctx: Context, clients: Clients, place: Place, name: str, role: str, ledger: Ledger
-) -> Hosting:
+    stage: EndpointOptions, ctx: Context, clients: Clients, location: Location, name: str, role: str, ledger: Ledger
+) -> EndpointDeployment:
     run = _run(ctx)
     entry = ledger.open(
         run=run,
         hours=stage.max_age_hours,
         folder=str(ctx.run.folder) if ctx.run else None,
         deployer=stage.type,
-        place=place,
-        **stage.price().recorded(),
+        place=location,
+        **stage.price(stage.list_price(location.region)).recorded(),
     )
-    own = names.own_tags(run, _recipe(ctx), entry.read())
-    return Hosting(
+    run_tags = names.own_tags(run, _recipe(ctx), entry.read())
+    return EndpointDeployment(
         clients=clients,
-        place=place,
+        place=location,
         entry=entry,
-        storage=Storage(clients, place, entry, stage.bucket),
+        storage=Storage(clients, location, entry, stage.bucket),
         endpoint=name,
         role=role,
         folder=stage.prefix,
-        tags=names.tags({**stage.tags, **own}),
+        tags=names.tags({**stage.tags, **run_tags}),
         timeout=stage.timeout,
         on_progress=ctx.progress,
         auto_scaling=stage.auto_scaling,
@@ -98,13 +98,13 @@ def _hosting(
     )
 
 
-def _endpoint(stage: EndpointOptions, hosting: Hosting, container: Container) -> Endpoint:
-    place = hosting.place
+def _endpoint(stage: EndpointOptions, hosting: EndpointDeployment, container: ModelContainer) -> Endpoint:
+    location = hosting.place
     runtime = hosting.clients("sagemaker-runtime").meta.endpoint_url
     details = {
         "ledger": hosting.entry.id,
         "endpoint_name": hosting.endpoint,
-        "place": place.model_dump(),
+        "place": location.model_dump(),
         "image": container.image,
     }
     if stage.variant().asynchronous is not None:
@@ -116,9 +116,9 @@ def warm_up(transport: Transport, at_once: int) -> None:
     """Ask until every worker has loaded the model. Raises StageError where none can."""
     client = Client(transport, RequestParameters())
     with ThreadPoolExecutor(at_once) as pool:
-        asked = [pool.submit(_wake, client) for _ in range(at_once)]
-    for one in asked:
-        one.result()
+        answers = [pool.submit(_wake, client) for _ in range(at_once)]
+    for answer in answers:
+        answer.result()
 
 
 def _wake(client: Client) -> None:
@@ -135,12 +135,13 @@ def _wake(client: Client) -> None:
             return
 
 
-def _tell(ctx: Context, stage: EndpointOptions, hosting: Hosting, container: Container, ledger: Ledger) -> None:
+def _tell(ctx: Context, hosting: EndpointDeployment, container: ModelContainer, ledger: Ledger) -> None:
     ctx.note("endpoint", hosting.endpoint)
     ctx.note("image", container.image)
-    for name, price in stage.price().recorded().items():
-        if price:
-            ctx.note(name, price)
+    record = hosting.entry.read()
+    for name in ("usd_per_hour", "most_usd_per_hour", "price_date", "pays_requests"):
+        if value := getattr(record, name, None):
+            ctx.note(name, value)
     if hosting.replaced:
         ctx.note("replaced", hosting.replaced)
     others = [record.run for entry, record in expired(ledger.entries()) if entry.id != hosting.entry.id]
@@ -151,12 +152,12 @@ def _tell(ctx: Context, stage: EndpointOptions, hosting: Hosting, container: Con
 def delete(endpoint: Endpoint) -> list[str]:
     """Remove what a run's own record names, by the ledger where it can; return what could not be removed, and why."""
     details = endpoint.details
-    found = Ledger().find(str(details.get("ledger")))
+    kept = Ledger().find(str(details.get("ledger")))
     try:
-        if found:
-            return remove(found[0])
-        place = Place.model_validate(details["place"])
-        resources = tuple(Resource.model_validate(one) for one in details.get("resources") or ())
-        return Removal(Clients.of(place), place, resources).run(lambda _: None)
+        if kept:
+            return remove(kept[0])
+        location = Location.model_validate(details["place"])
+        resources = tuple(Resource.model_validate(resource) for resource in details.get("resources") or ())
+        return Removal(Clients.of(location), location, resources).run(lambda _: None)
     except EmbedrunError as error:
         return [str(error)]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from embedrun.artifacts import Endpoint, Model, RetrievalSet
-from embedrun.context import Context, Unkeyed
+from embedrun.context import Context, Resolver, Unkeyed
 from embedrun_plugins.services import aws
 from embedrun_plugins.services.sagemaker.endpoint_options import AutoScaling, Environment
 from embedrun_plugins.services.sagemaker.names import NAME
@@ -18,8 +19,8 @@ from embedrun_plugins.stages.deployers.endpoint_deployer import AnsweringDeploye
 
 if TYPE_CHECKING:
     from embedrun_plugins.services.endpoints.transports import Transport
-    from embedrun_plugins.services.ledger.prices import Price
-    from embedrun_plugins.services.sagemaker.endpoint import Container, Variant
+    from embedrun_plugins.services.ledger.prices import ListPrice, Price
+    from embedrun_plugins.services.sagemaker.endpoint import ModelContainer, Variant
 
 
 class EndpointOptions(Account, AnsweringDeployer):
@@ -46,9 +47,11 @@ class EndpointOptions(Account, AnsweringDeployer):
     """Hours after which `embedrun delete --expired` removes it; null for never."""
     timeout: Annotated[float, Unkeyed, Field(gt=0)] = 1800.0
     """Seconds that the endpoint may take to come up."""
+    _listed: ListPrice | None = PrivateAttr(None)
+    """Price of one instance, where it was asked for."""
 
     @abstractmethod
-    def container(self, ctx: Context, model: Model, region: str) -> Container:
+    def container(self, ctx: Context, model: Model, region: str) -> ModelContainer:
         """Return what runs: the image, what it is told, and the model packed below `ctx.out`.
 
         Raises UserError where it could not serve the model.
@@ -69,42 +72,65 @@ class EndpointOptions(Account, AnsweringDeployer):
             yield f"auto_scaling: SageMaker does not scale {self.instance_type}, since it is burstable"
 
     def reaches(self) -> Iterable[str]:
-        services = ("sagemaker", "sagemaker-runtime", "s3", "sts", "iam", "logs", "application-autoscaling")
+        services = ("sagemaker", "sagemaker-runtime", "s3", "sts", "iam", "logs", "application-autoscaling", "pricing")
         return [aws.address(service, region=self.region) for service in services]
 
     def variables(self) -> Iterable[str]:
-        own = ("SAGEMAKER", "SAGEMAKER_RUNTIME", "STS", "IAM", "APPLICATION_AUTO_SCALING", "CLOUDWATCH_LOGS")
+        services = (
+            "SAGEMAKER",
+            "SAGEMAKER_RUNTIME",
+            "STS",
+            "IAM",
+            "APPLICATION_AUTO_SCALING",
+            "CLOUDWATCH_LOGS",
+            "PRICING",
+        )
         return (
             *aws.VARIABLES,
-            *(f"AWS_ENDPOINT_URL_{service}" for service in own),
+            *(f"AWS_ENDPOINT_URL_{service}" for service in services),
             "SAGEMAKER_ROLE",
             "EMBEDRUN_LEDGER",
         )
 
+    def resolve(self, resolver: Resolver) -> Self:
+        """Ask for the price, too, so that a plan shows it."""
+        resolved = super().resolve(resolver)
+        if not resolver.offline and importlib.util.find_spec("boto3"):
+            self._listed = self.list_price(str(self.clients()("sagemaker").meta.region_name))
+        return resolved
+
+    def list_price(self, region: str) -> ListPrice | None:
+        """Return AWS's list price of one of its instances; None where that cannot be had."""
+        from embedrun_plugins.services.ledger.prices import HOSTING, look_up
+
+        return look_up(self.instance_type, region, HOSTING, self.profile)
+
     def forecast(self, data: RetrievalSet | None) -> Mapping[str, object]:  # noqa: ARG002  # the price is the machine's
-        price = self.price()
-        return {} if price.usd is None else {"usd an hour (estimate)": price.shown()}
+        price = self.price(self._listed)
+        if price.usd is None:
+            return {}
+        listed = self._listed if price.date else None
+        return {"usd an hour": price.shown() + (f" ({listed})" if listed else "")}
 
-    def price(self) -> Price:
-        """Return what it is estimated to cost while it is there."""
-        from embedrun_plugins.services.ledger.prices import Price, hosting
+    def price(self, listed: ListPrice | None) -> Price:
+        """Return what it costs while it is there, by the list price of one instance."""
+        from embedrun_plugins.services.ledger.prices import Price
 
-        if (scaling := self.auto_scaling) is None:
-            return Price(hosting(self.instance_type, self.instances))
-        least, most = (hosting(self.instance_type, count) for count in (scaling.min_instances, scaling.max_instances))
-        return Price(least, most)
+        if self.auto_scaling is None:
+            return Price.of(listed, self.instances)
+        return Price.of(listed, self.auto_scaling.min_instances, self.auto_scaling.max_instances)
 
     def transport(self, endpoint: Endpoint) -> Transport:
         """Return what carries requests to an endpoint that it made."""
         from embedrun_plugins.services.endpoints.sagemaker_transport import SageMakerTransport
-        from embedrun_plugins.services.sagemaker.async_transport import Queued
+        from embedrun_plugins.services.sagemaker.async_transport import AsyncTransport
 
-        place, name = endpoint.details["place"], str(endpoint.details["endpoint_name"])
+        location, name = endpoint.details["place"], str(endpoint.details["endpoint_name"])
         if folder := endpoint.details.get("queue"):
             from embedrun_plugins.services.ledger.aws_clients import Clients
 
-            return Queued(name, folder, Clients(place["region"], place["profile"]))
-        return SageMakerTransport(name, region=place["region"], profile=place["profile"])
+            return AsyncTransport(name, folder, Clients(location["region"], location["profile"]))
+        return SageMakerTransport(name, region=location["region"], profile=location["profile"])
 
 
 def capacity(stage: EndpointOptions) -> dict[str, Any]:

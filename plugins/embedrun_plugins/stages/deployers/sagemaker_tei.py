@@ -19,7 +19,7 @@ from embedrun_plugins.stages.deployers.sagemaker_deployer import SageMakerDeploy
 from embedrun_plugins.stages.deployers.sagemaker_options import capacity
 
 if TYPE_CHECKING:
-    from embedrun_plugins.services.sagemaker.endpoint import Container, Variant
+    from embedrun_plugins.services.sagemaker.endpoint import ModelContainer, Variant
 
 
 _MOUNTED = "/opt/ml/model"
@@ -74,17 +74,17 @@ class SageMakerTei(SageMakerDeployer):
     def rehearsal(self, rehearsal: Rehearsal) -> Deployer:
         return rehearsed(self, rehearsal, _PackedForTei)
 
-    def container(self, ctx: Context, model: Model, region: str) -> Container:
+    def container(self, ctx: Context, model: Model, region: str) -> ModelContainer:
         from embedrun_plugins.services.sagemaker import image_uris
-        from embedrun_plugins.services.sagemaker.endpoint import Container
+        from embedrun_plugins.services.sagemaker.endpoint import ModelContainer
 
-        archive, told = packed(ctx, model, self)
-        place = {"HF_MODEL_ID": self.repo_id or _MOUNTED}
-        place |= {"REVISION": self.revision} if self.revision else {}
-        place |= {"HF_TOKEN": secret(self.token_env, "the hub")} if self.token_env else {}
-        return Container(
+        archive, settings = packed(ctx, model, self)
+        source = {"HF_MODEL_ID": self.repo_id or _MOUNTED}
+        source |= {"REVISION": self.revision} if self.revision else {}
+        source |= {"HF_TOKEN": secret(self.token_env, "the hub")} if self.token_env else {}
+        return ModelContainer(
             image=self.image or image_uris.tei(region, self.instance_type),
-            environment={**told, **place, **self.environment},
+            environment={**settings, **source, **self.environment},
             archive=archive,
             isolated=self.repo_id is None,
         )
@@ -108,21 +108,21 @@ def packed(ctx: Context, model: Model, stage: SageMakerTei) -> tuple[Path | None
     folder, file = ctx.out / "model", ctx.out / ARCHIVE
     try:
         export(model, folder, stage.tei_version(), gpu=stage.on_gpu(), dtype=stage.dtype)
-        told = environment.of(folder, None, stage.limits, gpu=stage.on_gpu(), dtype=stage.dtype)
+        settings = environment.of(folder, None, stage.limits, gpu=stage.on_gpu(), dtype=stage.dtype)
         if stage.repo_id:
-            return None, told
+            return None, settings
         archive.pack(folder, file)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return file, told
+    return file, settings
 
 
 class _PackedForTei(SageMakerTei):
     """Packs what TEI would load and checks it; makes nothing at AWS."""
 
     def run(self, ctx: Context, model: Model) -> Endpoint:
-        archive, told = packed(ctx, model, self)
-        ctx.note("environment", told)
+        archive, settings = packed(ctx, model, self)
+        ctx.note("environment", settings)
         return Endpoint(deployer=self.type, path=str(archive) if archive else None)
 
     def resolve(self, resolver: Resolver) -> _PackedForTei:  # noqa: ARG002

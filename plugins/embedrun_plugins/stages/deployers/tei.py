@@ -16,6 +16,7 @@ from embedrun.errors import UserError
 from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Deployer
 from embedrun_plugins.services.credentials import VariableName, secret
+from embedrun_plugins.services.docker.sizes import Size
 from embedrun_plugins.services.endpoints.transports import Transport
 from embedrun_plugins.services.tei import compatibility, environment, versions
 from embedrun_plugins.services.tei.environment import TeiLimits
@@ -26,7 +27,6 @@ from embedrun_plugins.stages.rehearsal.stand_ins import changed, standing_in
 if TYPE_CHECKING:
     from embedrun_plugins.services.docker import Description
 
-_SIZE = r"^\d+(\.\d+)?\s*[kmgtKMGT]?[bB]?$"
 _MODEL = "/model"
 
 
@@ -67,7 +67,7 @@ class TeiDeployer(AnsweringDeployer):
     """What the server takes on."""
     restart: Literal["no", "on-failure", "always", "unless-stopped"] = "unless-stopped"
     """When the engine starts it again by itself."""
-    memory: str | None = Field(None, pattern=_SIZE)
+    memory: Size | None = None
     """Most memory, as in 8g; by default the machine's."""
     cpus: float | None = Field(None, gt=0)
     """Most CPUs, as in 2 or 0.5; by default the machine's."""
@@ -97,7 +97,7 @@ class TeiDeployer(AnsweringDeployer):
                 server.wait(self.timeout, lambda: ctx.progress("starting TEI", 0, None))
                 endpoint = self.proven(ctx, endpoint, model)
                 server.container.update(restart_policy={"Name": self.restart})
-        if replaced := [retire(engine, one, ctx.warn) for one in earlier]:
+        if replaced := [retire(engine, old, ctx.warn) for old in earlier]:
             ctx.note("replaced", f"the server of {', '.join(replaced)}")
         ctx.note("image", image.digest or image.reference)
         return endpoint

@@ -20,7 +20,7 @@ from embedrun_plugins.services.docker.mounts import Bind, binds
 from embedrun_plugins.services.docker.sizes import Size, bytes_of
 
 if TYPE_CHECKING:
-    from embedrun_plugins.services.docker.events import Ending
+    from embedrun_plugins.services.docker.events import ContainerExit
 
 
 class Mount(BaseModel):
@@ -106,7 +106,7 @@ class DockerRuntime(Runtime):
         more = [Bind(mount.path, mount.at or mount.path, writable=mount.writable) for mount in self.mounts]
         job.store.root.mkdir(parents=True, exist_ok=True)
         offline = ["--offline"] if job.offline or network == "none" else []
-        given = gpus.chosen(self.gpus, info)
+        chosen = gpus.chosen(self.gpus, info)
         return {
             **self._limits(),
             **environment.user(info),
@@ -115,8 +115,8 @@ class DockerRuntime(Runtime):
             "command": [*job.arguments, *offline],
             "network_mode": network,
             "mounts": [_docker_mount(bind) for bind in binds(seen, caches.values(), more)],
-            "device_requests": gpus.request(given),
-            "environment": environment.variables(caches, models, self.cpus) | gpus.variables(given),
+            "device_requests": gpus.request(chosen),
+            "environment": environment.variables(caches, models, self.cpus) | gpus.variables(chosen),
         }
 
     def _limits(self) -> dict[str, Any]:
@@ -143,12 +143,12 @@ class DockerRuntime(Runtime):
         """Return the id of the image to run, built or pulled if need be, and write down which it is."""
         from embedrun_plugins.services import docker
 
-        found = docker.provided(client, self.image, remote_run.extras(job), self.base_image, job.console.say)
-        image = {"reference": found.reference, "id": found.id, "digest": found.digest}
+        described = docker.provided(client, self.image, remote_run.extras(job), self.base_image, job.console.say)
+        image = {"reference": described.reference, "id": described.id, "digest": described.digest}
         RunRecord.read(job.run_folder).change(image=image)
-        return found.id
+        return described.id
 
-    def _trouble(self, ending: Ending, job: Job, info: Mapping[str, Any]) -> str | None:
+    def _trouble(self, ending: ContainerExit, job: Job, info: Mapping[str, Any]) -> str | None:
         """Say what ended the container, if it was not its own doing."""
         done = {stage.slot for stage in RunRecord.read(job.run_folder).stages() if not stage.error}
         at = next((f" in {step.slot}" for step in job.forecast() if step.slot not in done), "")

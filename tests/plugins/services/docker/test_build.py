@@ -9,11 +9,11 @@ import pytest
 from embedrun.errors import StageError, UserError
 from embedrun_plugins.services import docker
 from embedrun_plugins.services.docker.build import _Progress, pull
-from embedrun_plugins.services.docker.contents import Contents
+from embedrun_plugins.services.docker.contents import BuildContext
 
 
-def made(dockerfile: str, reference: str = "embedrun:tests-failing", **arguments: str) -> Contents:
-    return Contents({"Dockerfile": dockerfile.encode()}, arguments, reference)
+def made(dockerfile: str, reference: str = "embedrun:tests-failing", **arguments: str) -> BuildContext:
+    return BuildContext({"Dockerfile": dockerfile.encode()}, arguments, reference)
 
 
 def reason(said: str, step: str = "RUN pip", kind: str = "base image") -> Exception:

@@ -11,7 +11,7 @@ import pytest
 
 from embedrun.errors import StageError
 from embedrun_plugins.services import docker as images
-from embedrun_plugins.services.docker.contents import Contents
+from embedrun_plugins.services.docker.contents import BuildContext
 from embedrun_plugins.services.docker.wheels import Packed
 
 docker = pytest.importorskip("docker")
@@ -84,7 +84,7 @@ def embedrun_commands():
 """
 
 
-def with_plugin(packed: Contents, code: str, reference: str) -> Contents:
+def with_plugin(packed: BuildContext, code: str, reference: str) -> BuildContext:
     """Pack another plugin beside embedrun."""
     described = {"METADATA": b"Metadata-Version: 2.1\nName: acme\nVersion: 1\n"}
     wheel = Packed(

@@ -13,13 +13,13 @@ from embedrun_plugins.services import aws as aws_clients
 from embedrun_plugins.services.ledger import delete
 from embedrun_plugins.services.ledger import ledger as entries
 from embedrun_plugins.services.ledger.aws_clients import Clients
-from embedrun_plugins.services.ledger.ledger import Ledger, Place, Resource
+from embedrun_plugins.services.ledger.ledger import Ledger, Location, Resource
 from embedrun_plugins.services.ledger.listing import living
 from embedrun_plugins.services.ledger.s3 import remove_objects
 from loopback_aws import LoopbackAws
 from model_containers import script
 
-PLACE = Place(account="123456789012", region="us-east-1")
+PLACE = Location(account="123456789012", region="us-east-1")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from embedrun.errors import UserError
 from embedrun_plugins.services.endpoints.transports import Refused, Unanswered
 from embedrun_plugins.services.ledger.aws_clients import Clients
-from embedrun_plugins.services.sagemaker.async_transport import Queued
+from embedrun_plugins.services.sagemaker.async_transport import AsyncTransport
 
 
 class Answering(Clients):
@@ -35,11 +35,11 @@ class Body(bytes):
 
 
 def test_an_answer_is_returned_where_its_traces_cannot_be_removed():
-    assert Queued("e", "s3://b/async", Answering({"out": b"[[1.0]]"})).send(b"{}") == b"[[1.0]]"
+    assert AsyncTransport("e", "s3://b/async", Answering({"out": b"[[1.0]]"})).send(b"{}") == b"[[1.0]]"
 
 
 def test_so_is_a_refusal_and_the_reason_why_there_is_no_answer():
     with pytest.raises(Refused, match="no such prompt"):
-        Queued("e", "s3://b/async", Answering({"failed": b"no such prompt"})).send(b"{}")
+        AsyncTransport("e", "s3://b/async", Answering({"failed": b"no such prompt"})).send(b"{}")
     with pytest.raises(Unanswered, match="no answer in 0 s"):
-        Queued("e", "s3://b/async", Answering({}), seconds=0).send(b"{}")
+        AsyncTransport("e", "s3://b/async", Answering({}), seconds=0).send(b"{}")

@@ -211,7 +211,9 @@ def test_killed_after_any_call_the_next_run_finishes_with_the_job_that_there_is(
 def test_killed_after_any_call_everything_is_found_and_removed(plain, aws, forkserver):
     first = len(aws.front.calls)
     assert plain.run("plain.yaml", "--store", "stores/whole").code == 0
-    for name in dict.fromkeys(call.name for call in aws.front.calls[first:]):
+    names = dict.fromkeys(call.name for call in aws.front.calls[first:])
+    names.pop("AWSPriceListService.GetProducts")  # asked once a week
+    for name in names:
         assert killed(aws, plain, forkserver, name, lambda _, asked, name=name: asked == name) == name
         delete_all(plain, aws, name)
 

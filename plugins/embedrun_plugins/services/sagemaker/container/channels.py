@@ -13,7 +13,7 @@ from typing import Any
 from embedrun import shipped_recipes
 from embedrun.errors import StoreError, UserError, suggest
 from embedrun.store import Build, Store
-from embedrun_plugins.services.sagemaker.container.contract import Order
+from embedrun_plugins.services.sagemaker.container.contract import JobConfiguration
 
 LOCK = "recipe.lock.json"
 _INPUTS, _MODELS = "inputs.json", "models.json"
@@ -29,7 +29,7 @@ class Chosen:
     """Folder of the run that a client began, if it sent one."""
 
 
-def choose(order: Order, scratch: Path) -> Chosen:
+def choose(order: JobConfiguration, scratch: Path) -> Chosen:
     """Find the recipe that the job names; a lock's paths become those of the channels, in a copy below `scratch`.
 
     Raises UserError where there is no such recipe, or `inputs.json` promises files that are not there.
@@ -45,7 +45,7 @@ def choose(order: Order, scratch: Path) -> Chosen:
     return Chosen(copy, file.parent if (file.parent / "run.json").exists() else None)
 
 
-def _named(order: Order) -> Path:
+def _named(order: JobConfiguration) -> Path:
     """Return the file that `recipe` names: in the channel `recipe`, as CHANNEL/FILE, or shipped."""
     name = order.hyperparameters["recipe"]
     channel, _, rest = name.partition("/")
@@ -59,33 +59,33 @@ def _named(order: Order) -> Path:
     shipped = shipped_recipes.recipes()
     if name in shipped:
         return shipped[name]
-    known = [*shipped, *(f"{key}/{file.name}" for key, path in order.channels.items() for file in _recipes(path))]
+    names = [*shipped, *(f"{key}/{file.name}" for key, path in order.channels.items() for file in _recipes(path))]
     channels = ", ".join(order.channels) or "none"
     raise UserError(
         f"hyperparameter recipe: '{name}' is neither a file of a channel (channels: {channels}) nor a shipped recipe"
-        f"{suggest(name, known)}"
+        f"{suggest(name, names)}"
     )
 
 
-def _only(order: Order) -> Path:
+def _only(order: JobConfiguration) -> Path:
     """Return the recipe of the channel `recipe`, where none is named."""
     folder = order.channels.get("recipe")
-    found = _recipes(folder) if folder else []
-    lock = [file for file in found if file.name == LOCK]
-    if len(found) == 1 or lock:
-        return (lock or found)[0]
+    recipes = _recipes(folder) if folder else []
+    lock = [file for file in recipes if file.name == LOCK]
+    if len(recipes) == 1 or lock:
+        return (lock or recipes)[0]
     if folder is None:
         advice = "send one in a channel 'recipe', or name a shipped one"
         raise UserError(
             f"there is no recipe: {advice} by the hyperparameter 'recipe'{suggest('', shipped_recipes.recipes())}"
         )
-    names = ", ".join(file.name for file in found) or "none"
+    names = ", ".join(file.name for file in recipes) or "none"
     raise UserError(f"channel 'recipe': holds no {LOCK} and not one recipe alone ({names}); name one as 'recipe'")
 
 
 def _recipes(folder: Path) -> list[Path]:
-    found = [file for file in sorted(folder.iterdir()) if file.is_file() and file.suffix in _RECIPES]
-    return [file for file in found if file.name == LOCK or file.suffix != ".json"]
+    files = [file for file in sorted(folder.iterdir()) if file.is_file() and file.suffix in _RECIPES]
+    return [file for file in files if file.name == LOCK or file.suffix != ".json"]
 
 
 def _places(channel: Path | None) -> dict[str, Path]:
@@ -95,44 +95,44 @@ def _places(channel: Path | None) -> dict[str, Path]:
     file = channel / _INPUTS
     try:
         listed = json.loads(file.read_text("utf-8"))
-        places = {str(there): channel / str(here) for there, here in listed.items()}
+        paths = {str(there): channel / str(here) for there, here in listed.items()}
     except (OSError, ValueError, AttributeError) as error:
         raise UserError(f"channel 'inputs': {_INPUTS} must map paths to paths within the channel: {error}") from error
-    for there, here in places.items():
+    for there, here in paths.items():
         if not here.exists() or not here.resolve().is_relative_to(channel.resolve()):
             raise UserError(
                 f"channel 'inputs': {_INPUTS} names '{here.relative_to(channel)}' for {there}; it is not there"
             )
-    return places
+    return paths
 
 
-def sent_models(order: Order) -> str | None:
+def sent_models(order: JobConfiguration) -> str | None:
     """Return what EMBEDRUN_MODELS is to say: the copies of hub models in the channel `inputs`, if it lists any."""
     channel = order.channels.get("inputs")
     if channel is None or not (channel / _MODELS).exists():
         return None
     listed = json.loads((channel / _MODELS).read_text("utf-8"))
-    return json.dumps([{**one, "path": str(channel / one["path"])} for one in listed])
+    return json.dumps([{**model, "path": str(channel / model["path"])} for model in listed])
 
 
-def relocated(value: Any, places: Mapping[str, Path]) -> Any:
+def relocated(value: Any, paths: Mapping[str, Path]) -> Any:
     """Return a JSON value with its paths moved: whole texts that are a key, or lie below a folder that is one."""
     if isinstance(value, dict):
-        return {key: relocated(inner, places) for key, inner in value.items()}
+        return {key: relocated(inner, paths) for key, inner in value.items()}
     if isinstance(value, list):
-        return [relocated(inner, places) for inner in value]
+        return [relocated(inner, paths) for inner in value]
     if not isinstance(value, str):
         return value
-    if value in places:
-        return str(places[value])
+    if value in paths:
+        return str(paths[value])
     for parent in PurePosixPath(value).parents if value.startswith("/") else ():
-        place = places.get(str(parent))
-        if place and place.is_dir():
-            return str(place / PurePosixPath(value).relative_to(parent))
+        folder = paths.get(str(parent))
+        if folder and folder.is_dir():
+            return str(folder / PurePosixPath(value).relative_to(parent))
     return value
 
 
-def bring_in(sent: Path | None, root: Path) -> None:
+def import_results(sent: Path | None, root: Path) -> None:
     """Copy to a store what a folder like it holds and the store does not, or holds damaged; each entry as a whole.
 
     Raises StoreError where an entry is not what its manifest says.
@@ -146,9 +146,9 @@ def bring_in(sent: Path | None, root: Path) -> None:
         with store.building(file.parent.name) as build:
             if isinstance(build, Build):
                 shutil.copytree(file.parent / "out", build.out, copy_function=link, dirs_exist_ok=True)
-                made = store.publish(file.parent.name, build, described)
-                if made.digest != manifest["digest"]:
-                    shutil.rmtree(made.path)
+                stored = store.publish(file.parent.name, build, described)
+                if stored.digest != manifest["digest"]:
+                    shutil.rmtree(stored.path)
                     raise StoreError(f"{file.parent}: was damaged on its way")
     for answer in sorted(path for path in (sent / "answers").rglob("*") if path.is_file()):
         target = root / answer.relative_to(sent)

@@ -93,7 +93,7 @@ class Container:
 
 
 @dataclass(frozen=True)
-class Order:
+class JobConfiguration:
     """What the job asks of this container."""
 
     resources: Resources
@@ -102,7 +102,7 @@ class Order:
     """Folder of each channel."""
 
     @classmethod
-    def read(cls, container: Container) -> Order:
+    def read(cls, container: Container) -> JobConfiguration:
         """Read the container's configuration. Raises UserError where it is not there, or not as SageMaker writes it."""
         resources = _resources(container.config / "resourceconfig.json")
         hyperparameters = _mapping(container.config / "hyperparameters.json")
@@ -130,12 +130,12 @@ class Order:
     @property
     def processes(self) -> int:
         """Training processes on each machine: as asked for, or one for each GPU. Raises UserError where it is none."""
-        asked = self.hyperparameters.get("nproc_per_node")
-        if asked is None:
+        wanted = self.hyperparameters.get("nproc_per_node")
+        if wanted is None:
             return max(1, self.resources.num_gpus if self.resources.num_gpus is not None else _gpus())
-        if not asked.isascii() or not asked.isdecimal() or int(asked) < 1:
-            raise UserError(f"hyperparameter nproc_per_node: '{asked}' is not a number of processes; give 1 or more")
-        return int(asked)
+        if not wanted.isascii() or not wanted.isdecimal() or int(wanted) < 1:
+            raise UserError(f"hyperparameter nproc_per_node: '{wanted}' is not a number of processes; give 1 or more")
+        return int(wanted)
 
 
 def bug(error: Exception) -> str:
@@ -145,29 +145,29 @@ def bug(error: Exception) -> str:
 
 
 def _resources(file: Path) -> Resources:
-    found = _mapping(file)
+    content = _mapping(file)
     try:
-        resources = Resources.model_validate(found)
+        resources = Resources.model_validate(content)
     except ValidationError as error:
         problem = error.errors()[0]
-        place = ".".join(map(str, problem["loc"]))
-        raise UserError(f"{file}: {place}: {problem['msg'].lower()}; SageMaker writes this file") from error
+        key = ".".join(map(str, problem["loc"]))
+        raise UserError(f"{file}: {key}: {problem['msg'].lower()}; SageMaker writes this file") from error
     if resources.current_host not in resources.hosts:
-        known = ", ".join(resources.sorted_hosts)
-        raise UserError(f"{file}: current_host '{resources.current_host}' is none of the hosts: {known}")
+        hosts = ", ".join(resources.sorted_hosts)
+        raise UserError(f"{file}: current_host '{resources.current_host}' is none of the hosts: {hosts}")
     return resources
 
 
 def _mapping(file: Path) -> dict[str, Any]:
     try:
-        found = json.loads(file.read_text("utf-8"))
+        content = json.loads(file.read_text("utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{file}: no such file; this command runs in a SageMaker training container") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: cannot be read as JSON: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise UserError(f"{file}: must be a JSON object")
-    return found
+    return content
 
 
 def _plain(value: Any) -> str:

@@ -31,7 +31,7 @@ _GRACE = 30.0
 
 
 @dataclass(frozen=True)
-class First:
+class Leader:
     """The job's first machine, asked over HTTP."""
 
     address: str
@@ -92,10 +92,10 @@ class First:
 
 
 @dataclass(frozen=True)
-class Helper:
+class Follower:
     """This machine, which helps the first one."""
 
-    first: First
+    first: Leader
     nodes: Nodes
     scratch: Path
     network: Mapping[str, str]
@@ -105,12 +105,12 @@ class Helper:
         """Take part in every training until the job ends; return its exit code, and why where it failed."""
         number, patience = 0, _PATIENCE
         while True:
-            told = self.first.next(number, patience)
+            message = self.first.next(number, patience)
             patience = _SILENCE
-            if "end" in told:
-                return told["end"]["code"], told["end"]["reason"]
-            if "job" in told:
-                self._train(number, Start(**told["job"]))
+            if "end" in message:
+                return message["end"]["code"], message["end"]["reason"]
+            if "job" in message:
+                self._train(number, Start(**message["job"]))
                 number += 1
 
     def _train(self, number: int, start: Start) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from embedrun_plugins.services.distributed.parent import VARIABLE
-from embedrun_plugins.services.sagemaker.container.rendezvous import Desk
+from embedrun_plugins.services.sagemaker.container.rendezvous import RendezvousServer
 from embedrun_plugins.services.sagemaker.container.run_recipe import OUTCOME, STOPPED
 
 _GRACE = 105.0
@@ -32,16 +32,16 @@ class Run:
     asked: float | None = None
     """When it was asked to stop."""
 
-    def watch(self, desk: Desk | None = None) -> tuple[int, str]:
+    def watch(self, desk: RendezvousServer | None = None) -> tuple[int, str]:
         """Run to the end; return the exit code, and why it failed, if it did."""
         words = ["-m", "embedrun_plugins.services.sagemaker.container.run_recipe", str(self.prefix), str(self.scratch)]
         environment = {**os.environ, **self.environment, VARIABLE: str(os.getpid())}
         with self._terminated(), subprocess.Popen([sys.executable, *words], env=environment) as process:  # noqa: S603 - our own words
             try:
-                told = False
+                terminated = False
                 while process.poll() is None:
-                    if self.asked and not told:
-                        told = True
+                    if self.asked and not terminated:
+                        terminated = True
                         process.terminate()
                     if (self.asked and time.monotonic() - self.asked > _GRACE) or (desk and desk.failures):
                         process.kill()
@@ -63,7 +63,7 @@ class Run:
         finally:
             signal.signal(signal.SIGTERM, before)
 
-    def _ending(self, code: int, desk: Desk | None) -> tuple[int, str]:
+    def _ending(self, code: int, desk: RendezvousServer | None) -> tuple[int, str]:
         outcome = self.scratch / OUTCOME
         reason = json.loads(outcome.read_text("utf-8"))["reason"] if outcome.exists() else ""
         if desk and desk.failures:

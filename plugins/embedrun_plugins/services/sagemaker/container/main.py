@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 
 from embedrun.errors import EmbedrunError
 from embedrun_plugins.services.distributed.nodes import Nodes
-from embedrun_plugins.services.sagemaker.container.contract import Container, Order, Resources, bug
-from embedrun_plugins.services.sagemaker.container.follower import First, Helper
+from embedrun_plugins.services.sagemaker.container.contract import Container, JobConfiguration, Resources, bug
+from embedrun_plugins.services.sagemaker.container.follower import Follower, Leader
 from embedrun_plugins.services.sagemaker.container.leader import Run
 from embedrun_plugins.services.sagemaker.container.rendezvous import opened
 from embedrun_plugins.services.sagemaker.container.run_recipe import STOPPED
@@ -24,7 +24,7 @@ def train(container: Container, port: int) -> tuple[int, str]:
     """
     with TemporaryDirectory(prefix="embedrun-") as scratch:
         try:
-            code, reason = _part(container, Order.read(container).resources, port, Path(scratch))
+            code, reason = _part(container, JobConfiguration.read(container).resources, port, Path(scratch))
         except EmbedrunError as error:
             code, reason = 1, str(error)
         except Exception as error:  # noqa: BLE001 # the job's owner must be told of a bug, too
@@ -40,8 +40,8 @@ def _part(container: Container, resources: Resources, port: int, scratch: Path) 
     rank, count = resources.rank, len(resources.hosts)
     if rank:
         nodes = Nodes(count, rank, resources.first, port)
-        first = First(resources.first, port + 1, resources.current_host)
-        return _helped(Helper(first, nodes, scratch, network(resources)))
+        first = Leader(resources.first, port + 1, resources.current_host)
+        return _helped(Follower(first, nodes, scratch, network(resources)))
     nodes = Nodes(count, 0, resources.first, port, str(scratch / "outbox"))
     with ExitStack() as stack:
         desk = stack.enter_context(opened(scratch / "outbox", resources.sorted_hosts, resources.first, port + 1))
@@ -56,7 +56,7 @@ def network(resources: Resources) -> dict[str, str]:
     return {"NCCL_SOCKET_IFNAME": name, "GLOO_SOCKET_IFNAME": name} if name else {}
 
 
-def _helped(helper: Helper) -> tuple[int, str]:
+def _helped(helper: Follower) -> tuple[int, str]:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 

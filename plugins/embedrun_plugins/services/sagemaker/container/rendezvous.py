@@ -31,7 +31,7 @@ _GOODBYE = 20.0
 
 
 @dataclass
-class Desk:
+class RendezvousServer:
     """What the first machine knows of the others."""
 
     outbox: Path
@@ -74,7 +74,7 @@ def _held() -> Iterator[None]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    desk: Desk
+    desk: RendezvousServer
     addresses: frozenset[str]
 
     def do_GET(self) -> None:
@@ -116,10 +116,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def opened(outbox: Path, hosts: Iterable[str], first: str, port: int) -> Iterator[Desk]:
+def opened(outbox: Path, hosts: Iterable[str], first: str, port: int) -> Iterator[RendezvousServer]:
     """Answer the other machines while this is open. Raises UserError where the port is taken, or a name unknown."""
     outbox.mkdir(parents=True, exist_ok=True)
-    desk = Desk(outbox, frozenset(hosts) - {first})
+    desk = RendezvousServer(outbox, frozenset(hosts) - {first})
     try:
         addresses = frozenset(socket.gethostbyname(host) for host in hosts)
         handler = type("Handler", (_Handler,), {"desk": desk, "addresses": addresses})

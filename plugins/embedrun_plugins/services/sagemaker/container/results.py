@@ -15,14 +15,14 @@ from embedrun_plugins.services.sagemaker.container.contract import Container
 
 def leave_model(record: RunRecord, container: Container) -> None:
     """Export the run's last model, if it made one, or nothing at all. Raises UserError where it cannot be exported."""
-    made = _made(record, container)
-    if made is None:
+    folder = _made(record, container)
+    if folder is None:
         return
     from embedrun_plugins.models.export import export
 
     settings = ModelChoice.model_validate(record.recipe["model"]).settings
     try:
-        export(Model(made, settings.unsaved()), container.model)
+        export(Model(folder, settings.unsaved()), container.model)
     except BaseException:
         _clear(container.model)
         raise
@@ -55,7 +55,7 @@ def leave_results(record: RunRecord, container: Container, sent: Path | None) ->
     _copy(answers, container.store, store, sent)
 
 
-def settle(container: Container) -> None:
+def finalize(container: Container) -> None:
     """Give the run's folder its place, however the run ended, and the place of its results beside it."""
     for began in container.output.glob("runs/*/*/run.json"):
         shutil.rmtree(container.run, ignore_errors=True)

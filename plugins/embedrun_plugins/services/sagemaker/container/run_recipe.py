@@ -22,10 +22,10 @@ from embedrun.errors import EmbedrunError, UserError
 from embedrun.execution import Loaded, execute
 from embedrun_plugins.services.distributed.parent import end_with_parent
 from embedrun_plugins.services.plain_console import PlainConsole
-from embedrun_plugins.services.sagemaker.container.channels import Chosen, bring_in, choose, sent_models
-from embedrun_plugins.services.sagemaker.container.contract import Container, Order, bug
+from embedrun_plugins.services.sagemaker.container.channels import Chosen, choose, import_results, sent_models
+from embedrun_plugins.services.sagemaker.container.contract import Container, JobConfiguration, bug
 from embedrun_plugins.services.sagemaker.container.metrics import MetricsPrinter
-from embedrun_plugins.services.sagemaker.container.results import leave_model, leave_results, settle
+from embedrun_plugins.services.sagemaker.container.results import finalize, leave_model, leave_results
 
 OUTCOME = "outcome.json"
 STOPPED = 143
@@ -35,7 +35,7 @@ _ALONE: Mapping[str, Any] = {"deployer": [], "runtime": None}
 
 
 @dataclass(frozen=True)
-class Engine:
+class ContainerRun:
     """One run, as the container's order asks for it."""
 
     container: Container
@@ -43,12 +43,12 @@ class Engine:
 
     def run(self) -> None:
         """Run, and leave model and results. Raises EmbedrunError where anything fails."""
-        order = Order.read(self.container)
+        order = JobConfiguration.read(self.container)
         sent = order.channels.get("store")
         if models := sent_models(order):
             os.environ["EMBEDRUN_MODELS"] = models
         chosen = choose(order, self.scratch)
-        bring_in(sent, self.container.store)
+        import_results(sent, self.container.store)
         loaded = load(chosen.file, order)
         loaded.registry.hooks.register(MetricsPrinter())
         stopped = self._execute(loaded, chosen, order)
@@ -59,7 +59,7 @@ class Engine:
         if stopped:
             raise stopped
 
-    def _execute(self, loaded: Loaded, chosen: Chosen, order: Order) -> EmbedrunError | None:
+    def _execute(self, loaded: Loaded, chosen: Chosen, order: JobConfiguration) -> EmbedrunError | None:
         record = None
         if chosen.record:
             record = self.container.run
@@ -76,16 +76,16 @@ class Engine:
         try:
             return execute(loaded, settings, PlainConsole())[1]
         finally:
-            settle(self.container)
+            finalize(self.container)
 
 
-def load(file: Path, order: Order) -> Loaded:
+def load(file: Path, order: JobConfiguration) -> Loaded:
     """Read the recipe with the job's changes, and as many training processes as the job has.
 
     Raises UserError where the recipe asks for another number of processes, or cannot use several machines.
     """
-    given: dict[str, Any] = {**order.overrides, **_ALONE}
-    loaded = Loaded.read(file, given)
+    overrides: dict[str, Any] = {**order.overrides, **_ALONE}
+    loaded = Loaded.read(file, overrides)
     machines = len(order.resources.hosts)
     trainer = loaded.recipe.trainer
     fields = type(trainer).model_fields if trainer else {}
@@ -94,16 +94,16 @@ def load(file: Path, order: Order) -> Loaded:
             what = f"the trainer '{trainer.type}' trains" if trainer else "without a trainer, a recipe runs"
             raise UserError(f"{what} on one machine only, and this job has {machines}; start it with one instance")
         return loaded
-    asked = getattr(trainer, "processes", None) or 1
-    if asked > 1 and "nproc_per_node" not in order.hyperparameters and asked % machines == 0:
+    processes = getattr(trainer, "processes", None) or 1
+    if processes > 1 and "nproc_per_node" not in order.hyperparameters and processes % machines == 0:
         return loaded
     there = machines * order.processes
-    if asked not in (1, there):
+    if processes not in (1, there):
         raise UserError(
-            f"trainer.processes: the recipe asks for {asked} processes, and {machines} instance(s) with "
+            f"trainer.processes: the recipe asks for {processes} processes, and {machines} instance(s) with "
             f"{order.processes} each are {there}; change the number of instances, or nproc_per_node"
         )
-    return Loaded.read(file, {**given, "trainer.processes": there}) if there != asked else loaded
+    return Loaded.read(file, {**overrides, "trainer.processes": there}) if there != processes else loaded
 
 
 def _interrupt(*_: object) -> None:
@@ -116,7 +116,7 @@ def main() -> int:
     prefix, scratch = map(Path, sys.argv[1:])
     reason = ""
     try:
-        Engine(Container(prefix), scratch).run()
+        ContainerRun(Container(prefix), scratch).run()
     except KeyboardInterrupt:
         return STOPPED
     except EmbedrunError as error:

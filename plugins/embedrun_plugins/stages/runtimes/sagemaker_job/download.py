@@ -22,7 +22,7 @@ from embedrun_plugins.services import aws
 from embedrun_plugins.services.ledger.aws_clients import Clients
 from embedrun_plugins.services.ledger.s3 import sizes, split
 from embedrun_plugins.services.sagemaker.container.archives import unpack
-from embedrun_plugins.services.sagemaker.container.channels import bring_in
+from embedrun_plugins.services.sagemaker.container.channels import import_results
 
 _NONE = ("404", "NoSuchKey", "NoSuchBucket")
 _KEPT = ("recipe.yaml", LOCK, "run.json")
@@ -31,7 +31,7 @@ Progress = Callable[[str, float, float], None]
 
 
 @dataclass(frozen=True)
-class Return:
+class Download:
     """What one job left in its folder of S3."""
 
     clients: Clients
@@ -62,7 +62,7 @@ class Return:
             except (tarfile.TarError, EOFError, OSError) as error:
                 raise StageError(f"{uri}: cannot be unpacked: {error}") from error
             archive.unlink()
-            bring_in(scratch / "output" / "store", store.root)
+            import_results(scratch / "output" / "store", store.root)
             store.refer(self.job.run_folder)
             return _recorded(scratch / "output" / "run", self.job.run_folder)
 
@@ -83,17 +83,17 @@ class Return:
 
     def _entry(self, key: str) -> None:
         """Bring one result of the store back, from where the job had it."""
-        for place in ("checkpoints/store", "store"):
+        for store in ("checkpoints/store", "store"):
             folder = Store.relative(key)
-            uri = f"{self.base}/{place}/{folder}/"
+            uri = f"{self.base}/{store}/{folder}/"
             bucket, prefix = split(uri)
-            found = sizes(self.clients, uri)
-            if f"{prefix}manifest.json" not in found:
+            files = sizes(self.clients, uri)
+            if f"{prefix}manifest.json" not in files:
                 continue
             with self._scratch(f"{key}.fetched") as scratch:
-                for name in found:
+                for name in files:
                     self._download(f"s3://{bucket}/{name}", scratch / folder / name.removeprefix(prefix))
-                bring_in(scratch, self.job.store.root)
+                import_results(scratch, self.job.store.root)
             return
 
     @contextlib.contextmanager
@@ -113,10 +113,10 @@ class Return:
         from boto3.exceptions import Boto3Error
 
         bucket, key = split(uri)
-        found = self.clients.find("s3", "head_object", _NONE, Bucket=bucket, Key=key)
-        if found is None:
+        head = self.clients.find("s3", "head_object", _NONE, Bucket=bucket, Key=key)
+        if head is None:
             return False
-        size, got = float(found["ContentLength"]), [0]
+        size, got = float(head["ContentLength"]), [0]
 
         def progress(count: int) -> None:
             got[0] += count

@@ -21,7 +21,7 @@ _PATTERN = re.compile(r"[*?\[]")
 
 
 @dataclass(frozen=True)
-class Work:
+class JobInputs:
     """The part of a run that happens in a job."""
 
     job: Job
@@ -46,12 +46,12 @@ class Work:
 
     def channels(self) -> dict[str, dict[str, Path | bytes]]:
         """Return the files of each channel, by their names in it; one that would be empty is left out."""
-        found: dict[str, dict[str, Path | bytes]] = {
+        channels: dict[str, dict[str, Path | bytes]] = {
             "recipe": {**folder_files(self.job.run_folder)},
             "inputs": dict(self._inputs()),
             "store": {**dict(self._stored())},
         }
-        return {name: channel for name, channel in found.items() if channel}
+        return {name: channel for name, channel in channels.items() if channel}
 
     def _inputs(self) -> Iterator[tuple[str, Path | bytes]]:
         paths = self._paths()
@@ -60,19 +60,21 @@ class Work:
             for name, file in inside.items():
                 yield f"{_place(path)}/{name}".rstrip("/"), file
         if paths:
-            places = {str(path): _place(path) for path in paths} | dict(self._folders(paths))
-            yield "inputs.json", json.dumps(places).encode()
+            by_path = {str(path): _place(path) for path in paths} | dict(self._folders(paths))
+            yield "inputs.json", json.dumps(by_path).encode()
         if copies := self._copies():  # which the image need not have
-            listed = [{"id": one.id, "path": _place(one.path.absolute()), "sha256": one.sha256} for one in copies]
+            listed = [
+                {"id": model.id, "path": _place(model.path.absolute()), "sha256": model.sha256} for model in copies
+            ]
             yield "models.json", json.dumps(listed).encode()
 
     def _paths(self) -> list[Path]:
         """Return the files and folders that are sent, by the names that the recipe has for them."""
         base = [self.job.base.path] if self.job.base.path else []
         named = [path for stage in self.job.stages for path in stage.inputs()]
-        found = dict.fromkeys(path.absolute() for path in (*named, *base, *(copy.path for copy in self._copies())))
-        known = {path.resolve() for path in found}
-        return [*found, *(path for path in dict.fromkeys(self.job.inputs) if path.resolve() not in known)]
+        paths = dict.fromkeys(path.absolute() for path in (*named, *base, *(copy.path for copy in self._copies())))
+        real_paths = {path.resolve() for path in paths}
+        return [*paths, *(path for path in dict.fromkeys(self.job.inputs) if path.resolve() not in real_paths)]
 
     def _folders(self, paths: list[Path]) -> Iterator[tuple[str, str]]:
         """Yield the folders that the recipe names for files below them, also by patterns, and their places."""
@@ -118,5 +120,5 @@ def _texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    for one in inner:
-        yield from _texts(one)
+    for child in inner:
+        yield from _texts(child)

@@ -44,26 +44,26 @@ class Logs:
                 self.trouble = f"its logs cannot be shown: {error}"
 
     def _streams(self) -> Iterator[str]:
-        place: dict[str, str] = {"logGroupName": GROUP, "logStreamNamePrefix": f"{self.job}/"}
+        query: dict[str, str] = {"logGroupName": GROUP, "logStreamNamePrefix": f"{self.job}/"}
         while True:
-            found = self.clients.find("logs", "describe_log_streams", _NONE, **place) or {}
-            yield from (stream["logStreamName"] for stream in found.get("logStreams") or ())
-            if "nextToken" not in found:
+            answer = self.clients.find("logs", "describe_log_streams", _NONE, **query) or {}
+            yield from (stream["logStreamName"] for stream in answer.get("logStreams") or ())
+            if "nextToken" not in answer:
                 return
-            place["nextToken"] = found["nextToken"]
+            query["nextToken"] = answer["nextToken"]
 
     def _lines(self, stream: str) -> Iterator[str]:
         """Yield what a stream has beyond what was shown; the same mark twice is its end, for now."""
-        place = {"logGroupName": GROUP, "logStreamName": stream}
+        query = {"logGroupName": GROUP, "logStreamName": stream}
         while True:
             mark = self._marks.get(stream)
-            found = self.clients.call(
-                "logs", "get_log_events", startFromHead=True, **place, **({"nextToken": mark} if mark else {})
+            answer = self.clients.call(
+                "logs", "get_log_events", startFromHead=True, **query, **({"nextToken": mark} if mark else {})
             )
-            self._marks[stream] = found["nextForwardToken"]
-            for event in found["events"]:
+            self._marks[stream] = answer["nextForwardToken"]
+            for event in answer["events"]:
                 yield str(event["message"]).rstrip()
-            if found["nextForwardToken"] == mark:
+            if answer["nextForwardToken"] == mark:
                 return
 
 

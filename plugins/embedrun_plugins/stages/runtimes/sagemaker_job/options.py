@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from embedrun import Runtime
 from embedrun_plugins.services.credentials import VariableName
-from embedrun_plugins.services.ledger.prices import training
 from embedrun_plugins.stages.aws_stage import INSTANCE, Account
 
 _LONGEST_HOURS = 720.0
@@ -84,7 +83,3 @@ class JobOptions(Account, Runtime):
         if not self.spot:
             return self.max_hours
         return self.max_wait_hours or min(2 * self.max_hours, _LONGEST_HOURS)
-
-    def usd_per_hour(self) -> float | None:
-        """Return the list price of its machines while they run, on demand; spot costs less."""
-        return training(self.instance_type, self.instances)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from filelock import FileLock, Timeout
 
 from embedrun_plugins.services.ledger.aws_clients import Clients
-from embedrun_plugins.services.ledger.ledger import Entry, Ledger, Place
+from embedrun_plugins.services.ledger.ledger import Ledger, LedgerEntry, Location
 from embedrun_plugins.services.ledger.resources import JOB, job_settled
 from embedrun_plugins.stages.runtimes.sagemaker_job.training_job import TrainingJob
 
@@ -32,23 +32,22 @@ def locked(ledger: Ledger, work: str, say: Say) -> Iterator[None]:
         lock.release()
 
 
-def taken_up(
-    ledger: Ledger, clients: Clients, place: Place, work: str, say: Say
-) -> tuple[Entry | None, TrainingJob | None]:
+def find_running_job(
+    ledger: Ledger, clients: Clients, location: Location, work: str, say: Say
+) -> tuple[LedgerEntry | None, TrainingJob | None]:
     """Return what the ledger knows of the work, and the job to go on with: one that runs, or is done.
 
     One that is being stopped is waited for, since its checkpoint is what the next goes on from.
     """
     damaged: list[str] = []
-    known = list(ledger.entries(damaged))
+    entries = list(ledger.entries(damaged))
     for fault in damaged:
         say(f"warning: {fault}")
-    for entry, record in reversed(known):
-        same = (record.place.account, record.place.region) == (place.account, place.region)
-        if record.work != work or not same:
+    for entry, record in reversed(entries):
+        if record.work != work or not record.place.is_same(location):
             continue
-        names = [one.name for one in record.resources if one.kind == JOB]
-        found = job_settled(clients, names[-1], _SECONDS, say=say) if names else None
-        goes_on = found and found["TrainingJobStatus"] in ("InProgress", "Completed")
+        names = [resource.name for resource in record.resources if resource.kind == JOB]
+        last = job_settled(clients, names[-1], _SECONDS, say=say) if names else None
+        goes_on = last and last["TrainingJobStatus"] in ("InProgress", "Completed")
         return entry, TrainingJob(clients, names[-1]) if goes_on else None
     return None, None

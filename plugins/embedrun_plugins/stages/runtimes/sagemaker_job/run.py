@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from embedrun import RunRecord
@@ -13,17 +14,18 @@ from embedrun.errors import EmbedrunError
 from embedrun.job import Job
 from embedrun.stages import Trainer
 from embedrun_plugins.services.ledger.aws_clients import Clients
-from embedrun_plugins.services.ledger.ledger import Entry, Ledger, Place, Resource, expiry
+from embedrun_plugins.services.ledger.ledger import Ledger, LedgerEntry, Location, Resource, expiry
+from embedrun_plugins.services.ledger.prices import TRAINING, Price, look_up
 from embedrun_plugins.services.ledger.resources import JOB, S3
 from embedrun_plugins.services.remote_run import AGAIN
 from embedrun_plugins.services.sagemaker import iam_role, names
 from embedrun_plugins.services.sagemaker.upload import Storage
 from embedrun_plugins.stages.runtimes.sagemaker_job import ecr_image, instance_types
 from embedrun_plugins.stages.runtimes.sagemaker_job.finish import Ending
-from embedrun_plugins.stages.runtimes.sagemaker_job.job_inputs import Work
-from embedrun_plugins.stages.runtimes.sagemaker_job.resume import locked, taken_up
+from embedrun_plugins.stages.runtimes.sagemaker_job.job_inputs import JobInputs
+from embedrun_plugins.stages.runtimes.sagemaker_job.resume import find_running_job, locked
 from embedrun_plugins.stages.runtimes.sagemaker_job.training_job import TrainingJob, request
-from embedrun_plugins.stages.runtimes.sagemaker_job.upload import Sending
+from embedrun_plugins.stages.runtimes.sagemaker_job.upload import Upload
 
 if TYPE_CHECKING:
     from embedrun_plugins.stages.runtimes.sagemaker_job.options import JobOptions
@@ -40,19 +42,19 @@ def execute(stage: JobOptions, job: Job) -> int:
     job.console.started("runtime", stage.type)
     clients = stage.clients()
     try:
-        return _Execution(stage, job, Work(job, stage.image), clients, clients.place(), Ledger()).run()
+        return _JobRun(stage, job, JobInputs(job, stage.image), clients, clients.place(), Ledger()).run()
     finally:
         job.console.close()
         clients.close()
 
 
 @dataclass
-class _Execution:
+class _JobRun:
     stage: JobOptions
     job: Job
-    work: Work
+    work: JobInputs
     clients: Clients
-    place: Place
+    place: Location
     ledger: Ledger
 
     def run(self) -> int:
@@ -60,34 +62,36 @@ class _Execution:
         if doubt := instance_types.require(trainer, self.stage.instance_type, self.stage.instances):
             self._say(f"warning: runtime: {doubt}")
         with locked(self.ledger, self.work.id, self._say):
-            entry, running = taken_up(self.ledger, self.clients, self.place, self.work.id, self._say)
+            entry, running = find_running_job(self.ledger, self.clients, self.place, self.work.id, self._say)
             if entry and running:
                 self._go_on(entry, running)
             else:
                 entry, running = self._begin(entry)
         with self._asking_to_stop(running):
-            told, logs = running.watch(self._seconds(), self._say)
+            described, logs = running.watch(self.stage.longest_hours() * 3600 + _MORE_SECONDS, self._say)
         with locked(self.ledger, self.work.id, self._say):
-            return Ending(self.stage, self.job, self.clients, entry, running.name, told, logs).conclude()
+            return Ending(self.stage, self.job, self.clients, entry, running.name, described, logs).conclude()
 
-    @property
-    def _run(self) -> str:
-        return self.job.run.id
+    @cached_property
+    def _price(self) -> Price:
+        """The list price of the machines while they run, on demand; spot costs less."""
+        listed = look_up(self.stage.instance_type, self.place.region, TRAINING, self.place.profile)
+        return Price.of(listed, self.stage.instances)
 
-    def _go_on(self, entry: Entry, running: TrainingJob) -> None:
+    def _go_on(self, entry: LedgerEntry, running: TrainingJob) -> None:
         """Follow a job that is there already, whatever machines the recipe asks for now."""
         self._own(entry)
         self._note(running)
         self._say(f"training job {running.name} is doing this work already; following it")
-        found = (running.describe() or {}).get("ResourceConfig") or {}
+        machines = (running.describe() or {}).get("ResourceConfig") or {}
         wanted = (self.stage.instance_type, self.stage.instances)
-        if found and (found.get("InstanceType"), found.get("InstanceCount")) != wanted:
+        if machines and (machines.get("InstanceType"), machines.get("InstanceCount")) != wanted:
             self._say(
-                f"warning: runtime: it has {found['InstanceCount']} of {found['InstanceType']}, and the recipe asks "
-                f"for others; `embedrun delete {self._run}` stops it, then run again"
+                f"warning: runtime: it has {machines['InstanceCount']} of {machines['InstanceType']}, and the recipe "
+                f"asks for others; `embedrun delete {self.job.run.id}` stops it, then run again"
             )
 
-    def _begin(self, entry: Entry | None) -> tuple[Entry, TrainingJob]:
+    def _begin(self, entry: LedgerEntry | None) -> tuple[LedgerEntry, TrainingJob]:
         """Send what the job needs and ask for it, going on from what an earlier one of the same work left in S3."""
         role = iam_role.find(self.clients, self.stage.role, self.place.account)
         self._tell_unset()
@@ -99,10 +103,10 @@ class _Execution:
         base = f"s3://{storage.name}/{self.stage.prefix}/jobs/{self.work.id[:12]}-{entry.id}"
         entry.add(Resource(kind=S3, name=f"{base}/"))
         channels = self.work.channels()
-        Sending(storage, base, self.job.console.progress).send(channels)
+        Upload(storage, base, self.job.console.progress).send(channels)
         running = TrainingJob(self.clients, names.version_name(f"embedrun-{_plain(self.job.recipe['name'])}"))
         entry.add(Resource(kind=JOB, name=running.name))
-        asked = request(
+        wanted = request(
             self.stage,
             base=base,
             image=image,
@@ -112,29 +116,29 @@ class _Execution:
             tags=self._tags(entry),
         )
         with self._asking_to_stop(running, begun=False):
-            running.create(asked)
+            running.create(wanted)
         self._note(running)
         self._say(f"training job {running.name}: {_console(self.place, running.name)}")
         return entry, running
 
-    def _open(self) -> Entry:
+    def _open(self) -> LedgerEntry:
         return self.ledger.open(
-            run=self._run,
+            run=self.job.run.id,
             hours=self.stage.max_age_hours,
             folder=str(self.job.run_folder),
             deployer="sagemaker (training)",
             place=self.place,
-            usd_per_hour=self.stage.usd_per_hour(),
             work=self.work.id,
+            **self._price.recorded(),
         )
 
-    def _own(self, entry: Entry) -> None:
+    def _own(self, entry: LedgerEntry) -> None:
         """Have the ledger name the run that waits for the job now, and begin its age limit again."""
         entry.update(
-            run=self._run,
+            run=self.job.run.id,
             folder=str(self.job.run_folder),
             expires=expiry(self.stage.max_age_hours),
-            usd_per_hour=self.stage.usd_per_hour(),
+            **self._price.recorded(),
         )
 
     def _tell_unset(self) -> None:
@@ -144,12 +148,9 @@ class _Execution:
                 "runtime.env passes variables on, and whoever may describe the job can read them"
             )
 
-    def _tags(self, entry: Entry) -> list[dict[str, str]]:
-        own = names.own_tags(self._run, self.job.recipe["name"], entry.read())
-        return names.tags({**self.stage.tags, **own})
-
-    def _seconds(self) -> float:
-        return self.stage.longest_hours() * 3600 + _MORE_SECONDS
+    def _tags(self, entry: LedgerEntry) -> list[dict[str, str]]:
+        run_tags = names.own_tags(self.job.run.id, self.job.recipe["name"], entry.read())
+        return names.tags({**self.stage.tags, **run_tags})
 
     @contextlib.contextmanager
     def _asking_to_stop(self, running: TrainingJob, *, begun: bool = True) -> Iterator[None]:
@@ -169,7 +170,7 @@ class _Execution:
             raise
 
     def _how(self) -> str:
-        return f"the same command finds it again, and `embedrun delete {self._run}` stops it"
+        return f"the same command finds it again, and `embedrun delete {self.job.run.id}` stops it"
 
     def _stop(self, running: TrainingJob) -> None:
         try:
@@ -199,6 +200,6 @@ def _plain(name: str) -> str:
     return "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name).strip("-") or "recipe"
 
 
-def _console(place: Place, name: str) -> str:
-    region = place.region
+def _console(location: Location, name: str) -> str:
+    region = location.region
     return f"https://{region}.console.aws.amazon.com/sagemaker/home?region={region}#/jobs/{name}"

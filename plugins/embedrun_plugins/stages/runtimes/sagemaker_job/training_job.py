@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from embedrun.errors import EmbedrunError, StageError
+from embedrun.errors import StageError
 from embedrun_plugins.services.ledger.aws_clients import Clients
-from embedrun_plugins.services.ledger.resources import JOB_ENDING, Pauses, describe_job
+from embedrun_plugins.services.ledger.resources import JOB_ENDING, await_change, describe_job, pauses
 from embedrun_plugins.services.sagemaker.container.contract import PREFIX
 from embedrun_plugins.services.sagemaker.container.metrics import METRICS
 from embedrun_plugins.stages.runtimes.sagemaker_job.instance_types import has_own_disks
@@ -50,39 +50,45 @@ class TrainingJob:
         That is None where it is gone. Raises StageError where it takes longer than `seconds`, UserError where it may
         not be asked any more.
         """
-        pauses, logs, told = Pauses(seconds), Logs(self.clients, self.name), 0
-        while True:
-            found = self._patiently(say)
-            if found is None:
-                return None, logs
-            changes = found.get("SecondaryStatusTransitions") or []
-            for change in changes[told:]:
+        logs, shown = Logs(self.clients, self.name), 0
+
+        def look() -> dict[str, Any] | None:
+            nonlocal shown
+            job = self._patiently(say)
+            changes = (job or {}).get("SecondaryStatusTransitions") or []
+            for change in changes[shown:]:
                 say(f"{self.name}: {change['Status']}: {change.get('StatusMessage') or ''}".rstrip(": "))
-            told = len(changes)
-            for line in logs.new():
+            shown = len(changes)
+            for line in logs.new() if job else ():
                 say(line)
-            if found["TrainingJobStatus"] not in ("InProgress", "Stopping"):
-                if logs.trouble:
-                    say(f"warning: {self.name}: {logs.trouble}")
-                return found, logs
-            pauses.wait(f"training job {self.name} is {found['TrainingJobStatus']}")
+            return job
+
+        job = await_change(
+            look, "TrainingJobStatus", ("InProgress", "Stopping"), what=f"training job {self.name}", seconds=seconds
+        )
+        if job and logs.trouble:
+            say(f"warning: {self.name}: {logs.trouble}")
+        return job, logs
 
     def _patiently(self, say: Say) -> dict[str, Any] | None:
         """Ask how it is, and bear a network that is gone for a while, as that of a laptop that sleeps."""
-        pauses, warned = Pauses(PATIENCE), False
-        while True:
-            try:
-                return self.describe()
-            except EmbedrunError as error:
-                if not _may_pass(error) or pauses.passed > PATIENCE:
-                    raise
-                if not warned:
-                    warned = True
-                    say(f"warning: {self.name}: its status cannot be read now; it continues meanwhile: {error}")
-                pauses.wait(str(error))
+        from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay
+
+        def warn(call: RetryCallState) -> None:
+            if call.attempt_number == 1 and call.outcome:
+                error = call.outcome.exception()
+                say(f"warning: {self.name}: its status cannot be read now; it continues meanwhile: {error}")
+
+        return Retrying(
+            retry=retry_if_exception(_may_pass),
+            stop=stop_after_delay(PATIENCE),
+            wait=pauses(),
+            before_sleep=warn,
+            reraise=True,
+        )(self.describe)
 
 
-def _may_pass(error: EmbedrunError) -> bool:
+def _may_pass(error: BaseException) -> bool:
     from botocore.exceptions import EndpointConnectionError, ProxyConnectionError
 
     return isinstance(error, StageError) or isinstance(error.__cause__, (EndpointConnectionError, ProxyConnectionError))
@@ -129,8 +135,8 @@ def request(
 
 
 def _channel(name: str, uri: str) -> dict[str, Any]:
-    place = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
-    return {"ChannelName": name, "DataSource": {"S3DataSource": place}, "InputMode": "File"}
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}, "InputMode": "File"}
 
 
 def _limits(stage: JobOptions) -> dict[str, int]:

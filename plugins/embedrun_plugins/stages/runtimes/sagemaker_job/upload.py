@@ -19,7 +19,7 @@ _SAME = re.compile(r"inputs/\d+/")
 
 
 @dataclass
-class Sending:
+class Upload:
     """Uploads files below one folder."""
 
     storage: Storage
@@ -55,10 +55,10 @@ class Sending:
         self.storage.send(file, f"{self.base}/{name}", count)
 
 
-def _file(what: Path | bytes, place: Path) -> Path:
+def _file(what: Path | bytes, path: Path) -> Path:
     if isinstance(what, bytes):
-        place.write_bytes(what)
-        return place
+        path.write_bytes(what)
+        return path
     return what
 
 

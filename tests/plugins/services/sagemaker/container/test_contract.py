@@ -9,15 +9,15 @@ import pytest
 
 from embedrun.errors import StoreError, UserError
 from embedrun.store import Store
-from embedrun_plugins.services.sagemaker.container.channels import bring_in, choose, relocated
-from embedrun_plugins.services.sagemaker.container.contract import Container, Order
+from embedrun_plugins.services.sagemaker.container.channels import choose, import_results, relocated
+from embedrun_plugins.services.sagemaker.container.contract import Container, JobConfiguration
 from embedrun_plugins.services.sagemaker.container.main import train
 from embedrun_plugins.services.sagemaker.container.metrics import METRICS, definition, event_line
 from embedrun_plugins.services.sagemaker.container.run_recipe import load
 
 
-def order(machine) -> Order:
-    return Order.read(Container(machine.prefix))
+def order(machine) -> JobConfiguration:
+    return JobConfiguration.read(Container(machine.prefix))
 
 
 def failed(machine) -> str:
@@ -172,21 +172,21 @@ def test_results_and_answers_of_a_channel_come_into_the_store(sent, tmp_path):
     (store.answers / "llm").mkdir(parents=True)
     (store.answers / "llm/2.jsonl").write_text("kept", "utf-8")
     for _ in range(2):
-        bring_in(sent.root, store.root)
+        import_results(sent.root, store.root)
     assert store.get("ab12").manifest == sent.get("ab12").manifest
     assert sorted(path.name for path in (store.answers / "llm").iterdir()) == ["1.jsonl", "2.jsonl"]
 
 
 def test_a_damaged_result_is_replaced_and_none_is_taken_over(sent, tmp_path):
     store = Store(tmp_path / "store")
-    bring_in(sent.root, store.root)
+    import_results(sent.root, store.root)
     (store.folder("ab12") / "out/a.txt").unlink()
     (store.folder("ab12") / "out/a.txt").write_text("b", "utf-8")
-    bring_in(sent.root, store.root)
+    import_results(sent.root, store.root)
     assert (store.folder("ab12") / "out/a.txt").read_text("utf-8") == "a"
     (sent.folder("ab12") / "out/a.txt").write_text("c", "utf-8")
     with pytest.raises(StoreError, match="was damaged on its way"):
-        bring_in(sent.root, tmp_path / "new")
+        import_results(sent.root, tmp_path / "new")
     assert Store(tmp_path / "new").get("ab12") is None
 
 

@@ -13,7 +13,7 @@ from embedrun.errors import StageError
 from embedrun_plugins.services.distributed.nodes import Nodes
 from embedrun_plugins.services.sagemaker.container import follower
 from embedrun_plugins.services.sagemaker.container.archives import unpack
-from embedrun_plugins.services.sagemaker.container.follower import First
+from embedrun_plugins.services.sagemaker.container.follower import Leader
 from embedrun_plugins.services.sagemaker.container.rendezvous import opened
 
 START = {"worker": "a.module", "job": "job.json", "processes": 1, "who": "training", "offline": True}
@@ -33,7 +33,7 @@ def job(tmp_path):
 
 def test_a_job_is_handed_out_with_what_its_links_lead_to(job, tmp_path, free_port):
     with opened(tmp_path / "outbox", ["127.0.0.1", "127.0.0.2"], "127.0.0.1", free_port) as desk:
-        first = First("127.0.0.1", free_port, "127.0.0.2")
+        first = Leader("127.0.0.1", free_port, "127.0.0.2")
         Nodes(2, 0, "127.0.0.1", free_port, str(tmp_path / "outbox")).hand_out(job, START)
         assert first.next(0, 5) == {"job": START}
         first.fetch(0, tmp_path / "there")
@@ -55,7 +55,7 @@ def test_a_job_is_handed_out_with_what_its_links_lead_to(job, tmp_path, free_por
 def test_a_first_machine_that_falls_silent_in_the_midst_is_not_waited_for_for_ever(tmp_path, monkeypatch):
     monkeypatch.setattr(follower, "_SILENCE", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        first = First("127.0.0.1", silent.getsockname()[1], "127.0.0.2")
+        first = Leader("127.0.0.1", silent.getsockname()[1], "127.0.0.2")
         with pytest.raises(StageError, match="cannot be fetched: timed out"):
             first.fetch(0, tmp_path / "there")
 

@@ -15,8 +15,8 @@ from embedrun.record import RunRecord
 from embedrun.store import Store
 from embedrun.testing import small_set
 from embedrun_plugins.services.sagemaker.container.channels import choose
-from embedrun_plugins.services.sagemaker.container.contract import Order, Resources
-from embedrun_plugins.stages.runtimes.sagemaker_job.job_inputs import Work
+from embedrun_plugins.services.sagemaker.container.contract import JobConfiguration, Resources
+from embedrun_plugins.stages.runtimes.sagemaker_job.job_inputs import JobInputs
 
 RECIPE = """
 name: shop
@@ -38,7 +38,7 @@ def shop(project) -> Any:
     return project
 
 
-def begun(**overrides: Any) -> tuple[Work, Plan]:
+def begun(**overrides: Any) -> tuple[JobInputs, Plan]:
     """Return the work of a run that begins now, and its plan."""
     loaded = Loaded.read("shop.yaml", overrides)
     settings = Settings()
@@ -46,10 +46,10 @@ def begun(**overrides: Any) -> tuple[Work, Plan]:
     plugins = [loaded.path.parent / name for name in plan.recipe.plugins]
     record = RunRecord.begin(settings.runs, plan.recipe.dump(), loaded.written, settings.store_folder, {}, plugins)
     store = Store(settings.store_folder)
-    return Work(Execution(loaded, plan, store, record.folder, settings, Console()).job()), plan
+    return JobInputs(Execution(loaded, plan, store, record.folder, settings, Console()).job()), plan
 
 
-def laid_out(work: Work, folder: Path) -> Order:
+def laid_out(work: JobInputs, folder: Path) -> JobConfiguration:
     """Lay the channels out as SageMaker does."""
     channels = work.channels()
     for name, files in channels.items():
@@ -58,7 +58,7 @@ def laid_out(work: Work, folder: Path) -> Order:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(what if isinstance(what, bytes) else what.read_bytes())
     resources = Resources(current_host="algo-1", hosts=("algo-1",))
-    return Order(resources, work.hyperparameters(1), {name: folder / name for name in channels})
+    return JobConfiguration(resources, work.hyperparameters(1), {name: folder / name for name in channels})
 
 
 def keys(plan: Any) -> list[str | None]:

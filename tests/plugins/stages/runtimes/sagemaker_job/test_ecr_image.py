@@ -21,12 +21,12 @@ from embedrun_plugins.services import docker
 from embedrun_plugins.services.docker import Description
 from embedrun_plugins.services.docker import engine as engines
 from embedrun_plugins.services.ledger.aws_clients import Clients
-from embedrun_plugins.services.ledger.ledger import Entry, Ledger, Place
-from embedrun_plugins.stages.runtimes.sagemaker_job.ecr_image import Pushing
+from embedrun_plugins.services.ledger.ledger import Ledger, LedgerEntry, Location
+from embedrun_plugins.stages.runtimes.sagemaker_job.ecr_image import EcrImage
 from fake_registry import Registry, Repository
 
 TINY = "embedrun-tests-tiny"
-PLACE = Place(account="123456789012", region="us-east-1")
+PLACE = Location(account="123456789012", region="us-east-1")
 
 
 @pytest.fixture
@@ -64,12 +64,12 @@ def layer() -> bytes:
     return made.getvalue()
 
 
-def begin() -> Entry:
+def begin() -> LedgerEntry:
     return Ledger().open(run="plain/1", hours=None, deployer="sagemaker (image)", place=PLACE)
 
 
-def push(client: Any, built: Description, entry: Entry | None = None) -> str:
-    return Pushing(Clients(), "team/embedrun", "mine").push(client, built, entry or begin(), lambda *_: None)
+def push(client: Any, built: Description, entry: LedgerEntry | None = None) -> str:
+    return EcrImage(Clients(), "team/embedrun", "mine").push(client, built, entry or begin(), lambda *_: None)
 
 
 def tags(client: Any) -> set[str]:
@@ -86,12 +86,12 @@ def delete_all(project: Any) -> None:
 
 
 def test_what_is_pushed_is_found_by_its_digest_and_removed(project, registry, client, built):
-    pushing = Pushing(Clients(), "team/embedrun", "mine")
-    assert pushing.found() is None
+    pushing = EcrImage(Clients(), "team/embedrun", "mine")
+    assert pushing.find() is None
     uri = push(client, built)
     (digest,) = registry.repositories["team/embedrun"].manifests
     assert uri == f"{registry.address}/team/embedrun@{digest}"
-    assert pushing.found() == uri
+    assert pushing.find() == uri
     assert not any(tag.startswith(registry.address) for tag in tags(client))
     delete_all(project)
     assert registry.repositories == {}

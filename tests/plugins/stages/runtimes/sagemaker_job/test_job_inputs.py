@@ -13,13 +13,13 @@ from embedrun import Settings
 from embedrun.console import Console
 from embedrun.execution import Execution, Loaded
 from embedrun.store import Store
-from embedrun_plugins.stages.runtimes.sagemaker_job.job_inputs import Work
+from embedrun_plugins.stages.runtimes.sagemaker_job.job_inputs import JobInputs
 
 RECIPE = plain_training.RECIPE.replace("{type: fake}\nloss", "{type: pairs, path: pairs.jsonl, holdout: 0.5}\nloss")
 
 
 @pytest.fixture
-def work(project, monkeypatch) -> Callable[..., Work]:
+def work(project, monkeypatch) -> Callable[..., JobInputs]:
     """Make the work of a recipe, with changes of it."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
         monkeypatch.setenv(name, "us-east-1")
@@ -28,14 +28,14 @@ def work(project, monkeypatch) -> Callable[..., Work]:
     project.write("plain.yaml", RECIPE)
     numbers = iter(range(99))
 
-    def make(until: str | None = None, device: str | None = None, **changes: Any) -> Work:
+    def make(until: str | None = None, device: str | None = None, **changes: Any) -> JobInputs:
         loaded = Loaded.read("plain.yaml", {name.replace("__", "."): value for name, value in changes.items()})
         settings = Settings(runs=project.folder / "runs", offline=True, until=until, device=device)
         folder = project.folder / f"runs/plain/{next(numbers)}"
         folder.mkdir(parents=True)
         (folder / "run.json").write_text("{}", "utf-8")
         store = Store(project.folder / "store")
-        return Work(Execution(loaded, loaded.plan(settings), store, folder, settings, Console()).job())
+        return JobInputs(Execution(loaded, loaded.plan(settings), store, folder, settings, Console()).job())
 
     return make
 
