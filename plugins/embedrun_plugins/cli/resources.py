@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser, Namespace
 
-from embedrun_plugins.services.ledger.listing import living, shown
+from embedrun_plugins.services.ledger.overview import living, shown
 
 
 def configure(parser: ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from embedrun_plugins.services.ledger import delete
 from embedrun_plugins.services.ledger import ledger as entries
 from embedrun_plugins.services.ledger.aws_clients import Clients
 from embedrun_plugins.services.ledger.ledger import Ledger, Location, Resource
-from embedrun_plugins.services.ledger.listing import living
+from embedrun_plugins.services.ledger.overview import living
 from embedrun_plugins.services.ledger.s3 import remove_objects
 from loopback_aws import LoopbackAws
 from model_containers import script

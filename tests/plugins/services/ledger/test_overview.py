@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from embedrun_plugins.services.ledger.ledger import Ledger, Location, Resource
-from embedrun_plugins.services.ledger.listing import living, shown
+from embedrun_plugins.services.ledger.overview import living, shown
 from embedrun_plugins.services.ledger.prices import ListPrice
 from embedrun_plugins.stages.deployers.sagemaker import SageMakerHuggingFace
 
