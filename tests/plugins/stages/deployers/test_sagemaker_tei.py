@@ -89,7 +89,7 @@ def test_from_the_hub_nothing_is_uploaded_and_its_token_is_only_told_to_sagemake
 def test_what_tei_cannot_serve_is_refused_before_and_the_rest_rehearsed(chairs, aws):
     refused = chairs.run("check", "chairs.yaml", "--set", "model.pooling=max")
     assert refused.code == 2
-    assert "TEI pools by cls or mean or lasttoken, and this model by max" in refused.err
+    assert "TEI pools by cls, mean or lasttoken, and this model by max" in refused.err
     alone = chairs.run("check", "chairs.yaml", "--set", "deployer.revision=0123abc")
     assert "revision: has an effect only for a model from the hub (repo_id)" in alone.err
     rehearsed = chairs.run("run", "chairs.yaml", "--rehearse")

@@ -140,7 +140,7 @@ def test_a_pooling_of_the_recipes_own_is_refused_before_it_is_trained(project: A
     recipe(project, "{id: sentence-transformers/all-MiniLM-L6-v2, pooling: max}")
     outcome = project.run("check", "r.yaml")
     assert outcome.code == 2
-    assert "deployer.1: TEI pools by cls or mean or lasttoken, and this model by max" in outcome.err
+    assert "deployer.1: TEI pools by cls, mean or lasttoken, and this model by max" in outcome.err
     recipe(project, "sentence-transformers/all-MiniLM-L6-v2")
     assert project.run("check", "r.yaml").code == 0
 
