@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from embedrun.errors import EmbedrunError, StageError, UserError
+from embedrun_plugins.services.distributed.event_lines import told
 from embedrun_plugins.services.distributed.nodes import Nodes
 from embedrun_plugins.services.distributed.parent import VARIABLE
 from embedrun_plugins.services.distributed.signals import until_terminated
-from embedrun_plugins.services.distributed.telling import told
 
 STOP = "stop"
 """File beside a job, whose being there asks its processes to end with a checkpoint."""

@@ -24,7 +24,7 @@ from embedrun.hashing import file_digest, folder_files
 from embedrun.model_settings import ModelSettings, Prompts
 from embedrun.testing import small_set, tiny_model
 from embedrun_plugins.services.distributed import launch
-from embedrun_plugins.services.distributed.telling import tell, told
+from embedrun_plugins.services.distributed.event_lines import tell, told
 from embedrun_plugins.stages.losses.matryoshka import Matryoshka
 from embedrun_plugins.stages.losses.ranking import InfoNce, MultipleNegativesRanking
 from embedrun_plugins.stages.trainers import checkpoints

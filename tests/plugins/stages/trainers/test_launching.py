@@ -9,7 +9,7 @@ from embedrun_plugins.services.distributed.launch import Launch, Start
 
 WORKER = """
 import os, time
-from embedrun_plugins.services.distributed.telling import tell
+from embedrun_plugins.services.distributed.event_lines import tell
 
 if os.environ["RANK"] == "0":
     tell("stopped")

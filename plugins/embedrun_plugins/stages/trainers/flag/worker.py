@@ -26,9 +26,9 @@ from transformers import PrinterCallback, TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
 from embedrun_plugins.services.distributed import collectives
+from embedrun_plugins.services.distributed.event_lines import tell
 from embedrun_plugins.services.distributed.launch import STOP
 from embedrun_plugins.services.distributed.parent import end_with_parent
-from embedrun_plugins.services.distributed.telling import tell
 from embedrun_plugins.stages.trainers import checkpoints, resume_callbacks
 from embedrun_plugins.stages.trainers.checkpoint_callbacks import Pacing, Stopping
 from embedrun_plugins.stages.trainers.determinism import reproducible

@@ -14,9 +14,9 @@ from torch import distributed
 from embedrun.context import Context
 from embedrun.errors import EmbedrunError, UserError
 from embedrun_plugins.services.distributed import collectives
+from embedrun_plugins.services.distributed.event_lines import tell
 from embedrun_plugins.services.distributed.launch import STOP
 from embedrun_plugins.services.distributed.parent import end_with_parent
-from embedrun_plugins.services.distributed.telling import tell
 from embedrun_plugins.stages.trainers.multi_process.job import Job
 
 
