@@ -32,7 +32,7 @@ from embedrun_plugins.stages.evaluators.information_retrieval import Information
 from embedrun_plugins.stages.losses.matryoshka import Matryoshka
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
 from embedrun_plugins.stages.sources.pairs import Pairs
-from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformersTrainer
 
 HANDBOOK = Path(__file__).parents[1] / "recipes/data/handbook.jsonl"
 TEN_K = {"anchor": "question", "positive": "context"}
@@ -72,7 +72,7 @@ def ours(arguments: argparse.Namespace, data: RetrievalSet, folder: Path) -> Tim
 
     with timed.phase(PHASES[0]):
         timed.before = _our_scores(judge, arguments, data, Model(arguments.model), folder / "before")
-    trainer = SentenceTransformers(
+    trainer = SentenceTransformersTrainer(
         **options_of(arguments),
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,

@@ -14,7 +14,7 @@ from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss, Mu
 
 from embedrun import RetrievalSet
 from embedrun_plugins.models.padding_free import allocation
-from embedrun_plugins.models.padding_free.forward import EMBEDDED, joined
+from embedrun_plugins.models.padding_free.forward import EMBEDDED, padding_free_training
 from embedrun_plugins.stages.trainers.padding_free_step import choose
 
 DIMENSIONS = (384, 256, 128, 64, 32)
@@ -62,7 +62,7 @@ class _Step:
     @contextmanager
     def ready(self, batch: list[tuple[str, str]]) -> Iterator[None]:
         """Be warm, and with embedrun's setting of memory on a CPU, where this is embedrun's side."""
-        with allocation.kept() if self.fast and not self.autocast else nullcontext():
+        with allocation.keep_freed_memory() if self.fast and not self.autocast else nullcontext():
             self(batch)
             yield
 
@@ -73,7 +73,7 @@ class _Step:
 
     def __call__(self, batch: list[tuple[str, str]]) -> float:
         given = self.columns(batch)
-        with joined(self.model, self.fast.way) if self.fast else nullcontext():
+        with padding_free_training(self.model, self.fast.way) if self.fast else nullcontext():
             started = time.perf_counter()
             with torch.autocast("cuda", torch.bfloat16, enabled=self.autocast):
                 if self.fast:

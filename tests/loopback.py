@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from embedrun.artifacts import Model
 from embedrun_plugins.models.serving.app import App
-from embedrun_plugins.models.serving.embedder import Embedder, Limits
+from embedrun_plugins.models.serving.embedder import RequestEmbedder, ServerLimits
 from embedrun_plugins.models.serving.listener import listen, url_of
 from embedrun_plugins.models.serving.metrics import Metrics
 
@@ -36,7 +36,7 @@ class Faulty(App):
 
     def __init__(
         self,
-        embedder: Embedder,
+        embedder: RequestEmbedder,
         metrics: Metrics,
         api_key: str | None,
         asked: Callable[[dict[str, Any]], dict[str, Any]] = as_asked,
@@ -51,10 +51,14 @@ class Faulty(App):
 
 
 @contextmanager
-def serving(model: Model, api_key: str | None = None, limits: Limits | None = None, **faults: Any) -> Iterator[str]:
+def serving(
+    model: Model, api_key: str | None = None, limits: ServerLimits | None = None, **faults: Any
+) -> Iterator[str]:
     """Serve a model with the project's own server, and yield its address."""
     metrics = Metrics()
-    app = Faulty(Embedder(model, limits or Limits(), metrics, "cpu"), metrics, api_key, **faults).starlette()
+    app = Faulty(
+        RequestEmbedder(model, limits or ServerLimits(), metrics, "cpu"), metrics, api_key, **faults
+    ).starlette()
     with listen("127.0.0.1", 0) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="on"))
         thread = threading.Thread(target=lambda: server.run(sockets=[listener]))

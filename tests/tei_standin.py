@@ -233,7 +233,7 @@ def main(words=None) -> int:
         return 1
     from embedrun.artifacts import Model
     from embedrun.model_settings import ModelSettings
-    from embedrun_plugins.models.serving.embedder import Limits
+    from embedrun_plugins.models.serving.embedder import ServerLimits
     from embedrun_plugins.models.serving.server import serve
 
     config = json.loads((folder / "config.json").read_text("utf-8"))
@@ -242,7 +242,7 @@ def main(words=None) -> int:
     made = rebuilt(folder, dense, mode, size, scratch)
     saved = {"prompts": texts, "default_prompt_name": given.default_prompt_name}
     (made / "config_sentence_transformers.json").write_text(json.dumps(saved))
-    limits = Limits(
+    limits = ServerLimits(
         max_client_batch_size=given.max_client_batch_size,
         max_concurrent_requests=given.max_concurrent_requests,
         payload_limit=given.payload_limit,

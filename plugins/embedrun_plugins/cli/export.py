@@ -8,7 +8,7 @@ from pathlib import Path
 
 from embedrun import RetrievalSet, RunRecord, UserError
 from embedrun_plugins.cli.arguments import write_new
-from embedrun_plugins.stages.trainers.flag.flag_lines import groups, lines, taught
+from embedrun_plugins.stages.trainers.flag.groups import groups, has_teacher_scores, lines
 
 FORMS = ("flag",)
 """flag: FlagEmbedding's {"query", "pos": […], "neg": […]}, one question a line."""
@@ -24,9 +24,8 @@ def export_flag(record: RunRecord, file: Path | None) -> int:
     questions = groups(data)
     if not questions:
         raise UserError(f"{data.path}: the train split has no query with a relevant document, so nothing to export")
-    json_lines = (
-        json.dumps(line, ensure_ascii=False) + "\n" for line in lines(data, questions, scores=taught(questions))
-    )
+    scores = has_teacher_scores(questions)
+    json_lines = (json.dumps(line, ensure_ascii=False) + "\n" for line in lines(data, questions, scores=scores))
     if file is None:
         sys.stdout.writelines(json_lines)
     else:

@@ -27,9 +27,9 @@ Progress = Callable[[float, float], None]
 
 def distinct(texts: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
     """Return the distinct texts in order of first appearance, and for each given text its place among them."""
-    places: dict[str, int] = {}
-    index = [places.setdefault(text, len(places)) for text in texts]
-    return list(places), np.array(index, dtype=np.int64)
+    numbers: dict[str, int] = {}
+    index = [numbers.setdefault(text, len(numbers)) for text in texts]
+    return list(numbers), np.array(index, dtype=np.int64)
 
 
 def embed(
@@ -51,7 +51,7 @@ def embed(
     with _without_padding(model) as unpadded:
         at_once = max(batch_size, _UNPADDED_AT_ONCE) if unpadded else batch_size
         for start in range(0, len(order), size):
-            chunk = [unique[place] for place in order[start : start + size]]
+            chunk = [unique[row] for row in order[start : start + size]]
             encoded = encode(chunk, batch_size=at_once, show_progress_bar=False)
             _refuse_no_numbers(encoded, chunk)
             if start == 0:
@@ -71,7 +71,10 @@ def _without_padding(model: Encoder) -> Iterator[bool]:
         return
     from embedrun_plugins.models.padding_free import allocation, forward
 
-    with forward.unpadded(loaded) as unpadded, allocation.kept() if unpadded else nullcontext():
+    with (
+        forward.padding_free_encoding(loaded) as unpadded,
+        allocation.keep_freed_memory() if unpadded else nullcontext(),
+    ):
         yield unpadded
 
 

@@ -11,8 +11,6 @@ from embedrun import LocalModel
 
 _MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """The digest that the hub lists for the weights of sentence-transformers/all-MiniLM-L6-v2."""
-
-
 GIVEN = "EMBEDRUN_MODELS"
 """Variable that lists copies as JSON, [{id, path, sha256}], for a container whose image has none."""
 
@@ -20,8 +18,7 @@ GIVEN = "EMBEDRUN_MODELS"
 def installed() -> list[LocalModel]:
     """Return the model of the extra `offline`, where it is installed, and those that EMBEDRUN_MODELS lists."""
     listed = json.loads(os.environ.get(GIVEN) or "[]")
-    given = [LocalModel(copy["id"], Path(copy["path"]), copy["sha256"]) for copy in listed]
-    return given or _packaged()
+    return [LocalModel(copy["id"], Path(copy["path"]), copy["sha256"]) for copy in listed] or _packaged()
 
 
 def _packaged() -> list[LocalModel]:

@@ -13,12 +13,14 @@ from embedrun_plugins.models.export import POOLING_KEYS
 
 _WITH_OFFSET = frozenset({"camembert", "roberta", "xlm-roberta"})
 """Architectures whose first positions belong to padding."""
+DOCUMENT_PROMPTS = ("document", "passage", "corpus")
+"""Names under which sentence-transformers looks for a document's prompt, in this order."""
 _NO_LIMIT = 10**9
 """What tokenizers name as their length where they have none is far above it."""
 
 
 @dataclass(frozen=True)
-class Shape:
+class ModelFiles:
     """A model's modules and their configurations, the recipe's contract applied."""
 
     folder: Path
@@ -27,7 +29,7 @@ class Shape:
     modules: tuple[str, ...]
     """Names of its modules, as in ("Transformer", "Pooling", "Normalize")."""
     configs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    """The configuration of each module by its path; those that TEI reads by what they tell."""
+    """The configuration of each module by its path; those of the model as a whole by what they say."""
     dense: tuple[str, ...] = ()
     """Paths of its Dense modules."""
     types: tuple[str, ...] = ()
@@ -72,18 +74,18 @@ class Shape:
     @property
     def positions(self) -> int | None:
         """How many tokens its positions allow; None where the files do not tell."""
-        found = self.config.get("max_position_embeddings") or self.config.get("n_positions")
-        if not isinstance(found, int):
+        count = self.config.get("max_position_embeddings") or self.config.get("n_positions")
+        if not isinstance(count, int):
             return None
         offset = int(self.config.get("pad_token_id") or 0) + 1 if self.architecture in _WITH_OFFSET else 0
-        return found - offset
+        return count - offset
 
     @property
     def max_length(self) -> int | None:
         """How many tokens it reads; None where the files do not tell."""
-        found = self.settings.max_length or self.configs["length"].get("max_seq_length")
-        limits = (found,) if found else (self.positions, self.configs["tokenizer"].get("model_max_length"))
-        return min((int(one) for one in limits if one and one < _NO_LIMIT), default=None)
+        chosen = self.settings.max_length or self.configs["length"].get("max_seq_length")
+        limits = (chosen,) if chosen else (self.positions, self.configs["tokenizer"].get("model_max_length"))
+        return min((int(limit) for limit in limits if limit and limit < _NO_LIMIT), default=None)
 
     @property
     def prompts(self) -> Mapping[str, str]:
@@ -91,6 +93,11 @@ class Shape:
             return self.settings.prompts.model_dump()
         saved = self.configs["prompts"].get("prompts") or {}
         return {str(name): str(text or "") for name, text in saved.items()}
+
+    @property
+    def document_prompt(self) -> str:
+        """What the model puts before a document."""
+        return next((self.prompts[name] for name in DOCUMENT_PROMPTS if self.prompts.get(name)), "")
 
     @property
     def default_prompt_name(self) -> str | None:

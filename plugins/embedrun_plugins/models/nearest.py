@@ -25,7 +25,7 @@ _SMALLEST_LENGTH = 1e-12
 
 
 @dataclass(frozen=True)
-class Ranking:
+class Neighbours:
     """The best documents of every query, best first; among equal scores the document given first."""
 
     positions: NDArray[np.int64]
@@ -43,7 +43,7 @@ def nearest(
     dimensions: Sequence[int] = (),
     device: torch.device | str = "cpu",
     progress: Callable[[float, float], None] = lambda *_: None,
-) -> Mapping[int, Ranking]:
+) -> Mapping[int, Neighbours]:
     """Return the `k` nearest documents (or all, if fewer) by dimension: the leading ones asked for, and all.
 
     `queries` and `documents` are (number, dimensions). Scores are float32 whatever the precision set for training. One
@@ -52,19 +52,19 @@ def nearest(
     wanted = sorted({*dimensions, queries.shape[1]})
     tile = max(DOCUMENT_TILE, k)
     with torch.inference_mode(), _full_precision(torch.device(device).type):
-        asked = [part.to(device, torch.float32) for part in torch.split(queries, QUERY_TILE)]
-        best = [{dimension: _Best(min(k, len(documents))) for dimension in wanted} for _ in asked]
+        tiles = [part.to(device, torch.float32) for part in torch.split(queries, QUERY_TILE)]
+        best = [{dimension: _Best(min(k, len(documents))) for dimension in wanted} for _ in tiles]
         for offset in range(0, len(documents), tile):
             searched = documents[offset : offset + tile].to(device, torch.float32)
             lengths = _lengths(searched, wanted)
-            for part, found in zip(asked, best, strict=True):
+            for part, nearest_so_far in zip(tiles, best, strict=True):
                 for dimension, scores in _tile_scores(part, searched, lengths, similarity):
-                    found[dimension].add(scores, offset)
+                    nearest_so_far[dimension].add(scores, offset)
             progress(offset + len(searched), len(documents))
-        for part, found in zip(asked, best, strict=True):
+        for part, nearest_so_far in zip(tiles, best, strict=True):
             for dimension, length in _lengths(part, wanted).items() if similarity == "cosine" else ():
-                found[dimension].divide(length[:, None])
-    return {dimension: _ranking([found[dimension] for found in best]) for dimension in wanted}
+                nearest_so_far[dimension].divide(length[:, None])
+    return {dimension: _joined([tile[dimension] for tile in best]) for dimension in wanted}
 
 
 class _Best:
@@ -98,11 +98,11 @@ def _padded(scores: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
     rows, columns = chosen.nonzero(as_tuple=True)
     counts = torch.bincount(rows, minlength=len(scores))
     width = int(counts.max())
-    place = torch.arange(len(rows), device=scores.device) - (counts.cumsum(0) - counts)[rows]
+    slots = torch.arange(len(rows), device=scores.device) - (counts.cumsum(0) - counts)[rows]
     values = scores.new_full((len(scores), width), float("-inf"))
     positions = torch.zeros((len(scores), width), dtype=torch.int64, device=scores.device)
-    values[rows, place] = scores[rows, columns]
-    positions[rows, place] = columns
+    values[rows, slots] = scores[rows, columns]
+    positions[rows, slots] = columns
     return values, positions
 
 
@@ -137,10 +137,10 @@ def _tile_scores(
         yield dimension, cosines
 
 
-def _ranking(parts: Sequence[_Best]) -> Ranking:
+def _joined(parts: Sequence[_Best]) -> Neighbours:
     positions = [part.positions.cpu().numpy() for part in parts if part.positions is not None]
     scores = [part.scores.cpu().numpy() for part in parts if part.scores is not None]
-    return Ranking(np.concatenate(positions), np.concatenate(scores))
+    return Neighbours(np.concatenate(positions), np.concatenate(scores))
 
 
 @contextmanager

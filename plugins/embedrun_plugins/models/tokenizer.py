@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -10,22 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from embedrun.artifacts import Model
 from embedrun.errors import DataError
+from embedrun_plugins.models.model_files import ModelFiles
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 _AT_A_TIME = 256
-_UNLIMITED = 10**9
-"""tokenizers without a limit of their own say 10^30."""
-_DOCUMENT_PROMPTS = ("document", "passage", "corpus")
-"""Names under which sentence-transformers looks for a document's prompt, in this order."""
 
 
 def tokenizer_of(model: Model) -> Tokenizer:
     """Return the model's tokenizer, neither cutting nor padding. Raises DataError where it has no fast one."""
     from tokenizers import Tokenizer
 
-    folder = _transformer(model.path)
+    folder = ModelFiles.read(model.path).folder
     file = folder / "tokenizer.json"
     try:
         tokenizer = Tokenizer.from_file(str(file)) if file.is_file() else _converted(folder, model)
@@ -56,40 +52,8 @@ def lengths(tokenizer: Tokenizer, texts: Iterable[str]) -> Iterator[int]:
 
 def document_room(model: Model, tokenizer: Tokenizer) -> int | None:
     """Return how many tokens of a document the model reads, beside its prompt and special tokens; None for any."""
-    limit = model.settings.max_length or _own_limit(_transformer(model.path))
-    if limit is None:
+    files = ModelFiles.read(model.path, model.settings)
+    if files.max_length is None:
         return None
-    prompt = next(lengths(tokenizer, [_document_prompt(model)]))
-    return max(0, limit - prompt - tokenizer.num_special_tokens_to_add(False))
-
-
-def _own_limit(folder: Path) -> int | None:
-    """Return the length that sentence-transformers cuts at: the saved one, else the tokenizer's and the positions'."""
-    saved = _json(folder / "sentence_bert_config.json").get("max_seq_length")
-    if isinstance(saved, int):
-        return saved
-    limits = (
-        _json(folder / "tokenizer_config.json").get("model_max_length"),
-        _json(folder / "config.json").get("max_position_embeddings"),
-    )
-    return min((limit for limit in limits if isinstance(limit, int) and 0 < limit < _UNLIMITED), default=None)
-
-
-def _document_prompt(model: Model) -> str:
-    if model.settings.prompts is not None:
-        return model.settings.prompts.document
-    saved = _json(model.path / "config_sentence_transformers.json").get("prompts") or {}
-    return next((str(saved[name]) for name in _DOCUMENT_PROMPTS if saved.get(name)), "")
-
-
-def _transformer(path: Path) -> Path:
-    """Return the folder of the model's first module."""
-    modules: Any = _json(path / "modules.json")
-    return path / str(modules[0].get("path") or "") if isinstance(modules, list) and modules else path
-
-
-def _json(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
+    prompt = next(lengths(tokenizer, [files.document_prompt]))
+    return max(0, files.max_length - prompt - tokenizer.num_special_tokens_to_add(False))

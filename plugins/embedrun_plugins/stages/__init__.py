@@ -63,7 +63,7 @@ _CLASSES = {
     },
     "trainer": {
         "trainers.flag_embedding": {"flag_embedding": "FlagEmbedding"},
-        "trainers.sentence_transformers": {"sentence_transformers": "SentenceTransformers"},
+        "trainers.sentence_transformers": {"sentence_transformers": "SentenceTransformersTrainer"},
     },
     "merge": {"mergers.linear": {"linear": "Linear"}, "mergers.search": {"search": "Search"}},
     "evaluator": {

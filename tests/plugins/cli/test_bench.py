@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from embedrun.artifacts import Model
-from embedrun_plugins.models.serving.embedder import Limits
+from embedrun_plugins.models.serving.embedder import ServerLimits
 from loopback import recording, serving
 
 RECIPE = """
@@ -85,7 +85,7 @@ def test_errors_are_counted_by_kind_and_told(project) -> None:
 
 
 def test_an_overloaded_server_is_not_retried_into_looking_healthy(project, minilm: Path) -> None:
-    with serving(Model(minilm), limits=Limits(max_concurrent_requests=1)) as url:
+    with serving(Model(minilm), limits=ServerLimits(max_concurrent_requests=1)) as url:
         outcome = project.run("bench", url, "--concurrency", "8", *QUICK, "--json")
         (level,) = outcome.json["endpoints"][0]["levels"]
         assert level["errors"]["429"] > 0

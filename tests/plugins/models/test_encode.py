@@ -10,7 +10,7 @@ from embedrun.testing import tiny_model
 from embedrun_plugins.models import encode
 from embedrun_plugins.models.encode import distinct, embed
 from embedrun_plugins.models.padding_free import allocation, ragged_attention
-from embedrun_plugins.models.padding_free.forward import joined
+from embedrun_plugins.models.padding_free.forward import padding_free_training
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_vectors_come_in_the_order_of_their_texts(loaded, monkeypatch):
 def test_vectors_are_the_models_own_also_in_the_middle_of_training(loaded):
     texts = [" ".join(["lamp", "river", "stone"][: 1 + n % 3] * (1 + n % 7)) for n in range(40)]
     expected = torch.from_numpy(loaded.encode(texts))
-    with joined(loaded, "ragged"), allocation.kept():
+    with padding_free_training(loaded, "ragged"), allocation.keep_freed_memory():
         loaded.train()
         found = embed(loaded, texts, "query")
         assert loaded.transformers_model.config._attn_implementation == ragged_attention.NAME

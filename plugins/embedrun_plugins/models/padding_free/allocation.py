@@ -16,7 +16,7 @@ _keeping: list[object] = []
 
 
 @contextmanager
-def kept() -> Iterator[None]:
+def keep_freed_memory() -> Iterator[None]:
     """Have glibc keep what is freed instead of giving it back, and ask for it again page by page.
 
     Torch frees and allocates every step's activations on a CPU, whose pages the kernel must zero each time: a tenth of

@@ -18,7 +18,7 @@ from embedrun_plugins.models.padding_free import length_groups, ragged_attention
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-Way = Literal["flash", "ragged", "groups"]
+Strategy = Literal["flash", "ragged", "groups"]
 """How padding is avoided: by flash-attention, by attention in blocks on a CPU, or by groups of like length."""
 Features = dict[str, Any]
 
@@ -32,7 +32,7 @@ _TOKENS_AT_A_TIME = {True: 3072, False: 1024}
 """On a CPU, in training and in evaluation; more do not fit its caches, and fewer multiply slower."""
 
 
-def way(model: SentenceTransformer) -> Way | None:
+def strategy(model: SentenceTransformer) -> Strategy | None:
     """Return how padding can be avoided for this model on its device; None where it cannot."""
     first = model[0]
     if not isinstance(first, Transformer) or first.tokenizer is None or "message" in first.modality_config:
@@ -52,12 +52,11 @@ def way(model: SentenceTransformer) -> Way | None:
 
 
 @contextmanager
-def joined(model: SentenceTransformer, how: Way) -> Iterator[None]:
+def padding_free_training(model: SentenceTransformer, chosen: Strategy) -> Iterator[None]:
     """Have a model that is being trained embed each batch in parts; evaluation goes its usual way."""
     transformer: Any = model.transformers_model
-    forward = _Forward(model, how, model.forward)
-    vars(model)["forward"] = forward
-    if how == "ragged":
+    vars(model)["forward"] = _Forward(model, chosen, model.forward)
+    if chosen == "ragged":
         ragged_attention.register()
         transformer.set_attn_implementation(ragged_attention.NAME)
     try:
@@ -65,24 +64,23 @@ def joined(model: SentenceTransformer, how: Way) -> Iterator[None]:
     finally:
         # What accelerate put around it goes, too.
         del vars(model)["forward"]
-        if how == "ragged":
+        if chosen == "ragged":
             transformer.set_attn_implementation("sdpa")
 
 
 @contextmanager
-def unpadded(model: SentenceTransformer) -> Iterator[bool]:
+def padding_free_encoding(model: SentenceTransformer) -> Iterator[bool]:
     """Have a model encode without padding on a CPU; tells whether it does, which depends on its architecture.
 
     Only `sentence_embedding` is made then. Vectors are the same but for rounding.
     """
-    how = way(model)
-    if how != "ragged":
+    if strategy(model) != "ragged":
         yield False
         return
     transformer: Any = model.transformers_model
     attention, before = transformer.config._attn_implementation, vars(model).get("forward")  # noqa: SLF001 - it has no public name
     ragged_attention.register()
-    vars(model)["forward"] = _Forward(model, how, model.forward, training=False)
+    vars(model)["forward"] = _Forward(model, "ragged", model.forward, training=False)
     transformer.set_attn_implementation(ragged_attention.NAME)
     try:
         yield True
@@ -93,7 +91,7 @@ def unpadded(model: SentenceTransformer) -> Iterator[bool]:
         transformer.set_attn_implementation(attention)
 
 
-def pooled(columns: Sequence[Features]) -> Features | None:
+def concatenate(columns: Sequence[Features]) -> Features | None:
     """Return the columns' texts as one batch, or None where they must be embedded apart."""
     first = columns[0]
     if not _plain(first) or any(set(column) != set(first) for column in columns):
@@ -119,39 +117,39 @@ class _Forward:
     """Takes the place of a model's forward pass."""
 
     model: SentenceTransformer
-    way: Way
+    strategy: Strategy
     plain: Callable[..., Features]
     training: bool = True
     """Whether it works in training or in evaluation; in the other, the model goes its usual way."""
 
-    def __call__(self, features: Features, **given: Any) -> Features:
+    def __call__(self, features: Features, **options: Any) -> Features:
         if EMBEDDED in features:
             return {**features, "sentence_embedding": features[EMBEDDED]}
         # `task` chooses a route in models that have routes, and these have none.
-        if given.keys() - {"task"} or self.model.training is not self.training or not _plain(features):
-            return self.plain(features, **given)
+        if options.keys() - {"task"} or self.model.training is not self.training or not _plain(features):
+            return self.plain(features, **options)
         return {**features, "sentence_embedding": self._embed(features)}
 
     def _embed(self, features: Features) -> Tensor:
         counts: list[int] = features["attention_mask"].sum(1).tolist()
         device = features["input_ids"].device
-        places = self._places(counts, device.type)
-        made = []
-        for part in places:
+        parts = self._parts(counts, device.type)
+        vectors: list[Tensor] = []
+        for part in parts:
             rows = torch.tensor(part, device=device)
-            taken = {key: value[rows] if key in _TOKENS else value for key, value in features.items()}
-            made.append(self.plain(self._without_padding(taken, [counts[place] for place in part])))
-        order = torch.tensor([place for part in places for place in part], device=device)
-        vectors: Tensor = torch.cat([output["sentence_embedding"] for output in made])
-        return vectors[order.argsort()]
+            selected = {key: value[rows] if key in _TOKENS else value for key, value in features.items()}
+            output = self.plain(self._without_padding(selected, [counts[row] for row in part]))
+            vectors.append(output["sentence_embedding"])
+        order = torch.tensor([row for part in parts for row in part], device=device)
+        return torch.cat(vectors)[order.argsort()]
 
-    def _places(self, counts: Sequence[int], device: str) -> list[list[int]]:
-        if self.way == "groups":
+    def _parts(self, counts: Sequence[int], device: str) -> list[list[int]]:
+        if self.strategy == "groups":
             return length_groups.groups(counts, _OVERHEAD.get(device, _OVERHEAD["cuda"]))
         return length_groups.parts(counts, _TOKENS_AT_A_TIME[self.training] if device == "cpu" else max(1, sum(counts)))
 
     def _without_padding(self, features: Features, counts: Sequence[int]) -> Features:
-        if self.way == "groups":
+        if self.strategy == "groups":
             return _trimmed(features)
         first: Any = self.model[0]
         return packed(features, counts, first._infer_flatten_position_offset())  # noqa: SLF001 - as it packs itself

@@ -10,18 +10,18 @@ _STEP = 8
 
 
 def groups(lengths: Sequence[int], overhead: float) -> list[list[int]]:
-    """Return the texts' places, in groups that are padded to their longest, shortest first.
+    """Return the texts' rows, in groups that are padded to their longest, shortest first.
 
     The groups are those with the least sum of padded tokens and `overhead` tokens for each group: the exact optimum
     among groups whose ends are `_STEP` tokens apart.
     """
-    order = sorted(range(len(lengths)), key=lambda place: lengths[place])
-    ends = _ends([lengths[place] for place in order])
+    order = sorted(range(len(lengths)), key=lambda row: lengths[row])
+    ends = _ends([lengths[row] for row in order])
     costs, starts = [0.0], [0]
     for number, end in enumerate(ends, 1):
         width = lengths[order[end - 1]]
-        found = [(costs[k] + overhead + width * (end - begin), k) for k, begin in enumerate([0, *ends[: number - 1]])]
-        cost, start = min(found)
+        begins = enumerate([0, *ends[: number - 1]])
+        cost, start = min((costs[k] + overhead + width * (end - begin), k) for k, begin in begins)
         costs.append(cost)
         starts.append(start)
     bounds, last = [len(ends)], len(ends)
@@ -35,15 +35,15 @@ def groups(lengths: Sequence[int], overhead: float) -> list[list[int]]:
 def _ends(ordered: Sequence[int]) -> list[int]:
     """Return after how many of the sorted texts a group may end."""
     steps = [-(-length // _STEP) for length in ordered]
-    return [place for place in range(1, len(steps)) if steps[place] != steps[place - 1]] + [len(steps)]
+    return [count for count in range(1, len(steps)) if steps[count] != steps[count - 1]] + [len(steps)]
 
 
 def parts(lengths: Sequence[int], tokens: int) -> list[list[int]]:
-    """Return the texts' places, shortest first, in as few parts as hold about `tokens` tokens each."""
-    order = sorted(range(len(lengths)), key=lambda place: lengths[place])
+    """Return the texts' rows, shortest first, in as few parts as hold about `tokens` tokens each."""
+    order = sorted(range(len(lengths)), key=lambda row: lengths[row])
     total = sum(lengths)
     count = max(1, round(total / tokens))
-    made: list[list[int]] = [[] for _ in range(count)]
-    for place, before in zip(order, accumulate((lengths[place] for place in order), initial=0), strict=False):
-        made[min(count - 1, before * count // max(1, total))].append(place)
-    return [part for part in made if part]
+    filled: list[list[int]] = [[] for _ in range(count)]
+    for row, before in zip(order, accumulate((lengths[row] for row in order), initial=0), strict=False):
+        filled[min(count - 1, before * count // max(1, total))].append(row)
+    return [part for part in filled if part]

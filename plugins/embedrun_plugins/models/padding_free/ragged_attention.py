@@ -32,7 +32,7 @@ def attend(
     attention_mask: Tensor | None,
     dropout: float = 0.0,
     scaling: float | None = None,
-    **given: Any,
+    **options: Any,
 ) -> tuple[Tensor, None]:
     """Attend within each text; query, key and value are (1, heads, tokens, size), the result (1, tokens, heads, size).
 
@@ -40,10 +40,10 @@ def attend(
     together, so texts should be sorted by length. Without it, inputs are padded, and transformers' own attention is
     used.
     """
-    ends: Tensor | None = given.get("cu_seq_lens_q")
+    ends: Tensor | None = options.get("cu_seq_lens_q")
     if ends is None:
         return sdpa_attention_forward(
-            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **given
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **options
         )
     blocks = list(_blocks(ends.diff().tolist()))
     sizes = [count * length for count, length in blocks]
@@ -53,8 +53,8 @@ def attend(
     joined = []
     for (count, length), part in zip(blocks, parts, strict=True):
         q, k, v = (flat.reshape(count, length, heads, size).transpose(1, 2) for flat in part)
-        found = functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling)
-        joined.append(found.transpose(1, 2).reshape(count * length, heads, size))
+        attended = functional.scaled_dot_product_attention(q, k, v, dropout_p=dropout, scale=scaling)
+        joined.append(attended.transpose(1, 2).reshape(count * length, heads, size))
     return torch.cat(joined).unsqueeze(0), None
 
 

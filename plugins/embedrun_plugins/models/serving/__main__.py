@@ -15,7 +15,7 @@ from embedrun.model_settings import ModelSettings
 def main() -> int:
     arguments = _parser().parse_args()
     try:
-        from embedrun_plugins.models.serving.embedder import Limits
+        from embedrun_plugins.models.serving.embedder import ServerLimits
         from embedrun_plugins.models.serving.server import serve
 
         serve(
@@ -24,7 +24,7 @@ def main() -> int:
             port=arguments.port,
             api_key_env=arguments.api_key_env,
             device=arguments.device,
-            limits=Limits.model_validate_json(arguments.limits),
+            limits=ServerLimits.model_validate_json(arguments.limits),
             name=arguments.name,
             on_ready=lambda url: _tell(url, arguments.url_file),
         )

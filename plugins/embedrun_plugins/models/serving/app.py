@@ -21,11 +21,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from embedrun_plugins.models.serving.embedder import Embedder
+from embedrun_plugins.models.serving.embedder import RequestEmbedder
 from embedrun_plugins.models.serving.encoders import TokenEncoder, Vectors
 from embedrun_plugins.models.serving.errors import RequestError
 from embedrun_plugins.models.serving.metrics import Metrics
-from embedrun_plugins.models.serving.requests import Embed, OpenAi, Options, Similarity, Tokenize, parse
+from embedrun_plugins.models.serving.requests import Embed, OpenAi, Similarity, TextOptions, Tokenize, parse
 
 log = logging.getLogger(__name__)
 Answer = Callable[[bytes], Awaitable[Response]]
@@ -36,7 +36,7 @@ _LIMITS = {"/invocations": 6_291_456}
 class App:
     """What answers each route."""
 
-    def __init__(self, embedder: Embedder, metrics: Metrics, api_key: str | None = None) -> None:
+    def __init__(self, embedder: RequestEmbedder, metrics: Metrics, api_key: str | None = None) -> None:
         self._embedder = embedder
         self._metrics = metrics
         self._api_key = api_key
@@ -78,8 +78,8 @@ class App:
         return respond
 
     def _authorize(self, request: Request) -> None:
-        given = request.headers.get("authorization", "").encode("utf-8", "replace")
-        if self._api_key and not hmac.compare_digest(given, f"Bearer {self._api_key}".encode()):
+        header = request.headers.get("authorization", "").encode("utf-8", "replace")
+        if self._api_key and not hmac.compare_digest(header, f"Bearer {self._api_key}".encode()):
             raise RequestError("Unauthorized", "the header Authorization must hold Bearer and the server's API key")
 
     async def _body(self, request: Request, least: int) -> bytes:
@@ -92,31 +92,31 @@ class App:
         return bytes(body)
 
     async def _embed(self, body: bytes) -> Response:
-        asked = parse(Embed, body)
-        texts = [asked.inputs] if isinstance(asked.inputs, str) else asked.inputs
-        vectors, _ = await self._embedder.embed(texts, asked, normalize=asked.normalize, dimensions=asked.dimensions)
+        query = parse(Embed, body)
+        texts = [query.inputs] if isinstance(query.inputs, str) else query.inputs
+        vectors, _ = await self._embedder.embed(texts, query, normalize=query.normalize, dimensions=query.dimensions)
         return Response(f"[{','.join(rows_as_json(vectors))}]", media_type="application/json")
 
     async def _similarity(self, body: bytes) -> Response:
-        asked = parse(Similarity, body)
-        if not asked.inputs.sentences:
+        query = parse(Similarity, body)
+        if not query.inputs.sentences:
             raise RequestError("Empty", "`inputs.sentences` cannot be empty")
-        texts = [asked.inputs.source_sentence, *asked.inputs.sentences]
-        vectors, _ = await self._embedder.embed(texts, asked.parameters, normalize=True)
+        texts = [query.inputs.source_sentence, *query.inputs.sentences]
+        vectors, _ = await self._embedder.embed(texts, query.parameters, normalize=True)
         return JSONResponse((vectors[1:] @ vectors[0]).astype(float).tolist())
 
     async def _openai(self, body: bytes) -> Response:
-        asked = parse(OpenAi, body)
-        texts = [asked.input] if isinstance(asked.input, str) else asked.input
-        vectors, tokens = await self._embedder.embed(texts, Options(), normalize=True, dimensions=asked.dimensions)
-        rows = _rows_as_base64(vectors) if asked.encoding_format == "base64" else rows_as_json(vectors)
+        query = parse(OpenAi, body)
+        texts = [query.input] if isinstance(query.input, str) else query.input
+        vectors, tokens = await self._embedder.embed(texts, TextOptions(), normalize=True, dimensions=query.dimensions)
+        rows = _rows_as_base64(vectors) if query.encoding_format == "base64" else rows_as_json(vectors)
         data = ",".join(f'{{"object":"embedding","index":{n},"embedding":{row}}}' for n, row in enumerate(rows))
         rest = json.dumps({"model": self._embedder.name, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
         return Response(f'{{"object":"list","data":[{data}],{rest[1:]}', media_type="application/json")
 
     async def _tokenize(self, body: bytes) -> Response:
-        asked = parse(Tokenize, body)
-        texts = [asked.inputs] if isinstance(asked.inputs, str) else asked.inputs
+        query = parse(Tokenize, body)
+        texts = [query.inputs] if isinstance(query.inputs, str) else query.inputs
         encoder = self._embedder.encoder
         if not isinstance(encoder, TokenEncoder):
             raise RequestError("NotFound", "this model's tokens cannot be shown")
@@ -126,7 +126,7 @@ class App:
                     {"id": i, "text": t, "special": bool(s), "start": None if s else a, "stop": None if s else b}
                     for i, t, s, (a, b) in zip(e.ids, e.tokens, e.special_tokens_mask, e.offsets, strict=True)
                 ]
-                for e in encoder.tokenize(texts, special=asked.add_special_tokens)
+                for e in encoder.tokenize(texts, special=query.add_special_tokens)
             ]
         )
 

@@ -12,7 +12,7 @@ from itertools import islice
 
 import numpy as np
 
-from embedrun_plugins.models.serving.encoders import Encoder, Prepared, Vectors
+from embedrun_plugins.models.serving.encoders import BatchEncoder, Prepared, Vectors
 from embedrun_plugins.models.serving.errors import RequestError
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ LOOKAHEAD = 2048
 
 
 @dataclass(eq=False)
-class _Job:
+class _QueuedRequest:
     """One request's texts and what has been found for them so far."""
 
     missing: int
@@ -31,8 +31,8 @@ class _Job:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Item:
-    job: _Job
-    place: int
+    job: _QueuedRequest
+    position: int
     text: Prepared
 
 
@@ -45,7 +45,7 @@ class Batcher:
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: BatchEncoder,
         *,
         max_tokens: int,
         workers: int = 1,
@@ -67,12 +67,12 @@ class Batcher:
 
     def submit(self, texts: Sequence[Prepared]) -> Future[Vectors]:
         """Queue a request; its vectors come in the order of its texts."""
-        job = _Job(len(texts), [None] * len(texts))
+        job = _QueuedRequest(len(texts), [None] * len(texts))
         job.answer.set_running_or_notify_cancel()  # from here on nobody but a worker ends it
         with self._changed:
             if self._closed:
                 raise RequestError("Backend", "the server is shutting down", 503)
-            self._waiting.update(dict.fromkeys(_Item(job, place, text) for place, text in enumerate(texts)))
+            self._waiting.update(dict.fromkeys(_Item(job, position, text) for position, text in enumerate(texts)))
             self._changed.notify_all()
         return job.answer
 
@@ -115,19 +115,19 @@ class Batcher:
             return batch
 
     def _fail(self, batch: list[_Item], error: Exception) -> None:
-        known = error if isinstance(error, RequestError) else RequestError("Backend", "inference failed; see the log")
+        answer = error if isinstance(error, RequestError) else RequestError("Backend", "inference failed; see the log")
         with self._changed:
             failed = {item.job for item in batch if not item.job.answer.done()}
             for item in [item for item in self._waiting if item.job in failed]:
                 del self._waiting[item]
             for job in failed:
-                job.answer.set_exception(known)
+                job.answer.set_exception(answer)
 
     def _finish(self, batch: list[_Item], vectors: Vectors) -> None:
         done = []
         with self._changed:
             for item, vector in zip(batch, vectors, strict=True):
-                item.job.rows[item.place] = vector
+                item.job.rows[item.position] = vector
                 item.job.missing -= 1
                 if not item.job.missing and not item.job.answer.done():
                     done.append(item.job)

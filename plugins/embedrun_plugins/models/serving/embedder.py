@@ -18,12 +18,12 @@ from embedrun_plugins.models.serving.batching import Batcher
 from embedrun_plugins.models.serving.encoders import TokenEncoder, Vectors, encoder_for, without_normalisation
 from embedrun_plugins.models.serving.errors import RequestError
 from embedrun_plugins.models.serving.metrics import Metrics
-from embedrun_plugins.models.serving.requests import Options
+from embedrun_plugins.models.serving.requests import TextOptions
 
 CPU_TOKENS = 512  # a thread's throughput no longer grows from some 200 tokens on; smaller batches hold less padding
 
 
-class Limits(BaseModel):
+class ServerLimits(BaseModel):
     """What the server takes on; the names are TEI's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -42,11 +42,11 @@ class Limits(BaseModel):
     """Batches encoded at once; by default 1 on an accelerator and up to 4 on a CPU, which share its cores."""
 
 
-class Embedder:
+class RequestEmbedder:
     """Embeds texts for many requests at once."""
 
     def __init__(
-        self, model: Model, limits: Limits, metrics: Metrics, device: str | None = None, name: str | None = None
+        self, model: Model, limits: ServerLimits, metrics: Metrics, device: str | None = None, name: str | None = None
     ) -> None:
         loaded = model.load(device)
         self.name = name or Path(model.path).name
@@ -82,7 +82,12 @@ class Embedder:
         return len(self._batcher)
 
     async def embed(
-        self, texts: Sequence[str], options: Options, *, normalize: bool | None = None, dimensions: int | None = None
+        self,
+        texts: Sequence[str],
+        options: TextOptions,
+        *,
+        normalize: bool | None = None,
+        dimensions: int | None = None,
     ) -> tuple[Vectors, int]:
         """Return (texts, dimensions) and the number of tokens; raises RequestError."""
         self._check(texts, dimensions)
@@ -96,7 +101,7 @@ class Embedder:
         cut = raw[:, : dimensions or self.dimensions]
         return (_unit(cut) if (self._normalize if normalize is None else normalize) else cut), tokens
 
-    async def _encode(self, texts: Sequence[str], options: Options) -> tuple[Vectors, int]:
+    async def _encode(self, texts: Sequence[str], options: TextOptions) -> tuple[Vectors, int]:
         prepare = partial(
             self.encoder.prepare,
             texts,
@@ -121,8 +126,8 @@ class Embedder:
         if name is None:
             return self.default_prompt
         if name not in self.prompts:
-            known = ", ".join(sorted(self.prompts))
-            raise RequestError("Validation", f"`prompt_name` {name!r} is not one of this model's: {known}")
+            names = ", ".join(sorted(self.prompts))
+            raise RequestError("Validation", f"`prompt_name` {name!r} is not one of this model's: {names}")
         return self.prompts[name]
 
     def close(self) -> None:

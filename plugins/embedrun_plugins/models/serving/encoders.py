@@ -35,7 +35,7 @@ class Prepared:
     content: Any
 
 
-class Encoder(Protocol):
+class BatchEncoder(Protocol):
     """A model split in two: what may run in many threads, and what runs in batches."""
 
     def prepare(
@@ -46,15 +46,15 @@ class Encoder(Protocol):
         """Return (texts, dimensions), not yet normalised or cut."""
 
 
-def encoder_for(model: SentenceTransformer) -> Encoder:
+def encoder_for(model: SentenceTransformer) -> BatchEncoder:
     """Choose how to run a model: by tokens where that is exactly what the model itself does, else as it does it."""
     model.eval()
     if not TokenEncoder.fits(model):
         return TextEncoder(model)
     encoder = TokenEncoder(model)
     expected = model.encode(list(GOLDEN), prompt="", show_progress_bar=False, convert_to_numpy=True)
-    found = encoder.encode(encoder.prepare(GOLDEN, ""))
-    return encoder if cosines(found, np.asarray(expected, np.float32)).min() > SAME else TextEncoder(model)
+    vectors = encoder.encode(encoder.prepare(GOLDEN, ""))
+    return encoder if cosines(vectors, np.asarray(expected, np.float32)).min() > SAME else TextEncoder(model)
 
 
 def cosines(first: Vectors, second: Vectors) -> NDArray[np.float64]:
@@ -103,12 +103,12 @@ class TokenEncoder:
         self, texts: Sequence[str], prompt: str, *, truncate: bool = True, direction: Direction = "Right"
     ) -> list[Prepared]:
         tokenizer = self._tokenizer(direction if truncate else None)
-        found = tokenizer.encode_batch_fast([prompt + text for text in texts])
-        longest = max(map(len, found), default=0)
+        encodings = tokenizer.encode_batch_fast([prompt + text for text in texts])
+        longest = max(map(len, encodings), default=0)
         if self.max_length and longest > self.max_length:
             raise RequestError("Validation", f"`inputs` must have at most {self.max_length} tokens. Given: {longest}")
         skipped = 0 if self._pools_prompt or not prompt else self._prompt_length(prompt)
-        return [Prepared(len(tokens), skipped, tokens) for tokens in found]
+        return [Prepared(len(tokens), skipped, tokens) for tokens in encodings]
 
     def _prompt_length(self, prompt: str) -> int:
         transformer: Any = self._model[0]
@@ -152,10 +152,10 @@ class TextEncoder:
 
     def encode(self, batch: Sequence[Prepared]) -> Vectors:
         texts = [item.content for item in batch]
-        found = self._model.encode(
+        vectors = self._model.encode(
             texts, prompt=str(batch[0].group), batch_size=len(texts), show_progress_bar=False, convert_to_tensor=True
         )
-        return _numpy(found)
+        return _numpy(vectors)
 
 
 def without_normalisation(model: SentenceTransformer) -> None:

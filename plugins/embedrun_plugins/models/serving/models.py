@@ -48,10 +48,10 @@ def named(name: str, registry: Registry, files: FileDigests, *, runs: Path, offl
     known_as = f"{record.name}/{record.folder.resolve().name}, {role}"
     if slot is None:
         return Served(base(choice), known_as)
-    made = record.artifact(slot)
-    if made is None:
+    tuned = record.artifact(slot)
+    if tuned is None:
         raise UserError(f"{record.folder}: has no {role} model, or no longer; run it again with `embedrun run {lock}`")
-    return Served(Model(made, choice.settings.unsaved()), known_as)
+    return Served(Model(tuned, choice.settings.unsaved()), known_as)
 
 
 def _last_model(recipe: Mapping[str, Any]) -> tuple[str | None, str]:

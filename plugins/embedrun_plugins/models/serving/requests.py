@@ -16,7 +16,7 @@ class Body(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
 
-class Options(Body):
+class TextOptions(Body):
     """How texts are read."""
 
     truncate: bool | None = None
@@ -27,7 +27,7 @@ class Options(Body):
     """Prompt put before each text: "query", "document" or another that is saved with the model."""
 
 
-class Embed(Options):
+class Embed(TextOptions):
     """`/embed`, `/`, `/invocations`: a text or a list of texts."""
 
     inputs: str | list[str]
@@ -48,7 +48,7 @@ class Similarity(Body):
     """`/similarity`: the cosine of a sentence with each of a list."""
 
     inputs: Sentences
-    parameters: Options = Options()
+    parameters: TextOptions = TextOptions()
 
 
 class Tokenize(Body):
@@ -76,6 +76,6 @@ def parse(kind: type[_Body], body: bytes) -> _Body:
         return kind.model_validate_json(body)
     except ValidationError as error:
         # Where a key may be a text or a list, the form that got furthest is the one that was meant.
-        found = max(error.errors(include_url=False, include_input=False), key=lambda problem: len(problem["loc"]))
-        place = ".".join(str(part) for part in found["loc"] if part not in {"str", "list[str]"})
-        raise RequestError("Validation", f"`{place}`: {found['msg']}" if place else found["msg"]) from None
+        problem = max(error.errors(include_url=False, include_input=False), key=lambda candidate: len(candidate["loc"]))
+        key = ".".join(str(part) for part in problem["loc"] if part not in {"str", "list[str]"})
+        raise RequestError("Validation", f"`{key}`: {problem['msg']}" if key else problem["msg"]) from None

@@ -14,7 +14,7 @@ import uvicorn
 from embedrun.artifacts import Model
 from embedrun.errors import UserError
 from embedrun_plugins.models.serving.app import App
-from embedrun_plugins.models.serving.embedder import Embedder, Limits
+from embedrun_plugins.models.serving.embedder import RequestEmbedder, ServerLimits
 from embedrun_plugins.models.serving.listener import is_loopback, listen, url_of
 from embedrun_plugins.models.serving.metrics import Metrics
 
@@ -29,7 +29,7 @@ def serve(
     port: int = 8080,
     api_key_env: str | None = None,
     device: str | None = None,
-    limits: Limits | None = None,
+    limits: ServerLimits | None = None,
     name: str | None = None,
     on_ready: Callable[[str], None] = print,
 ) -> None:
@@ -46,7 +46,7 @@ def serve(
         log.warning("%s can be reached from other machines, and no API key is required (--api-key-env)", host)
     with listen(host, port) as listener:
         metrics = Metrics()
-        app = App(Embedder(model, limits or Limits(), metrics, device, name), metrics, api_key).starlette()
+        app = App(RequestEmbedder(model, limits or ServerLimits(), metrics, device, name), metrics, api_key).starlette()
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=GRACE_SECONDS
         )

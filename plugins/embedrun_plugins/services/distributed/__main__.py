@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from embedrun_plugins.services.distributed.parent import VARIABLE, end_with_parent
+from embedrun_plugins.services.distributed.parent_process import VARIABLE, end_with_parent
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Several processes that train together (torchrun), or one."""
+"""What processes that train together (torchrun) do in common; each function also works in a process of its own."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import torch
 from torch import distributed
 
 
-def together() -> bool:
+def is_distributed() -> bool:
     return distributed.is_available() and distributed.is_initialized()
 
 
-def wait() -> None:
+def barrier() -> None:
     """Wait for the other processes, if there are any."""
-    if together():
+    if is_distributed():
         distributed.barrier()
 
 
-def agreed(*, answer: bool) -> bool:
+def broadcast(*, answer: bool) -> bool:
     """Return the first process's answer in all of them."""
     answers = [answer]
-    if together():
+    if is_distributed():
         distributed.broadcast_object_list(answers)
     return answers[0]
 
 
-def any_of(*, answer: bool) -> bool:
-    """Say in all processes whether one of them says so."""
-    if not together():
+def any_process(*, answer: bool) -> bool:
+    """Say in all processes whether the answer of any of them is yes."""
+    if not is_distributed():
         return answer
     device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
     answers = torch.tensor(int(answer), device=device)
@@ -37,16 +37,15 @@ def any_of(*, answer: bool) -> bool:
     return bool(answers.item())
 
 
-def collect(file: Path) -> None:
+def gather_file(file: Path) -> None:
     """Copy a file that each process wrote, under a name of its own, to where the first one's is.
 
     The processes may be on machines that share no disk.
     """
-    if not together():
+    if not is_distributed():
         return
-    first = distributed.get_rank() == 0
-    found: list[Any] | None = [None] * distributed.get_world_size() if first else None
-    distributed.gather_object((file.name, file.read_bytes()), found)
-    for name, content in found or ():
+    files: list[Any] | None = [None] * distributed.get_world_size() if distributed.get_rank() == 0 else None
+    distributed.gather_object((file.name, file.read_bytes()), files)
+    for name, content in files or ():
         if name != file.name:
             (file.parent / name).write_bytes(content)

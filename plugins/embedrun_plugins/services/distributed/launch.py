@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,12 +12,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from embedrun.errors import EmbedrunError, StageError, UserError
-from embedrun_plugins.services.distributed.event_lines import told
 from embedrun_plugins.services.distributed.nodes import Nodes
-from embedrun_plugins.services.distributed.parent import VARIABLE
+from embedrun_plugins.services.distributed.parent_process import VARIABLE, read_event
 from embedrun_plugins.services.distributed.signals import until_terminated
 
 STOP = "stop"
@@ -30,6 +30,18 @@ _OUT_OF_MEMORY = ("OutOfMemoryError", "CUDA out of memory", "can't allocate memo
 
 OnEvent = Callable[[str, Mapping[str, Any]], None]
 """Told an event's name and its values."""
+
+
+@dataclass(frozen=True)
+class JobFile:
+    """What the processes of a training are told, in a file of the folder that they run in."""
+
+    def write(self, file: Path) -> None:
+        file.write_text(json.dumps(asdict(self), indent=1), "utf-8")
+
+    @classmethod
+    def read(cls, file: Path) -> Self:
+        return cls(**json.loads(file.read_text("utf-8")))
 
 
 @dataclass(frozen=True)
@@ -48,7 +60,7 @@ class Start:
 
 @dataclass
 class _Heard:
-    """What the processes told before they ended."""
+    """What the processes said before they ended."""
 
     failures: list[dict[str, Any]] = field(default_factory=list)
     last: deque[str] = field(default_factory=lambda: deque(maxlen=_SHOWN))
@@ -68,7 +80,7 @@ class Launch:
     """What the processes find there beside this one's own."""
 
     def run(self, on_event: OnEvent) -> None:
-        """Run the job, passing on what it tells.
+        """Run the job, passing on its events.
 
         Raises StageError where any of them fails, else KeyboardInterrupt where SIGTERM ended it with a checkpoint.
         """
@@ -103,22 +115,22 @@ class Launch:
         ]
 
     def _environment(self) -> dict[str, str]:
-        own = {name: value for name, value in os.environ.items() if name not in _OF_TORCHRUN}
-        own |= {**self.environment, VARIABLE: str(os.getpid())}
-        own.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.start.processes)))
-        own.setdefault("TOKENIZERS_PARALLELISM", "true" if self.start.processes == 1 else "false")
-        return own | ({"HF_HUB_OFFLINE": "1"} if self.start.offline else {})
+        variables = {name: value for name, value in os.environ.items() if name not in _OF_TORCHRUN}
+        variables |= {**self.environment, VARIABLE: str(os.getpid())}
+        variables.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.start.processes)))
+        variables.setdefault("TOKENIZERS_PARALLELISM", "true" if self.start.processes == 1 else "false")
+        return variables | ({"HF_HUB_OFFLINE": "1"} if self.start.offline else {})
 
     def _listen(self, started: subprocess.Popen[str], on_event: OnEvent) -> _Heard:
-        """Pass on what is told until the end, and keep the rest in the log."""
+        """Pass on events until the end, and keep the rest in the log."""
         heard = _Heard()
-        with self.log.open("a", encoding="utf-8") as kept:
+        with self.log.open("a", encoding="utf-8") as log:
             for line in started.stdout or ():
-                event = told(line)
+                event = read_event(line)
                 if event is None:
                     if line.strip():
-                        kept.write(line)
-                        kept.flush()
+                        log.write(line)
+                        log.flush()
                         heard.last.append(line.rstrip())
                 elif event["event"] == "error":
                     heard.failures.append(event)
@@ -144,11 +156,11 @@ def _end(started: subprocess.Popen[str]) -> None:
 
 
 def failure(failures: list[dict[str, Any]], last: list[str], log: Path, who: str) -> EmbedrunError:
-    """Return the error that says why the processes ended: what one of them told, or the log's last words."""
-    explained = next((told for told in failures if told.get("explained")), None)
+    """Return the error that says why the processes ended: what one of them said, or the log's last words."""
+    explained = next((event for event in failures if event.get("explained")), None)
     if explained:
         return (UserError if explained.get("user") else StageError)(explained["message"])
-    reasons = [f"{told['type']}: {told['message']}" for told in failures]
+    reasons = [f"{event['type']}: {event['message']}" for event in failures]
     if any(sign in "\n".join([*reasons, *last]) for sign in _OUT_OF_MEMORY):
         return StageError(
             f"{who} ran out of memory, or was killed; lower trainer.batch_size or the lengths, or set "

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-Asked = Callable[[], bool]
+StopRequested = Callable[[], bool]
 """Says whether training is to end."""
 
 
@@ -17,10 +17,10 @@ def until_terminated(act: Callable[[], object]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came = threading.Event()
+    received = threading.Event()
 
     def terminated(*_: object) -> None:
-        came.set()
+        received.set()
         act()
 
     before = signal.signal(signal.SIGTERM, terminated)
@@ -28,13 +28,13 @@ def until_terminated(act: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-    if came.is_set():
+    if received.is_set():
         signal.raise_signal(signal.SIGTERM)
 
 
 @contextmanager
-def requested() -> Iterator[Asked]:
+def stop_requested() -> Iterator[StopRequested]:
     """Give what tells whether SIGTERM has come."""
-    came = threading.Event()
-    with until_terminated(came.set):
-        yield came.is_set
+    received = threading.Event()
+    with until_terminated(received.set):
+        yield received.is_set

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from embedrun.model_settings import ModelSettings
-from embedrun_plugins.models.model_files import Shape
+from embedrun_plugins.models.model_files import ModelFiles
 
 SINCE: Mapping[str, tuple[int, int]] = {
     "modernbert": (4, 48),
@@ -22,7 +22,7 @@ _VERSION = re.compile(r"transformers(\d+)\.(\d+)")
 
 def faults(folder: Path, settings: ModelSettings | None, image: str | None) -> Iterator[str]:
     """Say what keeps the container's script from serving a model; what its files do not tell is not held against it."""
-    shape = Shape.read(folder, settings)
+    shape = ModelFiles.read(folder, settings)
     if shape.modules[:2] != ("Transformer", "Pooling"):
         yield f"the container runs a Transformer and its Pooling, and this model is {', '.join(shape.modules)}"
     for name in shape.modules[2:]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from embedrun.model_settings import ModelSettings
-from embedrun_plugins.models.model_files import Shape
+from embedrun_plugins.models.model_files import ModelFiles
 from embedrun_plugins.services.tei.versions import ARCHITECTURES, FLOAT32_ONLY, GPU_ONLY, NEWEST, REQUIRED
 
 Dtype = Literal["float32", "float16"]
@@ -34,7 +34,7 @@ def faults(
     version is none that is known (None: an image of one's own). `gpu` says whether it will run on one, None that this
     is not known; `dtype` is the number format asked for, if one is.
     """
-    shape = Shape.read(folder, settings)
+    shape = ModelFiles.read(folder, settings)
     yield from _architecture_faults(shape, version, gpu=gpu, dtype=dtype)
     yield from _module_faults(shape)
     yield from _pooling_faults(shape)
@@ -44,7 +44,9 @@ def faults(
     yield from _length_faults(shape)
 
 
-def _architecture_faults(shape: Shape, version: str | None, *, gpu: bool | None, dtype: Dtype | None) -> Iterator[str]:
+def _architecture_faults(
+    shape: ModelFiles, version: str | None, *, gpu: bool | None, dtype: Dtype | None
+) -> Iterator[str]:
     name = shape.architecture
     if name is None:
         return
@@ -60,11 +62,11 @@ def _architecture_faults(shape: Shape, version: str | None, *, gpu: bool | None,
         yield f"TEI runs 'bert' with absolute positions only, not {shape.config['position_embedding_type']}"
 
 
-def _is_jina(shape: Shape) -> bool:
+def _is_jina(shape: ModelFiles) -> bool:
     return "jinaai/jina-bert" in str(shape.config.get("auto_map")) + str(shape.config.get("_name_or_path"))
 
 
-def _module_faults(shape: Shape) -> Iterator[str]:
+def _module_faults(shape: ModelFiles) -> Iterator[str]:
     names = [name for name in shape.modules if name != "Dense"]
     if names not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
         order = "Transformer, Pooling, Dense, Normalize"
@@ -75,7 +77,7 @@ def _module_faults(shape: Shape) -> Iterator[str]:
         yield "TEI normalises last, and this model has modules after its Normalize"
 
 
-def _pooling_faults(shape: Shape) -> Iterator[str]:
+def _pooling_faults(shape: ModelFiles) -> Iterator[str]:
     if len(shape.pooling) != 1 or shape.pooling[0] not in _POOLED:
         yield f"TEI pools by cls, mean or lasttoken, and this model by {' and '.join(shape.pooling)}"
     elif shape.architecture == "deberta-v2" and shape.pooling == ("lasttoken",):
@@ -85,7 +87,7 @@ def _pooling_faults(shape: Shape) -> Iterator[str]:
         yield "TEI pools the prompt's tokens too, and this model leaves them out (include_prompt)"
 
 
-def _dense_faults(shape: Shape, path: str) -> Iterator[str]:
+def _dense_faults(shape: ModelFiles, path: str) -> Iterator[str]:
     config = shape.configs.get(path) or {}
     activation = str(config.get("activation_function") or "Identity").rsplit(".", 1)[-1]
     if activation not in _ACTIVATIONS:
@@ -95,7 +97,7 @@ def _dense_faults(shape: Shape, path: str) -> Iterator[str]:
         yield f"TEI's Dense has no residual connection and reads the pooled vector, and this model's differs ({path})"
 
 
-def _tokenizer_faults(shape: Shape) -> Iterator[str]:
+def _tokenizer_faults(shape: ModelFiles) -> Iterator[str]:
     class_name = str(shape.configs["tokenizer"].get("tokenizer_class") or "")
     if (shape.folder / "tokenizer.json").exists():
         return
@@ -106,7 +108,7 @@ def _tokenizer_faults(shape: Shape) -> Iterator[str]:
         yield "TEI needs a fast tokenizer (tokenizer.json), and this model has no tokenizer"
 
 
-def _length_faults(shape: Shape) -> Iterator[str]:
+def _length_faults(shape: ModelFiles) -> Iterator[str]:
     length, positions = shape.max_length, shape.positions
     if length is None and shape.config:
         yield "TEI needs a maximum length, and this model has none; set model.max_length"
@@ -116,7 +118,7 @@ def _length_faults(shape: Shape) -> Iterator[str]:
 
 def start_faults(folder: Path) -> Iterator[str]:
     """Say what TEI would stop at, or leave out without a word, when it starts with an exported folder."""
-    shape = Shape.read(folder)
+    shape = ModelFiles.read(folder)
     yield from _input_faults(shape)
     for key in ("pooling_mode_cls_token", "pooling_mode_mean_tokens"):
         if not isinstance(shape.configs["pooling"].get(key), bool):
@@ -131,7 +133,7 @@ def start_faults(folder: Path) -> Iterator[str]:
         yield "config_sentence_transformers.json has a prompt that is null"
 
 
-def _input_faults(shape: Shape) -> Iterator[str]:
+def _input_faults(shape: ModelFiles) -> Iterator[str]:
     if not (shape.folder / "tokenizer.json").exists():
         yield "tokenizer.json is missing"
     if not isinstance(shape.configs["length"].get("max_seq_length"), int):

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from embedrun.errors import UserError
 from embedrun.model_settings import ModelSettings
-from embedrun_plugins.models.model_files import Shape
+from embedrun_plugins.models.model_files import ModelFiles
 from embedrun_plugins.services.tei.compatibility import Dtype
 from embedrun_plugins.services.tei.versions import FLOAT32_ONLY, GPU_ONLY
 
@@ -51,7 +51,7 @@ def of(
 
     Raises UserError where the pooling is none of TEI's, or a batch is smaller than a text may be.
     """
-    shape, limits = Shape.read(folder, settings), limits or TeiLimits()
+    shape, limits = ModelFiles.read(folder, settings), limits or TeiLimits()
     if len(shape.pooling) != 1 or shape.pooling[0] not in _POOLING:
         raise UserError(f"{folder}: TEI does not pool by {' and '.join(shape.pooling)}")
     longest = shape.max_length or 0
@@ -73,7 +73,7 @@ def of(
     return {name: str(value) for name, value in variables.items() if value is not None}
 
 
-def number_format(shape: Shape, *, gpu: bool) -> Dtype:
+def number_format(shape: ModelFiles, *, gpu: bool) -> Dtype:
     """Return the number format to serve in: the model's own where TEI has it.
 
     TEI has no bfloat16, whose numbers float32 holds exactly and float16 does not. On a CPU float16 is only slower.

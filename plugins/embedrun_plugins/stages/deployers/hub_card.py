@@ -11,6 +11,7 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCardData
 
 from embedrun.record import RunRecord
+from embedrun_plugins.models.model_files import ModelFiles
 from embedrun_plugins.results.comparison import Contest, of_run, parted, spoken
 from embedrun_plugins.results.phrases import figure, interval, signed, verdict
 
@@ -116,8 +117,7 @@ class Card:
         return f'# fewer dimensions, less storage: SentenceTransformer("{self.repo_id}", truncate_dim={size})\n'
 
     def _prompts(self) -> str:
-        file = self.folder / "config_sentence_transformers.json"
-        prompts = json.loads(file.read_text("utf-8")).get("prompts") or {} if file.is_file() else {}
+        prompts = ModelFiles.read(self.folder).prompts
         listed = [f"- before each {role}: {_code(prompt)}" for role, prompt in prompts.items() if prompt]
         if not listed:
             return "Texts are encoded as they are, without prompts."

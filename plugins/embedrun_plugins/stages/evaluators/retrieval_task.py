@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from embedrun.artifacts import Document, Encoder, Query, RetrievalSet, Split
 from embedrun.errors import DataError, UserError
 from embedrun_plugins.models.encode import distinct, embed
-from embedrun_plugins.models.nearest import Ranking, Similarity, nearest
+from embedrun_plugins.models.nearest import Neighbours, Similarity, nearest
 from embedrun_plugins.stages.evaluators.metrics import JudgedRankings
 
 Progress = Callable[[str, float, float], None]
@@ -141,7 +141,7 @@ def retrieve(
     return {label: _expanded(rankings[size], index, task.excluded, depth) for label, size in labels.items()}
 
 
-def _expanded(ranking: Ranking, index: Integers, excluded: Integers, depth: int) -> Retrieved:
+def _expanded(ranking: Neighbours, index: Integers, excluded: Integers, depth: int) -> Retrieved:
     """Put the documents in the place of their distinct texts, lower ids first, without those that are no result."""
     order = index.argsort(kind="stable")
     counts = np.bincount(index)

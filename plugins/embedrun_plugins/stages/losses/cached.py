@@ -7,7 +7,7 @@ gradients, a few texts at a time.
 from __future__ import annotations
 
 from abc import ABC
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,7 +16,6 @@ from embedrun_plugins.stages.losses.ranking import BOTH_WAYS, Directed, InBatchN
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-    from torch import nn
 
 
 class MiniBatches(Loss, ABC):
@@ -32,17 +31,14 @@ class CachedMultipleNegativesRanking(Directed, MiniBatches):
     """`multiple_negatives_ranking` with memory for a mini-batch only, at about 1.2 to 2 times the time."""
 
     type: Literal["cached_multiple_negatives_ranking"] = "cached_multiple_negatives_ranking"
-
-    def build(self, model: SentenceTransformer) -> nn.Module:
-        from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
-
-        return CachedMultipleNegativesRankingLoss(model, **self.arguments())
+    library_class: ClassVar[str] = "CachedMultipleNegativesRankingLoss"
 
 
 class CachedMultipleNegativesSymmetricRanking(InBatchNegatives, MiniBatches):
     """`multiple_negatives_symmetric_ranking` with memory for a mini-batch only."""
 
     type: Literal["cached_multiple_negatives_symmetric_ranking"] = "cached_multiple_negatives_symmetric_ranking"
+    library_class: ClassVar[str] = "CachedMultipleNegativesRankingLoss"
 
-    def build(self, model: SentenceTransformer) -> nn.Module:
-        return CachedMultipleNegativesRanking(**self.model_dump(exclude={"type"}), **BOTH_WAYS).build(model)
+    def arguments(self, model: SentenceTransformer) -> dict[str, Any]:
+        return {**super().arguments(model), **BOTH_WAYS}

@@ -12,16 +12,15 @@ from pydantic import Field
 from embedrun.context import Resolver
 from embedrun.errors import UserError
 from embedrun.rehearsal import Rehearsal
-from embedrun.stages import Loss
 from embedrun_plugins.stages.losses.cached import MiniBatches
+from embedrun_plugins.stages.losses.library import LibraryLoss
 from embedrun_plugins.stages.named_models import ModelName, files_of, folder_of, missing_folder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-    from torch import nn
 
 
-class Guided(Loss, ABC):
+class Guided(LibraryLoss, ABC):
     """What the guided losses share. Takes one negative of each row at most."""
 
     most_negatives: ClassVar[int | None] = 1
@@ -60,7 +59,8 @@ class Guided(Loss, ABC):
 
     def arguments(self, model: SentenceTransformer) -> dict[str, Any]:
         """Return the fields as sentence-transformers' class takes them, the guide loaded beside the model."""
-        return self.model_dump(exclude={"type", "guide", "guide_revision"}) | {"guide": self._load(model)}
+        values = super().arguments(model) | {"guide": self._load(model)}
+        return {name: value for name, value in values.items() if name != "guide_revision"}
 
     def _load(self, model: SentenceTransformer) -> SentenceTransformer:
         from sentence_transformers import SentenceTransformer
@@ -77,19 +77,11 @@ class GistEmbed(Guided):
     """`multiple_negatives_ranking` without the negatives that a guide model takes for answers."""
 
     type: Literal["gist_embed"] = "gist_embed"
-
-    def build(self, model: SentenceTransformer) -> nn.Module:
-        from sentence_transformers.sentence_transformer.losses import GISTEmbedLoss
-
-        return GISTEmbedLoss(model, **self.arguments(model))
+    library_class: ClassVar[str] = "GISTEmbedLoss"
 
 
 class CachedGistEmbed(Guided, MiniBatches):
     """`gist_embed` with memory for a mini-batch only."""
 
     type: Literal["cached_gist_embed"] = "cached_gist_embed"
-
-    def build(self, model: SentenceTransformer) -> nn.Module:
-        from sentence_transformers.sentence_transformer.losses import CachedGISTEmbedLoss
-
-        return CachedGISTEmbedLoss(model, **self.arguments(model))
+    library_class: ClassVar[str] = "CachedGISTEmbedLoss"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -41,24 +41,43 @@ class Wrapping(Loss, ABC):
     def resolve(self, resolver: Resolver) -> Self:
         return self.model_copy(update={"inner": self.inner.resolve(resolver)})
 
-    def nesting_faults(self) -> Iterable[str]:
-        if isinstance(self.inner, (Dimensions, Layers)):
+
+class Nested(Wrapping, ABC):
+    """What the losses share whose class in sentence-transformers takes the inner loss, and what is to be varied."""
+
+    library_class: ClassVar[str]
+    """Name of that class."""
+
+    def faults(self) -> Iterable[str]:
+        if isinstance(self.inner, Nested):
             yield f"inner: '{self.inner.type}' wraps a loss itself; for both dimensions and layers use matryoshka_2d"
 
+    def require(self, model: SentenceTransformer) -> None:
+        """Raise UserError where the model cannot be varied so."""
 
-class Dimensions(Wrapping, ABC):
+    def arguments(self) -> dict[str, Any]:
+        return {}
+
+    def build(self, model: SentenceTransformer) -> nn.Module:
+        from sentence_transformers.sentence_transformer import losses
+
+        self.require(model)
+        module: nn.Module = getattr(losses, self.library_class)(model, self.inner.build(model), **self.arguments())
+        return module
+
+
+class Dimensions(Nested, ABC):
     """What the Matryoshka losses share."""
 
     dims: tuple[int, ...] = Field(min_length=1)
     """Numbers of leading dimensions to train; include the model's own, so that full vectors stay good."""
     weights: tuple[float, ...] | None = None
     """How much each of `dims` counts, in the same order; by default all the same."""
-
     n_dims_per_step: int = Field(-1, ge=-1)
     """How many of `dims` are trained in each step, chosen at random; -1 for all."""
 
-    def dimension_faults(self) -> Iterable[str]:
-        yield from self.nesting_faults()
+    def faults(self) -> Iterable[str]:
+        yield from super().faults()
         if self.n_dims_per_step == 0:
             yield "n_dims_per_step: 0 would train nothing; use -1 for all"
         if min(self.dims) < 1:
@@ -77,16 +96,17 @@ class Dimensions(Wrapping, ABC):
         most = model.get_embedding_dimension()
         if most is not None and max(self.dims) > most:
             raise UserError(f"loss.dims: {max(self.dims)} is more than the model's {most} dimensions")
+        super().require(model)
 
-    def dimension_arguments(self) -> dict[str, Any]:
-        return {
+    def arguments(self) -> dict[str, Any]:
+        return super().arguments() | {
             "matryoshka_dims": list(self.dims),
             "matryoshka_weights": list(self.weights) if self.weights else None,
             "n_dims_per_step": self.n_dims_per_step,
         }
 
 
-class Layers(Wrapping, ABC):
+class Layers(Nested, ABC):
     """What the losses share that also train earlier layers' outputs."""
 
     n_layers_per_step: int = Field(1, ge=-1)
@@ -102,69 +122,42 @@ class Layers(Wrapping, ABC):
     layer_weighting: Literal["uniform", "log", "linear"] = "uniform"
     """How much each earlier layer counts: all the same, or less the later it is."""
 
-    def layer_faults(self) -> Iterable[str]:
+    def faults(self) -> Iterable[str]:
+        yield from super().faults()
         if self.n_layers_per_step == 0:
             yield "n_layers_per_step: 0 would train no earlier layer; use -1 for all"
         if caches_gradients(self.inner):
             yield f"inner: '{self.inner.type}' caches gradients, which does not work with layers; use the plain loss"
 
-    def require_layers(self, model: SentenceTransformer) -> None:
+    def require(self, model: SentenceTransformer) -> None:
         """Raise UserError where the model is no stack of transformer layers."""
         from sentence_transformers.sentence_transformer.modules import Transformer
 
         if not isinstance(model[0], Transformer):
             raise UserError(f"loss: '{self.type}' needs a transformer, and this model is a {type(model[0]).__name__}")
 
-    def layer_arguments(self) -> dict[str, Any]:
-        return self.model_dump(include=set(Layers.model_fields) - set(Wrapping.model_fields))
+    def arguments(self) -> dict[str, Any]:
+        return super().arguments() | self.model_dump(include=set(Layers.model_fields) - set(Wrapping.model_fields))
 
 
 class Matryoshka(Dimensions):
     """The inner loss at several numbers of leading dimensions, so that vectors can be cut (Kusupati et al. 2022)."""
 
     type: Literal["matryoshka"] = "matryoshka"
-
-    def faults(self) -> Iterable[str]:
-        yield from self.dimension_faults()
-
-    def build(self, model: SentenceTransformer) -> nn.Module:
-        from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
-
-        self.require(model)
-        return MatryoshkaLoss(model, self.inner.build(model), **self.dimension_arguments())
+    library_class: ClassVar[str] = "MatryoshkaLoss"
 
 
 class AdaptiveLayer(Layers):
     """The inner loss on the outputs of earlier layers too, so that layers can be cut off."""
 
     type: Literal["adaptive_layer"] = "adaptive_layer"
-
-    def faults(self) -> Iterable[str]:
-        yield from self.nesting_faults()
-        yield from self.layer_faults()
-
-    def build(self, model: SentenceTransformer) -> nn.Module:
-        from sentence_transformers.sentence_transformer.losses import AdaptiveLayerLoss
-
-        self.require_layers(model)
-        return AdaptiveLayerLoss(model, self.inner.build(model), **self.layer_arguments())
+    library_class: ClassVar[str] = "AdaptiveLayerLoss"
 
 
 class Matryoshka2d(Dimensions, Layers):
     """`matryoshka` and `adaptive_layer` together (Li et al. 2024)."""
 
     type: Literal["matryoshka_2d"] = "matryoshka_2d"
+    library_class: ClassVar[str] = "Matryoshka2dLoss"
     n_dims_per_step: int = Field(1, ge=-1)
     """How many of `dims` are trained in each step, chosen at random; -1 for all."""
-
-    def faults(self) -> Iterable[str]:
-        yield from self.dimension_faults()
-        yield from self.layer_faults()
-
-    def build(self, model: SentenceTransformer) -> nn.Module:
-        from sentence_transformers.sentence_transformer.losses import Matryoshka2dLoss
-
-        self.require(model)
-        self.require_layers(model)
-        arguments = self.dimension_arguments() | self.layer_arguments()
-        return Matryoshka2dLoss(model, self.inner.build(model), **arguments)

@@ -10,7 +10,7 @@ from pydantic import Field
 from embedrun.errors import UserError
 from embedrun_plugins.stages.losses.cached import MiniBatches
 from embedrun_plugins.stages.losses.gist import Guided
-from embedrun_plugins.stages.losses.matryoshka import Dimensions, Layers, Wrapping
+from embedrun_plugins.stages.losses.matryoshka import Nested, Wrapping
 from embedrun_plugins.stages.losses.ranking import MegaBatchMargin
 from embedrun_plugins.stages.losses.scored_pairs import Softmax
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import nn
 
-_WITHOUT_VECTORS = (MiniBatches, Guided, MegaBatchMargin, Softmax, Dimensions, Layers)
+_WITHOUT_VECTORS = (MiniBatches, Guided, MegaBatchMargin, Softmax, Nested)
 
 
 class GlobalOrthogonalRegularization(Wrapping):

@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from embedrun.stages import Loss
+from embedrun_plugins.stages.losses.library import LibraryLoss
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-    from torch import nn
 
 Direction = Literal["query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"]
 BOTH_WAYS: Mapping[str, Any] = {"directions": ("query_to_doc", "doc_to_query"), "partition_mode": "per_direction"}
 """The symmetric losses; sentence-transformers is giving up classes of their own for them."""
 
 
-class InBatchNegatives(Loss, ABC):
+class InBatchNegatives(LibraryLoss, ABC):
     """What the losses share that take the batch's other passages for negatives."""
 
     scale: float = Field(20.0, gt=0)
@@ -28,12 +27,6 @@ class InBatchNegatives(Loss, ABC):
     """How vectors are compared; with `dot_score`, a scale of 1 is usual."""
     gather_across_devices: bool = False
     """Whether the batches of all processes are compared with each other, when several train together."""
-
-    def arguments(self) -> dict[str, Any]:
-        """Return the fields as sentence-transformers' class takes them."""
-        from sentence_transformers import util
-
-        return self.model_dump(exclude={"type"}) | {"similarity_fct": getattr(util, self.similarity_fct)}
 
 
 class Directed(InBatchNegatives, ABC):
@@ -68,26 +61,24 @@ class MultipleNegativesRanking(Directed):
     """
 
     type: Literal["multiple_negatives_ranking"] = "multiple_negatives_ranking"
-
-    def build(self, model: SentenceTransformer) -> nn.Module:
-        from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
-
-        return MultipleNegativesRankingLoss(model, **self.arguments())
+    library_class: ClassVar[str] = "MultipleNegativesRankingLoss"
 
 
 class MultipleNegativesSymmetricRanking(InBatchNegatives):
     """As `multiple_negatives_ranking`, and also picking each passage's query among all queries of the batch."""
 
     type: Literal["multiple_negatives_symmetric_ranking"] = "multiple_negatives_symmetric_ranking"
+    library_class: ClassVar[str] = "MultipleNegativesRankingLoss"
 
-    def build(self, model: SentenceTransformer) -> nn.Module:
-        return MultipleNegativesRanking(**self.model_dump(exclude={"type"}), **BOTH_WAYS).build(model)
+    def arguments(self, model: SentenceTransformer) -> dict[str, Any]:
+        return {**super().arguments(model), **BOTH_WAYS}
 
 
-class InfoNce(Loss):
+class InfoNce(LibraryLoss):
     """`multiple_negatives_ranking` by its other name, with a temperature in place of a scale."""
 
     type: Literal["info_nce"] = "info_nce"
+    library_class: ClassVar[str] = "MultipleNegativesRankingLoss"
     temperature: float = Field(0.05, gt=0)
     """Similarities are divided by this before the softmax; 0.01 to 0.1 are usual, lower is sharper."""
     similarity_fct: Literal["cos_sim", "dot_score"] = "cos_sim"
@@ -95,22 +86,19 @@ class InfoNce(Loss):
     gather_across_devices: bool = False
     """Whether the batches of all processes are compared with each other, when several train together."""
 
-    def build(self, model: SentenceTransformer) -> nn.Module:
-        ranking = MultipleNegativesRanking(
-            scale=1 / self.temperature,
-            similarity_fct=self.similarity_fct,
-            gather_across_devices=self.gather_across_devices,
-        )
-        return ranking.build(model)
+    def arguments(self, model: SentenceTransformer) -> dict[str, Any]:
+        values = super().arguments(model)
+        return {"scale": 1 / values.pop("temperature"), **values}
 
 
-class MegaBatchMargin(Loss):
+class MegaBatchMargin(LibraryLoss):
     """Margin between each query's answer and the hardest other answer of a large batch (500 and more).
 
     Uses none of the set's negatives.
     """
 
     type: Literal["mega_batch_margin"] = "mega_batch_margin"
+    library_class: ClassVar[str] = "MegaBatchMarginLoss"
     most_negatives: ClassVar[int | None] = 0
     positive_margin: float = Field(0.8, ge=-1, le=1)
     """The cosine of a pair should be above this."""
@@ -126,8 +114,3 @@ class MegaBatchMargin(Loss):
     def faults(self) -> Iterable[str]:
         if self.negative_margin >= self.positive_margin:
             yield "negative_margin: must be below positive_margin"
-
-    def build(self, model: SentenceTransformer) -> nn.Module:
-        from sentence_transformers.sentence_transformer.losses import MegaBatchMarginLoss
-
-        return MegaBatchMarginLoss(model, **self.model_dump(exclude={"type"}))

@@ -15,14 +15,10 @@ from embedrun.rehearsal import Rehearsal
 from embedrun.stage import Stage
 from embedrun.stages import Evaluator, Merger
 from embedrun_plugins.stages.named_models import ModelName, commit_of, files_of, folder_of, missing_folder
+from embedrun_plugins.stages.rehearsal.stand_ins import changed
 
 if TYPE_CHECKING:
     from embedrun_plugins.stages.mergers.weight_average import Mix
-
-
-from typing import TYPE_CHECKING
-
-from embedrun_plugins.stages.rehearsal.stand_ins import changed
 
 _TOLERANCE = 1e-6
 
@@ -78,17 +74,23 @@ class Linear(Merger):
         return Model(ctx.out, tuned.settings)
 
     def rehearsal(self, rehearsal: Rehearsal) -> Linear:
-
-        return two_models(self, rehearsal)
+        """Return the merger without its further models, whose architecture a stand-in may not have."""
+        if not self.models:
+            return self
+        names = ", ".join(other.model for other in self.models)
+        rehearsal.note(f"{names}: left out, so whether they fit is not known", unsure=True)
+        rest = self.base + self.tuned
+        base = self.base / rest if rest else 0.5
+        return changed(self, base=base, tuned=1 - base, models=())
 
     def _shares(self) -> list[float]:
         return [self.base, self.tuned, *(other.weight for other in self.models)]
 
     def faults(self) -> Iterable[str]:
-        given = self._shares()
-        if not math.isclose(sum(given), 1, abs_tol=_TOLERANCE):
-            shares = " + ".join(f"{share:g}" for share in given)
-            yield f"the shares of base, tuned and 'models' must sum to 1, but {shares} is {sum(given):g}"
+        shares = self._shares()
+        if not math.isclose(sum(shares), 1, abs_tol=_TOLERANCE):
+            summed = " + ".join(f"{share:g}" for share in shares)
+            yield f"the shares of base, tuned and 'models' must sum to 1, but {summed} is {sum(shares):g}"
         for other in self.models:
             if missing := missing_folder(other.model):
                 yield f"models: {missing}"
@@ -113,15 +115,3 @@ class Linear(Merger):
         # A plain checkpoint does not say how its vectors are made.
         plain = not (folder / "modules.json").exists()
         mix.add(f"'{other.model}'", Model(folder, base.settings).load("cpu"), only_weights=plain)
-
-
-def two_models(stage: Linear, rehearsal: Rehearsal) -> Linear:
-    """Return the merger without its further models, whose architecture a stand-in may not have."""
-    if not stage.models:
-        return stage
-    rehearsal.note(
-        f"{', '.join(other.model for other in stage.models)}: left out, so whether they fit is not known", unsure=True
-    )
-    given = stage.base + stage.tuned
-    base = stage.base / given if given else 0.5
-    return changed(stage, base=base, tuned=1 - base, models=())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
@@ -13,16 +12,14 @@ from embedrun.context import Context
 from embedrun.errors import UserError, suggest
 from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Evaluator, Merger
+from embedrun_plugins.stages.rehearsal.stand_ins import changed
 
 if TYPE_CHECKING:
     from embedrun_plugins.stages.mergers.weight_average import Mix
 
-
-from typing import TYPE_CHECKING
-
-from embedrun_plugins.stages.rehearsal.stand_ins import changed
-
 _FILE = "merge_search.json"
+_SHARES = 3
+"""Shares that a rehearsal tries."""
 
 
 def _rising(shares: tuple[float, ...]) -> tuple[float, ...]:
@@ -53,27 +50,33 @@ class Search(Merger):
 
         from embedrun_plugins.stages.mergers.weight_average import Mix
 
-        judge = self._judge(dev)
-        if judge.split_needed() == self.split:
+        evaluator = self._evaluator(dev)
+        if evaluator.split_needed() == self.split:
             ctx.warn(
                 f"the mix is chosen on '{self.split}', the split that it is judged by: its score there flatters it"
             )
         mix = Mix.of(ctx, base, tuned)
         mix.model.to(ctx.device or get_device_name())
-        scores = self._scores(ctx, data, judge, mix)
+        scores = self._scores(ctx, data, evaluator, mix)
         best = max(scores, key=lambda share: (scores[share], -share))
         ctx.note("tuned", best)
         ctx.note(f"{self.metric} on {self.split}", scores[best])
         if best == 0:
             ctx.warn(f"no share of the tuned model scores better on the {self.split} split: the mix is the base itself")
-        self._write(ctx.out, scores, best)
+        curve = [{"tuned": share, self.metric: score} for share, score in scores.items()]
+        content = {"metric": self.metric, "split": self.split, "tuned": best, "scores": curve}
+        (ctx.out / _FILE).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
         mix.weigh(1 - best, best)
         mix.save(ctx.out)
         return Model(ctx.out, tuned.settings)
 
     def rehearsal(self, rehearsal: Rehearsal) -> Search:
-
-        return few_shares(self, rehearsal)
+        """Return the merger with the first, the middle and the last of the shares that it tries."""
+        weights = self.weights
+        if len(weights) <= _SHARES:
+            return self
+        rehearsal.note(f"{_SHARES} of {len(weights)} weights are tried")
+        return changed(self, weights=(weights[0], weights[len(weights) // 2], weights[-1]))
 
     def watched_split(self) -> Split | None:
         return self.split
@@ -81,44 +84,30 @@ class Search(Merger):
     def watched_metric(self) -> str | None:
         return self.metric
 
-    def _judge(self, dev: Evaluator | None) -> Evaluator:
+    def _evaluator(self, dev: Evaluator | None) -> Evaluator:
         """Return what scores the mixes. Raises UserError, before any work, where it does not measure what decides."""
         if dev is None:
             raise UserError("merge: 'search' chooses by an evaluator, but there is none")
-        known = dev.metrics()
-        if known is not None and self.metric not in known:
-            raise UserError(f"merge.metric: '{dev.type}' does not measure '{self.metric}'{suggest(self.metric, known)}")
+        measured = dev.metrics()
+        if measured is not None and self.metric not in measured:
+            raise UserError(
+                f"merge.metric: '{dev.type}' does not measure '{self.metric}'{suggest(self.metric, measured)}"
+            )
         return dev
 
-    def _scores(self, ctx: Context, data: RetrievalSet, judge: Evaluator, mix: Mix) -> dict[float, float]:
+    def _scores(self, ctx: Context, data: RetrievalSet, evaluator: Evaluator, mix: Mix) -> dict[float, float]:
         """Return each share's score; those found before an interruption are not measured again."""
         file = ctx.state / _FILE
         done: dict[float, float] = dict(json.loads(file.read_text("utf-8"))) if file.exists() else {}
         for share in ctx.track(self.weights, "share of the tuned model"):
             if share not in done:
-                found = judge.score(mix.weigh(1 - share, share), data, self.split)
-                if self.metric not in found:
-                    raise UserError(f"merge.metric: '{judge.type}' did not measure it{suggest(self.metric, found)}")
-                done[share] = found[self.metric]
+                metrics = evaluator.score(mix.weigh(1 - share, share), data, self.split)
+                if self.metric not in metrics:
+                    hint = suggest(self.metric, metrics)
+                    raise UserError(f"merge.metric: '{evaluator.type}' did not measure it{hint}")
+                done[share] = metrics[self.metric]
                 scratch = file.with_suffix(".part")
                 scratch.write_text(json.dumps(list(done.items())), "utf-8")
                 scratch.replace(file)
             ctx.event("merge", tuned=share, **{self.metric: done[share]})
         return {share: done[share] for share in self.weights}
-
-    def _write(self, folder: Path, scores: dict[float, float], best: float) -> None:
-        curve = [{"tuned": share, self.metric: score} for share, score in scores.items()]
-        found = {"metric": self.metric, "split": self.split, "tuned": best, "scores": curve}
-        (folder / _FILE).write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-
-
-_SHARES = 3
-
-
-def few_shares(stage: Search, rehearsal: Rehearsal) -> Search:
-    """Return the merger with the first, the middle and the last of the shares that it tries."""
-    weights = stage.weights
-    if len(weights) <= _SHARES:
-        return stage
-    rehearsal.note(f"{_SHARES} of {len(weights)} weights are tried")
-    return changed(stage, weights=(weights[0], weights[len(weights) // 2], weights[-1]))

@@ -68,12 +68,12 @@ class Mix:
         as a table of positions, is the base's.
         """
         model = self.model
-        places: dict[str, Tensor] = dict(model.named_parameters(remove_duplicate=False))
-        places |= dict(model.named_buffers(remove_duplicate=False))
+        tensors: dict[str, Tensor] = dict(model.named_parameters(remove_duplicate=False))
+        tensors |= dict(model.named_buffers(remove_duplicate=False))
         with torch.no_grad():
             for key, first in self.parts[0].tensors.items():
                 mixed = self._average(key, weights) if first.is_floating_point() else first
-                places[key].data = mixed.to(device=places[key].device, dtype=first.dtype)
+                tensors[key].data = mixed.to(device=tensors[key].device, dtype=first.dtype)
         return model
 
     def _average(self, key: str, weights: Sequence[float]) -> Tensor:
@@ -102,19 +102,18 @@ def require_same_tensors(first: Part, other: Part) -> None:
             raise UserError(f"cannot be mixed: {other.name} has weights '{key}', which {first.name} has not")
 
 
-def require_same_modules(first: str, one: SentenceTransformer, second: str, other: SentenceTransformer) -> None:
+def require_same_modules(first_name: str, first: SentenceTransformer, name: str, other: SentenceTransformer) -> None:
     """Raise UserError where two models make their vectors differently: by other modules, pooling or normalisation."""
-    names = [[type(module).__name__ for module in model] for model in (one, other)]
+    names = [[type(module).__name__ for module in model] for model in (first, other)]
     if names[0] != names[1]:
         raise UserError(
-            f"cannot be mixed: {first} is made of {', '.join(names[0])}, and {second} of {', '.join(names[1])}"
+            f"cannot be mixed: {first_name} is made of {', '.join(names[0])}, and {name} of {', '.join(names[1])}"
         )
-    for name, own, theirs in zip(names[0], _settings(one), _settings(other), strict=True):
-        for key, value in own.items():
-            if theirs.get(key) != value:
-                raise UserError(
-                    f"cannot be mixed: {key} of {name} is {value!r} in {first} and {theirs.get(key)!r} in {second}"
-                )
+    for module, config, other_config in zip(names[0], _settings(first), _settings(other), strict=True):
+        for key, value in config.items():
+            if (other_value := other_config.get(key)) != value:
+                where = f"{value!r} in {first_name} and {other_value!r} in {name}"
+                raise UserError(f"cannot be mixed: {key} of {module} is {where}")
 
 
 def _settings(model: SentenceTransformer) -> Iterator[dict[str, Any]]:
@@ -124,11 +123,11 @@ def _settings(model: SentenceTransformer) -> Iterator[dict[str, Any]]:
         yield dict(get()) if not hasattr(module, "tokenizer") else {}
 
 
-def _differences(one: SentenceTransformer, other: SentenceTransformer) -> Iterator[str]:
+def _differences(first: SentenceTransformer, other: SentenceTransformer) -> Iterator[str]:
     """Say in which of the settings that do not keep models from being mixed two of them differ."""
-    if one.max_seq_length != other.max_seq_length:
-        yield f"length ({one.max_seq_length} and {other.max_seq_length} tokens)"
+    if first.max_seq_length != other.max_seq_length:
+        yield f"length ({first.max_seq_length} and {other.max_seq_length} tokens)"
     for role in ("query", "document"):
-        prompts = [model.prompts.get(role) or "" for model in (one, other)]
+        prompts = [model.prompts.get(role) or "" for model in (first, other)]
         if prompts[0] != prompts[1]:
             yield f"{role} prompt ({prompts[0]!r} and {prompts[1]!r})"

@@ -12,7 +12,7 @@ import torch
 
 from embedrun.context import Context
 from embedrun.errors import UserError
-from embedrun_plugins.models.nearest import Ranking, Similarity
+from embedrun_plugins.models.nearest import Neighbours, Similarity
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,7 +64,7 @@ class Cells:
             ctx.progress("make index", min(start + _BLOCK, number), number)
         return cls(index, similarity)
 
-    def nearest(self, queries: Tensor, k: int, progress: Callable[[float, float], None]) -> Ranking:
+    def nearest(self, queries: Tensor, k: int, progress: Callable[[float, float], None]) -> Neighbours:
         """Return the `k` best passages found; where there are fewer, positions are -1."""
         k = min(k, self.index.ntotal)
         parts = []
@@ -76,7 +76,7 @@ class Cells:
             scores = -np.sqrt(np.maximum(scores, 0))
         # Among equal scores the passage given first comes first, however FAISS's heap left them.
         order = np.lexsort((positions, -np.where(positions < 0, -np.inf, scores)), axis=1)
-        return Ranking(np.take_along_axis(positions, order, axis=1), np.take_along_axis(scores, order, axis=1))
+        return Neighbours(np.take_along_axis(positions, order, axis=1), np.take_along_axis(scores, order, axis=1))
 
     def recall(self, exact: Exact, queries: Tensor, k: int) -> float:
         """Return the share of the exact search's `k` best passages that is found, for evenly spaced queries."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from embedrun_plugins.models.nearest import Ranking, Similarity, nearest
+from embedrun_plugins.models.nearest import Neighbours, Similarity, nearest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +36,7 @@ class Candidates:
 class PassageSearch(Protocol):
     """Finds the nearest passages."""
 
-    def nearest(self, queries: Tensor, k: int, progress: Callable[[float, float], None]) -> Ranking:
+    def nearest(self, queries: Tensor, k: int, progress: Callable[[float, float], None]) -> Neighbours:
         """Return the `k` best passages (or all, if fewer) of (queries, dimensions), best first."""
 
 
@@ -48,7 +48,7 @@ class Exact:
     similarity: Similarity
     device: torch.device | str = "cpu"
 
-    def nearest(self, queries: Tensor, k: int, progress: Callable[[float, float], None]) -> Ranking:
+    def nearest(self, queries: Tensor, k: int, progress: Callable[[float, float], None]) -> Neighbours:
         rankings = nearest(
             queries, self.documents, k, similarity=self.similarity, device=self.device, progress=progress
         )

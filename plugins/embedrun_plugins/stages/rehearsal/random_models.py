@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable
 from functools import partial
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from embedrun.errors import UserError
+from embedrun_plugins.models.model_files import ModelFiles
 from embedrun_plugins.stages.rehearsal.texts import texts
 
 _LAYERS = 2
@@ -73,10 +73,8 @@ def shrunk(source: Path, target: Path, *, trusted: bool) -> bool:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers'
-    transformer = _transformer(source)
-    make: Any = partial(
-        AutoModel.from_config, _cut_configuration(source / transformer, trusted), trust_remote_code=trusted
-    )
+    transformer = ModelFiles.read(source).folder
+    make: Any = partial(AutoModel.from_config, _cut_configuration(transformer, trusted), trust_remote_code=trusted)
     torch.manual_seed(0)
     try:
         with torch.device("meta"):
@@ -84,8 +82,8 @@ def shrunk(source: Path, target: Path, *, trusted: bool) -> bool:
         if size > _MOST:
             return False
         model = make()
-        shutil.copytree(source, target, ignore=_without_weights(source / transformer))
-        model.save_pretrained(target / transformer)
+        shutil.copytree(source, target, ignore=_without_weights(transformer))
+        model.save_pretrained(target / transformer.relative_to(source))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError):
         shutil.rmtree(target, ignore_errors=True)
         return False
@@ -105,16 +103,8 @@ def _cut_configuration(folder: Path, trusted: bool) -> Any:
 
 def vector_size(folder: Path) -> int:
     """Return the size of a model's token vectors, 0 where its configuration does not tell."""
-    file = folder / _transformer(folder) / "config.json"
-    config = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    config = ModelFiles.read(folder).config
     return int(next((config[name] for name in _SIZES if isinstance(config.get(name), int)), 0))
-
-
-def _transformer(folder: Path) -> str:
-    """Return the subfolder that holds the transformer; empty for a plain checkpoint, or where it is the folder."""
-    file = folder / "modules.json"
-    modules = json.loads(file.read_text("utf-8")) if file.is_file() else []
-    return str(modules[0].get("path") or "") if modules else ""
 
 
 def _cut_layers(config: Any) -> None:

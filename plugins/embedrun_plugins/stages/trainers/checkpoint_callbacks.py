@@ -11,7 +11,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from embedrun_plugins.services.distributed import collectives
 
 
-class Pacing(TrainerCallback):
+class CheckpointInterval(TrainerCallback):
     """Lets checkpoints be no closer than `seconds`, and the loss be logged wherever one could be made.
 
     transformers' running mean of the loss is not in its checkpoints; where it was just logged, there is none to lose.
@@ -25,13 +25,13 @@ class Pacing(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
         del args, state
-        return self._paced(control)
+        control.should_log = control.should_log or control.should_save or control.should_evaluate
+        if control.should_save:
+            # All processes must agree, or they would wait for each other for ever.
+            control.should_save = collectives.broadcast(answer=time.monotonic() - self.last >= self.seconds)
+        return control
 
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> TrainerControl:
-        del args, state
-        return self._paced(control)
+    on_epoch_end = on_step_end
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -40,19 +40,12 @@ class Pacing(TrainerCallback):
         self.last = time.monotonic()
         return control
 
-    def _paced(self, control: TrainerControl) -> TrainerControl:
-        control.should_log = control.should_log or control.should_save or control.should_evaluate
-        if control.should_save:
-            # All processes must agree, or they would wait for each other for ever.
-            control.should_save = collectives.agreed(answer=time.monotonic() - self.last >= self.seconds)
-        return control
 
+class EarlyEnd(TrainerCallback):
+    """Ends a training with a checkpoint when that is requested; must come after all that decides whether to save."""
 
-class Stopping(TrainerCallback):
-    """Ends a training with a checkpoint when it is asked to; must come after all that decides whether to save."""
-
-    def __init__(self, asked: Callable[[], bool]) -> None:
-        self.asked = asked
+    def __init__(self, requested: Callable[[], bool]) -> None:
+        self.requested = requested
         self.stopping = False
         self.due = False
 
@@ -61,10 +54,10 @@ class Stopping(TrainerCallback):
     ) -> TrainerControl:
         del args
         # All save the same step, though a signal does not reach all machines in the same one.
-        self.stopping = collectives.any_of(answer=self.asked())
+        self.stopping = collectives.any_process(answer=self.requested())
         # What is logged and judged at an epoch's end would be missed by a training that goes on from its last step.
-        last = control.should_training_stop or control.should_epoch_stop or _is_whole(state.epoch or 0)
-        self.due = self.stopping and not last
+        epoch_ends = control.should_training_stop or control.should_epoch_stop or _is_whole(state.epoch or 0)
+        self.due = self.stopping and not epoch_ends
         control.should_save = control.should_save or self.due
         return control
 

@@ -11,43 +11,68 @@ import torch
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformerTrainer
 from torch import Tensor
-from transformers import EarlyStoppingCallback, TrainerState
+from transformers import EarlyStoppingCallback, Trainer, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
 from embedrun.hashing import folder_files
 from embedrun_plugins.services.distributed import collectives
 from embedrun_plugins.stages.trainers import resume_callbacks
-from embedrun_plugins.stages.trainers.padding_free_step import Fast
+from embedrun_plugins.stages.trainers.padding_free_step import PaddingFreeStep
 
 _WEIGHTS = "trained.safetensors"
 
 
-class ResumableTrainer(SentenceTransformerTrainer):
-    """sentence-transformers' trainer with checkpoints that hold what is trained, the loss's weights included."""
+class Resumable(Trainer):
+    """What trainers of transformers' kind share that go on from a checkpoint as if nothing had happened."""
 
     goes_on_from: Path | None = None
+    keep = 1
+    """Checkpoints kept, beside the best one."""
 
-    def __init__(self, *, keep: int, fast: Fast | None = None, **arguments: Any) -> None:
+    def __init__(self, **arguments: Any) -> None:
         super().__init__(**arguments)
-        self.keep = keep
-        self.fast = fast
         self.add_callback(resume_callbacks.Restoring(self))
 
     @property
     def folder(self) -> Path:
         return Path(str(self.args.output_dir))
 
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        if self.args.world_size > 1:
+            collectives.gather_file(Path(output_dir) / f"rng_state_{self.args.process_index}.pth")
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        checkpoint = self.folder / f"checkpoint-{self.state.global_step}"
+        if self.args.should_save:
+            unmark(checkpoint)
+        super()._save_checkpoint(model, trial)
+        resume_callbacks.save_running_loss(self, checkpoint)
+        collectives.barrier()
+        if self.args.should_save:
+            mark(checkpoint, finished=self.control.should_training_stop)
+            remove_old(self.folder, self.keep, spared=f"checkpoint-{self.state.best_global_step}")
+
+
+class ResumableTrainer(Resumable, SentenceTransformerTrainer):
+    """sentence-transformers' trainer with checkpoints that hold what is trained, the loss's weights included."""
+
+    def __init__(self, *, keep: int, padding_free: PaddingFreeStep | None = None, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.keep = keep
+        self.padding_free = padding_free
+
     def fit(self) -> None:
         """Train from the last complete checkpoint, or from the start."""
         if self.args.should_save:
             remove_incomplete(self.folder)
-        collectives.wait()
-        last = next(reversed(checkpoints(self.folder)), None)
+        collectives.barrier()
+        last = last_checkpoint(self.folder)
         if last is None:
             self.train()
             return
         self.state = TrainerState.load_from_json(str(last / TRAINER_STATE_NAME))
-        if finished(last):
+        if is_finished(last):
             self._load_from_checkpoint(str(last))
             if self.args.load_best_model_at_end and self.state.best_global_step:
                 self._load_best_model()
@@ -57,30 +82,28 @@ class ResumableTrainer(SentenceTransformerTrainer):
         self._restore_patience()
         self.train(resume_from_checkpoint=str(last))
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], *rest: Any, **given: Any) -> Any:
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *rest: Any, **options: Any) -> Any:
         """Compute a batch's loss; its columns are embedded together before it, where that can be."""
-        if self.fast is None or not self.model.training:
-            return super().compute_loss(model, inputs, *rest, **given)
-        embedded = self.fast.embed(model, self._columns(inputs))
-        # The vectors are there, so the loss needs no model that other processes know of.
-        return super().compute_loss(self.model if embedded else model, {**inputs, **embedded}, *rest, **given)
-
-    def _columns(self, inputs: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        if self.padding_free is None or not self.model.training:
+            return super().compute_loss(model, inputs, *rest, **options)
         prefixes = [name.removesuffix("input_ids") for name in inputs if name.endswith("_input_ids")]
-        return dict(zip(prefixes, self.collect_features(inputs)[0], strict=True))
+        columns = dict(zip(prefixes, self.collect_features(inputs)[0], strict=True))
+        embedded = self.padding_free.embed(model, columns)
+        # The vectors are there, so the loss needs no model that other processes know of.
+        return super().compute_loss(self.model if embedded else model, {**inputs, **embedded}, *rest, **options)
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Leave the model card out: it samples texts, asks the hub and names the time."""
 
     def trained(self) -> dict[str, Tensor]:
         """Return every tensor that training changes, by name: the model's, and those of the loss itself."""
-        found: dict[str, Tensor] = {f"model.{n}": p for n, p in self.model.named_parameters() if p.requires_grad}
-        kept = self.model.state_dict().keys()
-        found |= {f"model.{n}": buffer for n, buffer in self.model.named_buffers() if n in kept}
-        own = {id(parameter) for parameter in self.model.parameters()}
+        saved = self.model.state_dict().keys()
+        of_model = {id(parameter) for parameter in self.model.parameters()}
         loss: Any = self.loss
-        found |= {f"loss.{n}": p for n, p in loss.named_parameters() if p.requires_grad and id(p) not in own}
-        return found
+        parameters = {f"model.{n}": p for n, p in self.model.named_parameters() if p.requires_grad}
+        buffers = {f"model.{n}": buffer for n, buffer in self.model.named_buffers() if n in saved}
+        of_loss = {n: p for n, p in loss.named_parameters() if p.requires_grad and id(p) not in of_model}
+        return parameters | buffers | {f"loss.{n}": p for n, p in of_loss.items()}
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         del state_dict
@@ -88,11 +111,6 @@ class ResumableTrainer(SentenceTransformerTrainer):
             Path(output_dir).mkdir(parents=True, exist_ok=True)
             tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.trained().items()}
             save_file(tensors, Path(output_dir) / _WEIGHTS)
-
-    def _save_rng_state(self, output_dir: str) -> None:
-        super()._save_rng_state(output_dir)
-        if self.args.world_size > 1:
-            collectives.collect(Path(output_dir) / f"rng_state_{self.args.process_index}.pth")
 
     def _load_from_checkpoint(self, checkpoint_path: str, model: Any = None) -> None:
         del model
@@ -106,18 +124,6 @@ class ResumableTrainer(SentenceTransformerTrainer):
             return  # what it holds is not published, and the checkpoint may be on another machine
         self._load_from_checkpoint(str(self.folder / f"checkpoint-{self.state.best_global_step}"))
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        here = self.folder / f"checkpoint-{self.state.global_step}"
-        if self.args.should_save:
-            unmark(here)
-        super()._save_checkpoint(model, trial)
-        resume_callbacks.keep(self, here)
-        collectives.wait()
-        if not self.args.should_save:
-            return
-        mark(here, finished=self.control.should_training_stop)
-        remove_old(self.folder, self.keep, spared=f"checkpoint-{self.state.best_global_step}")
-
     def _restore_patience(self) -> None:
         states: Any = self.state.stateful_callbacks or {}
         stored = states.get("EarlyStoppingCallback", {})
@@ -127,6 +133,12 @@ class ResumableTrainer(SentenceTransformerTrainer):
                 callback.early_stopping_patience_counter = counter
 
 
+def load_weights(folder: Path) -> dict[str, Tensor]:
+    """Return what all safetensors files of a folder hold."""
+    files = sorted(folder.glob("*.safetensors"))
+    return {name: tensor for file in files for name, tensor in load_file(file).items()}
+
+
 _COMPLETE = "complete.json"
 
 
@@ -134,8 +146,8 @@ def mark(checkpoint: Path, *, finished: bool) -> None:
     """Say that a checkpoint is whole, and whether training ends with it."""
     scratch = checkpoint / f"{_COMPLETE}.part"
     files = {name: file.stat().st_size for name, file in folder_files(checkpoint).items()}
-    for own in (_COMPLETE, scratch.name):
-        files.pop(own, None)
+    for marker in (_COMPLETE, scratch.name):
+        files.pop(marker, None)
     scratch.write_text(json.dumps({"finished": finished, "files": files}), "utf-8")
     scratch.rename(checkpoint / _COMPLETE)
 
@@ -145,7 +157,7 @@ def unmark(checkpoint: Path) -> None:
     (checkpoint / _COMPLETE).unlink(missing_ok=True)
 
 
-def whole(checkpoint: Path) -> bool:
+def is_whole(checkpoint: Path) -> bool:
     """Say whether a checkpoint is marked, and all its files are there: they may have been copied one by one since."""
     try:
         files = json.loads((checkpoint / _COMPLETE).read_text("utf-8")).get("files") or {}
@@ -154,19 +166,24 @@ def whole(checkpoint: Path) -> bool:
         return False
 
 
-def finished(checkpoint: Path) -> bool:
+def is_finished(checkpoint: Path) -> bool:
     """Say whether training ended with a whole checkpoint."""
     return bool(json.loads((checkpoint / _COMPLETE).read_text("utf-8"))["finished"])
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """Return the whole checkpoints, the last one at the end."""
-    return sorted((found for found in folder.glob("checkpoint-*") if whole(found)), key=_step)
+    whole = filter(is_whole, folder.glob("checkpoint-*"))
+    return sorted(whole, key=lambda checkpoint: int(checkpoint.name.rsplit("-", 1)[-1]))
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    return next(reversed(checkpoints(folder)), None)
 
 
 def remove_incomplete(folder: Path) -> None:
     for checkpoint in folder.glob("checkpoint-*"):
-        if not whole(checkpoint):
+        if not is_whole(checkpoint):
             shutil.rmtree(checkpoint)
 
 
@@ -177,7 +194,3 @@ def remove_old(folder: Path, keep: int, spared: str = "") -> None:
             # The mark goes first, so that a folder half deleted is no checkpoint.
             unmark(checkpoint)
             shutil.rmtree(checkpoint)
-
-
-def _step(checkpoint: Path) -> int:
-    return int(checkpoint.name.rsplit("-", 1)[-1])

@@ -16,7 +16,7 @@ _FLASH = "FLASH_ATTENTION_DETERMINISTIC"
 
 
 @contextmanager
-def reproducible(*, on_cuda: bool, asked: bool = False) -> Iterator[None]:
+def reproducible(*, on_cuda: bool, wanted: bool = False) -> Iterator[None]:
     """Have torch choose algorithms that give the same bits every time: on a CPU always, with CUDA where it is asked.
 
     On a CPU it costs nothing, and where torch has none it warns and goes on; attention in torch is exact only if it
@@ -26,13 +26,13 @@ def reproducible(*, on_cuda: bool, asked: bool = False) -> Iterator[None]:
     """
     import torch
 
-    strict = on_cuda and asked
+    strict = on_cuda and wanted
     if strict and torch.version.cuda and not is_deterministic():
         raise UserError(
             f"full_determinism: CUDA is in use in this process already; set {VARIABLE}={CHOSEN} before it starts"
         )
     before = _state()
-    if asked or not on_cuda:
+    if wanted or not on_cuda:
         _apply((True, not strict, False, "1" if strict else before[3]))
     try:
         yield
@@ -46,7 +46,7 @@ def reproducible(*, on_cuda: bool, asked: bool = False) -> Iterator[None]:
 
 
 _State = tuple[bool, bool, bool, str | None]
-"""Whether algorithms are deterministic, whether only a warning is given, whether memory is filled; for flash."""
+"""Whether algorithms are deterministic, whether torch only warns, whether it fills memory; for flash-attention."""
 
 
 def _state() -> _State:

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from embedrun.artifacts import Model, RetrievalSet
-from embedrun.context import Unkeyed
 from embedrun.errors import UserError
 from embedrun.rehearsal import Rehearsal
-from embedrun.stages import Trainer
 from embedrun_plugins.stages.losses.ranking import InfoNce
+from embedrun_plugins.stages.rehearsal.stand_ins import changed
 from embedrun_plugins.stages.trainers import option_checks
-from embedrun_plugins.stages.trainers.flag import groups as material
-from embedrun_plugins.stages.trainers.training_options import Scheduler
+from embedrun_plugins.stages.trainers.flag import groups as flag_groups
+from embedrun_plugins.stages.trainers.flag.options import FlagOptions
+from embedrun_plugins.stages.trainers.rehearsal import GROUP, STEPS, fewer
 
 if TYPE_CHECKING:
     from embedrun.context import Context
     from embedrun.stages import Column, Evaluator, Loss
-
-
-from typing import TYPE_CHECKING
-
-from embedrun_plugins.stages.rehearsal.stand_ins import changed
-from embedrun_plugins.stages.trainers.rehearsal import GROUP, STEPS, fewer
 
 _ELSEWHERE = {
     "num_train_epochs": "is called 'epochs' here",
@@ -45,19 +39,19 @@ _ELSEWHERE = {
     "same_dataset_within_batch": "has no meaning here: a recipe trains on one set",
 }
 """FlagEmbedding's arguments that a recipe gives otherwise."""
-_TAKEN = frozenset(
-    {
-        *("output_dir", "train_data", "model_name_or_path", "seed", "data_seed", "use_cpu", "disable_tqdm"),
-        *("resume_from_checkpoint", "ignore_data_skip", "save_total_limit", "save_only_model", "logging_strategy"),
-        *("deepspeed", "fsdp", "fsdp_config", "push_to_hub", "remove_unused_columns", "do_train"),
-        *("eval_strategy", "load_best_model_at_end", "accelerator_config", "dataloader_persistent_workers"),
-    }
-)
+# fmt: off
+_TAKEN = frozenset((
+    "output_dir", "train_data", "model_name_or_path", "seed", "data_seed", "use_cpu", "disable_tqdm",
+    "resume_from_checkpoint", "ignore_data_skip", "save_total_limit", "save_only_model", "logging_strategy",
+    "deepspeed", "fsdp", "fsdp_config", "push_to_hub", "remove_unused_columns", "do_train", "eval_strategy",
+    "load_best_model_at_end", "accelerator_config", "dataloader_persistent_workers",
+))
 """Arguments that the trainer sets itself, or that it cannot honour."""
+# fmt: on
 _JUDGED = ("reduce_lr_on_plateau", "greedy")
 
 
-class FlagEmbedding(Trainer):
+class FlagEmbedding(FlagOptions):
     """Fine-tune with FlagEmbedding's own encoder-only runner, in as many processes as there are GPUs.
 
     Each row is a query with one of its answers and `train_group_size` - 1 of its negatives, drawn anew in every epoch;
@@ -68,69 +62,6 @@ class FlagEmbedding(Trainer):
 
     type: Literal["flag_embedding"] = "flag_embedding"
     packages: ClassVar[Mapping[str, str]] = {"FlagEmbedding": "flag"}
-
-    epochs: float = Field(1, gt=0)
-    """How often every query is seen."""
-    max_steps: int | None = Field(None, ge=1)
-    """Optimizer steps, in place of `epochs`."""
-    batch_size: int = Field(32, ge=1)
-    """Queries in a batch, on each device. Each learns from the others' passages, so larger is better."""
-    gradient_accumulation_steps: int = Field(1, ge=1)
-    """Batches whose gradients make one step. In-batch negatives do not reach across them."""
-    train_group_size: int = Field(2, ge=1)
-    """Passages read for each query: one answer, the rest negatives. 1 learns from the batch's other passages alone."""
-    query_max_length: int = Field(256, ge=2)
-    """Tokens read of a query, its prompt among them; never more than the model reads."""
-    passage_max_length: int = Field(256, ge=2)
-    """Tokens read of a passage, its prompt among them; never more than the model reads."""
-    pad_to_multiple_of: int | None = Field(None, ge=1)
-    """Batches are padded to a multiple of so many tokens; 8 may be faster on GPUs in 16 bits."""
-    learning_rate: float = Field(1e-5, gt=0)
-    """Highest learning rate."""
-    lr_scheduler_type: Scheduler = "linear"
-    """How the learning rate changes after the warm-up."""
-    lr_scheduler_kwargs: dict[str, Any] = Field(default_factory=dict)
-    """Further arguments of the schedule, such as {min_lr: 1e-6}."""
-    warmup_steps: float = Field(0.1, ge=0)
-    """Steps in which the learning rate rises from 0; a share of all steps if below 1."""
-    weight_decay: float = Field(0.0, ge=0)
-    """Decay of weights; biases and normalisation layers are left out."""
-    max_grad_norm: float = Field(1.0, ge=0)
-    """Gradients longer than this are cut to it; 0 for no limit."""
-    dropout: float | None = Field(None, ge=0, lt=1)
-    """Dropout of all the model's layers while it is trained; by default each layer's own."""
-    knowledge_distillation: bool = False
-    """Whether a teacher's scores of answers and negatives are learned, too; the set must hold them."""
-    kd_loss_type: Literal["kl_div", "m3_kd_loss"] = "kl_div"
-    """How they are: cross-entropy with the teacher's softmax over the group, beside the loss itself; or as for BGE-M3,
-    over the batch, in its place."""
-    fp16: bool = False
-    """Mixed precision with float16; needs a GPU."""
-    bf16: bool = False
-    """Mixed precision with bfloat16. Faster on GPUs since Ampere, with about half the memory."""
-    gradient_checkpointing: bool = False
-    """Whether activations are computed again instead of kept: less memory, about 1.3 times the time."""
-    sub_batch_size: int | None = Field(None, ge=1)
-    """Texts that are embedded at a time, for less padding; by default the whole batch. It saves no memory."""
-    processes: int | None = Field(None, ge=1)
-    """Processes that train together, each on a GPU of its own, or all on the CPU; by default one for each GPU. Whether
-    their batches are compared with each other is the loss's `gather_across_devices`."""
-    dataloader_drop_last: bool = False
-    """Whether an epoch's last batch is dropped if it is smaller."""
-    dataloader_num_workers: Annotated[int, Unkeyed] = Field(0, ge=0)
-    """Processes that tokenize; 0 for none beside the training itself."""
-    save_strategy: Literal["no", "steps", "epoch"] = "epoch"
-    """When a checkpoint is made, from which training goes on after it was killed."""
-    save_steps: float | None = Field(None, gt=0)
-    """Steps between checkpoints for `steps`; a share of all steps if below 1."""
-    save_min_seconds: Annotated[float, Unkeyed] = Field(60.0, ge=0)
-    """No checkpoint sooner than this after the last one; they cost time."""
-    logging_steps: float = Field(10, gt=0)
-    """Steps between entries of the loss curve; a share of all steps if below 1. Part of the model's
-    `training_history.json`."""
-    extra: dict[str, Any] = Field(default_factory=dict)
-    """Any other argument of transformers' TrainingArguments, by its own name, and of FlagEmbedding's
-    fix_position_embedding, use_mrl, mrl_dims and shuffle_ratio."""
 
     @model_validator(mode="before")
     @classmethod
@@ -145,13 +76,18 @@ class FlagEmbedding(Trainer):
         del dev
         if not isinstance(loss, InfoNce):
             raise UserError(f"trainer: {self.refuses(loss)}")
-        from embedrun_plugins.stages.trainers.flag.flag_run import Training
+        from embedrun_plugins.stages.trainers.flag.flag_run import FlagTraining
 
-        return Training(self, ctx, data, model, loss).run()
+        return FlagTraining(self, ctx, data, model, loss).run()
 
     def rehearsal(self, rehearsal: Rehearsal) -> FlagEmbedding:
-
-        return two_flag_steps(self, rehearsal)
+        """Return the trainer for two steps in one process on the CPU."""
+        saved = {"save_strategy": "steps", "save_steps": STEPS} if self.save_strategy != "no" else {}
+        group = min(self.train_group_size, GROUP)
+        if group < self.train_group_size:
+            rehearsal.note(f"train_group_size: {group} in place of {self.train_group_size}")
+        few = fewer(self, rehearsal)
+        return changed(self, **few, **saved, train_group_size=group, save_min_seconds=0.0, dataloader_drop_last=False)
 
     def columns_needed(self) -> frozenset[Column]:
         return frozenset({"negative", "teacher_score"} if self.knowledge_distillation else ())
@@ -190,7 +126,7 @@ class FlagEmbedding(Trainer):
         del loss
         if data is None:
             return {}
-        groups = material.make(data, group_size=self.train_group_size, distil=self.knowledge_distillation, seed=42)
+        groups = flag_groups.make(data, group_size=self.train_group_size, distil=self.knowledge_distillation, seed=42)
         return {
             "rows": len(groups),
             "negatives per row": self.train_group_size - 1,
@@ -206,13 +142,3 @@ class FlagEmbedding(Trainer):
         whole = math.floor if self.dataloader_drop_last else math.ceil
         batches = whole(whole(count / self.batch_size) / (self.processes or 1))
         return math.ceil(self.epochs * max(1, math.ceil(batches / self.gradient_accumulation_steps)))
-
-
-def two_flag_steps(stage: FlagEmbedding, rehearsal: Rehearsal) -> FlagEmbedding:
-    """Return the trainer for two steps in one process on the CPU."""
-    saved = {"save_strategy": "steps", "save_steps": STEPS} if stage.save_strategy != "no" else {}
-    group = min(stage.train_group_size, GROUP)
-    if group < stage.train_group_size:
-        rehearsal.note(f"train_group_size: {group} in place of {stage.train_group_size}")
-    few = fewer(stage, rehearsal)
-    return changed(stage, **few, **saved, train_group_size=group, save_min_seconds=0.0, dataloader_drop_last=False)

@@ -6,28 +6,18 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from embedrun_plugins.stages.trainers.training_options import Keeping
+    from embedrun_plugins.stages.trainers.training_options import TrainingOptions
 
 RENAMED = {"num_train_epochs": "epochs", "per_device_train_batch_size": "batch_size", "warmup_ratio": "warmup_steps"}
 """Arguments that have another name here."""
+# fmt: off
 TAKEN = (
-    "output_dir",
-    "seed",
-    "data_seed",
-    "prompts",
-    "router_mapping",
-    "use_cpu",
-    "disable_tqdm",
-    "remove_unused_columns",
-    "resume_from_checkpoint",
-    "activation_checkpointing",
-    "activation_checkpointing_kwargs",
-    "save_only_model",
-    "ignore_data_skip",
-    "logging_strategy",
-    "accelerator_config",
+    "output_dir", "seed", "data_seed", "prompts", "router_mapping", "use_cpu", "disable_tqdm", "remove_unused_columns",
+    "resume_from_checkpoint", "activation_checkpointing", "activation_checkpointing_kwargs", "save_only_model",
+    "ignore_data_skip", "logging_strategy", "accelerator_config",
 )
 """Arguments that the trainer sets itself."""
+# fmt: on
 UNSUPPORTED = ("push_to_hub", "deepspeed", "fsdp", "fsdp_config", "parallelism_config", "neftune_noise_alpha")
 """Arguments that it cannot honour."""
 _NEEDED_ARGUMENTS = {
@@ -37,12 +27,12 @@ _NEEDED_ARGUMENTS = {
 }
 
 
-def faults(options: Keeping) -> Iterable[str]:
+def faults(options: TrainingOptions) -> Iterable[str]:
     """Say what does not go together; imports nothing heavy."""
     yield from schedule(options)
     yield from _strategies(options)
     yield from _best(options)
-    yield from _together(options)
+    yield from _exclusive(options)
     yield from _extra(options)
 
 
@@ -69,14 +59,14 @@ def schedule(options: Scheduled) -> Iterable[str]:
         yield f"warmup_steps: {options.warmup_steps:g} leave nothing of the {options.max_steps} steps"
 
 
-def whole_steps(**given: float | None) -> Iterable[str]:
+def whole_steps(**options: float | None) -> Iterable[str]:
     """Say which numbers of steps are neither whole nor a share of all steps."""
-    for name, steps in given.items():
+    for name, steps in options.items():
         if steps is not None and steps > 1 and steps != int(steps):
             yield f"{name}: must be a whole number of steps, or a share below 1"
 
 
-def _strategies(options: Keeping) -> Iterable[str]:
+def _strategies(options: TrainingOptions) -> Iterable[str]:
     for name, steps in (("eval", options.eval_steps), ("save", options.save_steps)):
         strategy = getattr(options, f"{name}_strategy")
         if strategy == "steps" and steps is None:
@@ -87,7 +77,7 @@ def _strategies(options: Keeping) -> Iterable[str]:
     yield from whole_steps(logging_steps=options.logging_steps)
 
 
-def _best(options: Keeping) -> Iterable[str]:
+def _best(options: TrainingOptions) -> Iterable[str]:
     plateau = options.lr_scheduler_type in ("reduce_lr_on_plateau", "greedy")
     watching = {
         "load_best_model_at_end": options.load_best_model_at_end,
@@ -103,10 +93,10 @@ def _best(options: Keeping) -> Iterable[str]:
     if options.metric_for_best_model is not None and not any(watching.values()):
         yield "metric_for_best_model: has no effect without load_best_model_at_end or early_stopping_patience"
     if options.load_best_model_at_end and options.eval_strategy != "no":
-        yield from _saved_when_judged(options)
+        yield from _saved_when_evaluated(options)
 
 
-def _saved_when_judged(options: Keeping) -> Iterable[str]:
+def _saved_when_evaluated(options: TrainingOptions) -> Iterable[str]:
     if options.save_strategy not in (options.eval_strategy, "best"):
         yield (
             f"load_best_model_at_end: save_strategy must be '{options.eval_strategy}' as eval_strategy is, or 'best', "
@@ -118,7 +108,7 @@ def _saved_when_judged(options: Keeping) -> Iterable[str]:
             yield "save_steps: must be a multiple of eval_steps, so that the best model is among the saved ones"
 
 
-def _together(options: Keeping) -> Iterable[str]:
+def _exclusive(options: TrainingOptions) -> Iterable[str]:
     if options.bf16 and options.fp16:
         yield "fp16 and bf16: only one can be on"
     if options.gradient_checkpointing_kwargs and not options.gradient_checkpointing:
@@ -131,7 +121,7 @@ def _together(options: Keeping) -> Iterable[str]:
         yield "eval_on_start and eval_delay have no effect while eval_strategy is 'no'"
 
 
-def _extra(options: Keeping) -> Iterable[str]:
+def _extra(options: TrainingOptions) -> Iterable[str]:
     for name in options.extra:
         if name in RENAMED:
             yield f"extra.{name}: is the trainer's own key '{RENAMED[name]}'; set it there"

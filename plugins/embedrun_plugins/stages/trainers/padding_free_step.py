@@ -1,4 +1,4 @@
-"""The fast way through a training step, where model and loss allow it, and why not where they don't."""
+"""A training step without padding, where model and loss allow it, and why not where they don't."""
 
 from __future__ import annotations
 
@@ -18,38 +18,25 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import Tensor, nn
 
+# fmt: off
 SEES_VECTORS_ONLY: tuple[type[nn.Module], ...] = (
-    Sum,
-    losses.AnglELoss,
-    losses.BatchAllTripletLoss,
-    losses.BatchHardSoftMarginTripletLoss,
-    losses.BatchHardTripletLoss,
-    losses.BatchSemiHardTripletLoss,
-    losses.CachedGISTEmbedLoss,
-    losses.CachedMultipleNegativesRankingLoss,
-    losses.ContrastiveLoss,
-    losses.CoSENTLoss,
-    losses.CosineSimilarityLoss,
-    losses.DistillKLDivLoss,
-    losses.GISTEmbedLoss,
-    losses.GlobalOrthogonalRegularizationLoss,
-    losses.MarginMSELoss,
-    losses.MatryoshkaLoss,
-    losses.MegaBatchMarginLoss,
-    losses.MultipleNegativesRankingLoss,
-    losses.OnlineContrastiveLoss,
-    losses.SoftmaxLoss,
-    losses.TripletLoss,
+    Sum, losses.AnglELoss, losses.BatchAllTripletLoss, losses.BatchHardSoftMarginTripletLoss,
+    losses.BatchHardTripletLoss, losses.BatchSemiHardTripletLoss, losses.CachedGISTEmbedLoss,
+    losses.CachedMultipleNegativesRankingLoss, losses.ContrastiveLoss, losses.CoSENTLoss, losses.CosineSimilarityLoss,
+    losses.DistillKLDivLoss, losses.GISTEmbedLoss, losses.GlobalOrthogonalRegularizationLoss, losses.MarginMSELoss,
+    losses.MatryoshkaLoss, losses.MegaBatchMarginLoss, losses.MultipleNegativesRankingLoss,
+    losses.OnlineContrastiveLoss, losses.SoftmaxLoss, losses.TripletLoss,
 )
+# fmt: on
 """Losses for which it makes no difference how the vectors were made; others may look at tokens or layers."""
 
 
 @dataclass(frozen=True)
-class Fast:
+class PaddingFreeStep:
     """How batches are embedded without padding."""
 
-    way: forward.Way
-    pools: bool
+    strategy: forward.Strategy
+    joins_columns: bool
     """Whether all columns of a batch are embedded together, before the loss; cached losses do it bit by bit."""
     prompts_count: bool
     """Whether vectors leave the prompt's tokens out."""
@@ -59,29 +46,29 @@ class Fast:
 
         `model` is called once, so that a model that several processes train sees one forward and one backward pass.
         """
-        given = [column if self.prompts_count else _without_prompt(column) for column in columns.values()]
-        batch = forward.pooled(given) if self.pools else None
+        parts = [column if self.prompts_count else _without_prompt(column) for column in columns.values()]
+        batch = forward.concatenate(parts) if self.joins_columns else None
         if batch is None:
             return {}
         vectors: Tensor = model(batch)["sentence_embedding"]
-        sizes = [len(column["input_ids"]) for column in given]
+        sizes = [len(column["input_ids"]) for column in parts]
         names = [f"{prefix}{forward.EMBEDDED}" for prefix in columns]
         return dict(zip(names, torch.split(vectors, sizes), strict=True))
 
 
-def choose(model: SentenceTransformer, loss: nn.Module, *, compiled: bool) -> Fast | str:
-    """Return the fast way, or why there is none."""
+def choose(model: SentenceTransformer, loss: nn.Module, *, compiled: bool) -> PaddingFreeStep | str:
+    """Return how batches are embedded without padding, or why they cannot be."""
     if compiled:
         return "the model is compiled"
     unknown = _unknown(loss)
     if unknown is not None:
         return f"{unknown} may use more than the vectors"
-    how = forward.way(model)
-    if how is None:
+    strategy = forward.strategy(model)
+    if strategy is None:
         return "the model's input is not plain tokens, or is padded on the left"
     prompts_count = any(isinstance(module, Pooling) and not module.include_prompt for module in model.modules())
     caching = any(uses_gradient_cache(module) for module in loss.modules() if module is not model)
-    return Fast(how, pools=not caching, prompts_count=prompts_count)
+    return PaddingFreeStep(strategy, joins_columns=not caching, prompts_count=prompts_count)
 
 
 def _unknown(loss: nn.Module) -> str | None:

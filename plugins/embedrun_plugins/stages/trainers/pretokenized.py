@@ -16,7 +16,7 @@ from embedrun_plugins.models.encode import distinct
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from embedrun_plugins.stages.trainers.training_rows import Table
+    from embedrun_plugins.stages.trainers.training_rows import TrainingRows
 
 _AT_A_TIME = 1024
 _ROWS = ("input_ids", "token_type_ids")
@@ -26,7 +26,7 @@ _ROWS = ("input_ids", "token_type_ids")
 class _Column:
     """The token ids of distinct texts with one prompt before them."""
 
-    places: Mapping[str, int]
+    positions: Mapping[str, int]
     ends: NDArray[np.int64]
     flat: Mapping[str, NDArray[np.int32]]
     """Ids of all texts, one behind the other, by feature."""
@@ -49,45 +49,45 @@ class Tokens:
             return None
         unpadded, first.unpad_inputs = first.unpad_inputs, False
         try:
-            columns = {prompt: _column(model, prompt, list(given)) for prompt, given in texts.items()}
-            made = cls(model, {prompt: column for prompt, column in columns.items() if column})
-            return made if all(columns.values()) and all(map(made._is_right, columns)) else None
+            columns = {prompt: _column(model, prompt, list(prompted)) for prompt, prompted in texts.items()}
+            tokens = cls(model, {prompt: column for prompt, column in columns.items() if column})
+            return tokens if all(columns.values()) and all(map(tokens._is_right, columns)) else None
         finally:
             first.unpad_inputs = unpadded
 
     def __call__(
-        self, inputs: Sequence[str], prompt: str | None = None, task: str | None = None, **given: Any
+        self, inputs: Sequence[str], prompt: str | None = None, task: str | None = None, **options: Any
     ) -> dict[str, Any]:
         """Return what the model's `preprocess` returns for these texts: padded ids and masks, (texts, longest)."""
         column = self.columns.get(prompt or "")
-        if column is None or task or given or any(text not in column.places for text in inputs):
-            return dict(self.model.preprocess(list(inputs), prompt=prompt, task=task, **given))
-        places = np.array([column.places[text] for text in inputs])
-        begins, ends = column.ends[places], column.ends[places + 1]
+        if column is None or task or options or any(text not in column.positions for text in inputs):
+            return dict(self.model.preprocess(list(inputs), prompt=prompt, task=task, **options))
+        positions = np.array([column.positions[text] for text in inputs])
+        begins, ends = column.ends[positions], column.ends[positions + 1]
         lengths = ends - begins
         width = int(lengths.max())
         tokenizer = self.model.tokenizer
-        # Of each cell, the place of its token within the text; outside of it where the cell is padding.
+        # Of each cell, the position of its token within the text; outside of it where the cell is padding.
         at = np.arange(width) - (0 if tokenizer.padding_side == "right" else width - lengths[:, None])
         mask = (at >= 0) & (at < lengths[:, None])
         source = (begins[:, None] + at)[mask]
         padding = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
-        made: dict[str, Any] = {}
+        ids: dict[str, Any] = {}
         for name, flat in column.flat.items():
             cells = np.full(mask.shape, padding[name], dtype=np.int64)
             cells[mask] = flat[source]
-            made[name] = torch.from_numpy(cells)
-        return {**made, "attention_mask": torch.from_numpy(mask.astype(np.int64)), **column.rest}
+            ids[name] = torch.from_numpy(cells)
+        return {**ids, "attention_mask": torch.from_numpy(mask.astype(np.int64)), **column.rest}
 
     def _is_right(self, prompt: str) -> bool:
         """Compare with the model's own features of a short, a middling and a long text."""
-        texts = sorted(self.columns[prompt].places, key=len)
+        texts = sorted(self.columns[prompt].positions, key=len)
         some = [texts[0], texts[len(texts) // 2], texts[-1]]
-        own, mine = self.model.preprocess(some, prompt=prompt or None), self(some, prompt=prompt or None)
-        return own.keys() == mine.keys() and all(_same(own[name], mine[name]) for name in own)
+        expected, features = self.model.preprocess(some, prompt=prompt or None), self(some, prompt=prompt or None)
+        return expected.keys() == features.keys() and all(_same(expected[name], features[name]) for name in expected)
 
 
-def tokenize(collator: Any, model: SentenceTransformer, tables: Iterable[Table]) -> bool:
+def tokenize(collator: Any, model: SentenceTransformer, tables: Iterable[TrainingRows]) -> bool:
     """Have a collator take texts from tokens made now; False where it must tokenize each batch as it is drawn."""
     if collator.router_mapping:
         return False
@@ -96,9 +96,9 @@ def tokenize(collator: Any, model: SentenceTransformer, tables: Iterable[Table])
         for name, cells in table.columns.items():
             if isinstance(cells[0], str):
                 texts.setdefault((collator.prompts or {}).get(name, ""), []).extend(cells)
-    made = Tokens.of(model, texts)
-    collator.preprocess_fn = made or collator.preprocess_fn
-    return made is not None
+    tokens = Tokens.of(model, texts)
+    collator.preprocess_fn = tokens or collator.preprocess_fn
+    return tokens is not None
 
 
 def _column(model: SentenceTransformer, prompt: str, texts: Sequence[str]) -> _Column | None:
@@ -120,10 +120,10 @@ def _column(model: SentenceTransformer, prompt: str, texts: Sequence[str]) -> _C
         return None
     ends = np.concatenate([[0], *lengths]).cumsum()
     joined = {name: np.concatenate(pieces) for name, pieces in flat.items()}
-    return _Column({text: place for place, text in enumerate(unique)}, ends, joined, rest)
+    return _Column({text: position for position, text in enumerate(unique)}, ends, joined, rest)
 
 
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
-        return one.dtype == other.dtype and torch.equal(one, other)
-    return bool(one == other)
+def _same(first: Any, second: Any) -> bool:
+    if isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor):
+        return first.dtype == second.dtype and torch.equal(first, second)
+    return bool(first == second)

@@ -38,11 +38,11 @@ class DevScores(BaseEvaluator):
         """Return the evaluator's metrics by its own names. Raises UserError where the watched one is not among them."""
         del output_path, epoch, steps
         tuned: SentenceTransformer = model
-        found = {name: float(value) for name, value in self.evaluator.score(tuned, self.data, self.split).items()}
-        if self.watched and self.watched not in found:
-            hint = suggest(self.watched, found)
+        scores = {name: float(value) for name, value in self.evaluator.score(tuned, self.data, self.split).items()}
+        if self.watched and self.watched not in scores:
+            hint = suggest(self.watched, scores)
             raise UserError(f"trainer.metric_for_best_model: there is no '{self.watched}' among the scores{hint}")
-        return found
+        return scores
 
 
 class Reporter(TrainerCallback):
@@ -60,19 +60,19 @@ class Reporter(TrainerCallback):
         return control
 
     def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **values: Any
     ) -> TrainerControl:
         del args
-        logs: Mapping[str, float] = given["logs"]
+        logs: Mapping[str, float] = values["logs"]
         if state.is_world_process_zero and "loss" in logs:
             self.ctx.event("log", step=state.global_step, **logs)
         return control
 
     def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **values: Any
     ) -> TrainerControl:
         del args
-        metrics = {name: value for name, value in given["metrics"].items() if not name.endswith(_TIMES)}
+        metrics = {name: value for name, value in values["metrics"].items() if not name.endswith(_TIMES)}
         if state.is_world_process_zero:
             self.ctx.event("evaluation", step=state.global_step, **metrics)
         return control

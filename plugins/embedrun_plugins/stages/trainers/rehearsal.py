@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from embedrun.rehearsal import Rehearsal
-
-if TYPE_CHECKING:
-    from embedrun_plugins.stages.trainers.flag_embedding import FlagEmbedding
-    from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
 
 STEPS = 2
 _BATCH = 4
@@ -22,28 +18,41 @@ _OPTIMIZERS_OF = ("bitsandbytes", "torchao")
 """Packages whose optimizers run on a GPU only."""
 
 
-def fewer(stage: SentenceTransformers | FlagEmbedding, rehearsal: Rehearsal) -> dict[str, Any]:
+class Trains(Protocol):
+    """What both trainers can be told of how long to train."""
+
+    @property
+    def epochs(self) -> float: ...
+    @property
+    def max_steps(self) -> int | None: ...
+    @property
+    def batch_size(self) -> int: ...
+    @property
+    def gradient_accumulation_steps(self) -> int: ...
+    @property
+    def warmup_steps(self) -> float: ...
+
+
+def fewer(stage: Trains, rehearsal: Rehearsal) -> dict[str, Any]:
     """Return what makes training short and leaves out what needs a GPU, and tell of it."""
     length = f"{stage.max_steps:,} steps" if stage.max_steps else f"{stage.epochs:g} epochs"
     rehearsal.note(f"{STEPS} steps in place of {length}")
     values: dict[str, Any] = {
         "batch_size": min(stage.batch_size, _BATCH),
         "gradient_accumulation_steps": min(stage.gradient_accumulation_steps, STEPS),
+        "processes": 1,
     }
-    if "processes" in type(stage).model_fields:
-        values["processes"] = 1
     for name, value in values.items():
         if getattr(stage, name) not in (value, None):
             rehearsal.note(f"{name}: {value} in place of {getattr(stage, name)}")
     left_out = {name: off for name, off in _ON_GPU.items() if getattr(stage, name, None)}
     if left_out:
         rehearsal.note(f"{', '.join(left_out)} left out, since this is rehearsed on the CPU")
-    warmup = min(stage.warmup_steps, 1) if stage.warmup_steps >= 1 else stage.warmup_steps
     return {
         **values,
         **left_out,
         "max_steps": STEPS,
-        "warmup_steps": warmup,
+        "warmup_steps": min(stage.warmup_steps, 1),
         "logging_steps": 1,
         "dataloader_num_workers": 0,
     }

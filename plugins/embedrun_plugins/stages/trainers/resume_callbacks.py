@@ -23,13 +23,13 @@ class Resumed(Protocol):
     goes_on_from: Path | None
 
 
-def keep(trainer: Any, checkpoint: Path) -> None:
+def save_running_loss(trainer: Any, checkpoint: Path) -> None:
     """Write each process's sum of losses, and the step that it begins after, into a checkpoint."""
     values = {"loss": trainer._tr_loss.item(), "logged": trainer._globalstep_last_logged}  # noqa: SLF001 - there is no other way to it
     checkpoint.mkdir(parents=True, exist_ok=True)
     file = _file(checkpoint, trainer.args)
     file.write_text(json.dumps(values), "utf-8")
-    collectives.collect(file)
+    collectives.gather_file(file)
 
 
 def epoch_of(state: TrainerState) -> int:

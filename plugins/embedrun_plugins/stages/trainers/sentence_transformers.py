@@ -4,33 +4,29 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 from embedrun.artifacts import Model, RetrievalSet, Split
 from embedrun.errors import MissingPackageError, UserError
 from embedrun.rehearsal import Rehearsal
-from embedrun_plugins.stages.trainers import rows
-from embedrun_plugins.stages.trainers.training_options import Keeping
-from embedrun_plugins.stages.trainers.training_rows import Material
+from embedrun_plugins.stages.rehearsal.stand_ins import changed
+from embedrun_plugins.stages.trainers import option_checks, rows
+from embedrun_plugins.stages.trainers.rehearsal import ON_GPU_EXTRA, STEPS, fewer, on_cpu
+from embedrun_plugins.stages.trainers.training_options import TrainingOptions
+from embedrun_plugins.stages.trainers.training_rows import TrainingData
 
 if TYPE_CHECKING:
     from embedrun.context import Context
     from embedrun.stages import Evaluator, Loss
-
-
-from typing import TYPE_CHECKING
-
-from embedrun_plugins.stages.rehearsal.stand_ins import changed
-from embedrun_plugins.stages.trainers.rehearsal import ON_GPU_EXTRA, STEPS, fewer, on_cpu
 
 _SMALLEST_GROUPED_BATCH = 4
 _MODULES = {"azure_ml": "azureml", "flyte": "flytekit"}
 """Modules of trackers that are not called as they are."""
 
 
-class SentenceTransformers(Keeping):
+class SentenceTransformersTrainer(TrainingOptions):
     """Fine-tune with sentence-transformers' trainer.
 
     Goes on from its last checkpoint after it was killed, and gives the same weights as if it had not been. Columns go
@@ -41,21 +37,40 @@ class SentenceTransformers(Keeping):
 
     def run(self, ctx: Context, data: RetrievalSet, model: Model, loss: Loss, dev: Evaluator | None) -> Model:
         self._require_packages()
-        from embedrun_plugins.stages.trainers.multi_process import run as together
-        from embedrun_plugins.stages.trainers.sentence_transformers_run import Training
+        from embedrun_plugins.stages.trainers.multi_process import launcher
+        from embedrun_plugins.stages.trainers.sentence_transformers_run import SentenceTransformersTraining
 
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise UserError(
                 "trainer: sentence_transformers starts its processes itself; run embedrun without torchrun, and set "
                 "trainer.processes"
             )
-        training = Training(self, ctx, data, model, loss, dev)
-        return training.run() if self.processes == 1 else together.train(training)
+        training = SentenceTransformersTraining(self, ctx, data, model, loss, dev)
+        return training.run() if self.processes == 1 else launcher.train(training)
 
-    def rehearsal(self, rehearsal: Rehearsal) -> SentenceTransformers:
-
+    def rehearsal(self, rehearsal: Rehearsal) -> SentenceTransformersTrainer:
+        """Return the trainer for two steps on the CPU, with an evaluation and a checkpoint as the recipe has them."""
         self._require_packages()
-        return two_steps(self, rehearsal)
+        evaluated, saved = self.eval_strategy != "no", self.save_strategy in ("steps", "epoch")
+        if self.report_to:
+            rehearsal.note(f"nothing is reported to {', '.join(self.report_to)}")
+        evaluation = {"eval_strategy": "steps", "eval_steps": STEPS, "eval_delay": 0, "eval_on_start": False}
+        return changed(
+            self,
+            **fewer(self, rehearsal),
+            **({"save_strategy": "steps", "save_steps": STEPS} if saved else {}),
+            **(evaluation if evaluated else {}),
+            dataloader_prefetch_factor=None,
+            dataloader_persistent_workers=False,
+            save_min_seconds=0.0,
+            dataloader_drop_last=False,
+            report_to=(),
+            optim=on_cpu(self.optim, rehearsal),
+            extra={name: value for name, value in self.extra.items() if name not in ON_GPU_EXTRA},
+        )
+
+    def faults(self) -> Iterable[str]:
+        return option_checks.faults(self)
 
     def needs(self) -> Mapping[str, str]:
         tracked = {"tensorboard": "tracking"} if "tensorboard" in self.report_to else {}
@@ -99,7 +114,7 @@ class SentenceTransformers(Keeping):
             from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
 
             loss = MultipleNegativesRanking()
-        table = rows.make(Material(data, loss, negatives_per_query=self.negatives_per_query))
+        table = rows.make(TrainingData(data, loss, negatives_per_query=self.negatives_per_query))
         return {
             "rows": len(table),
             "negatives per row": table.negatives,
@@ -113,26 +128,3 @@ class SentenceTransformers(Keeping):
         batches = count / (self.batch_size * self.processes)
         batches = math.floor(batches) if self.dataloader_drop_last or self.processes > 1 else math.ceil(batches)
         return math.ceil(self.epochs * max(1, math.ceil(batches / self.gradient_accumulation_steps)))
-
-
-def two_steps(stage: SentenceTransformers, rehearsal: Rehearsal) -> SentenceTransformers:
-    """Return the trainer for two steps on the CPU, with an evaluation and a checkpoint as the recipe has them."""
-    judged, saved = stage.eval_strategy != "no", stage.save_strategy
-    save = {"save_strategy": "steps", "save_steps": STEPS} if saved in ("steps", "epoch") else {}
-    judge = {"eval_strategy": "steps", "eval_steps": STEPS, "eval_delay": 0, "eval_on_start": False} if judged else {}
-    workers = dict.fromkeys(("dataloader_prefetch_factor",)) | {"dataloader_persistent_workers": False}
-    made = changed(
-        stage,
-        **fewer(stage, rehearsal),
-        **save,
-        **judge,
-        **workers,
-        save_min_seconds=0.0,
-        dataloader_drop_last=False,
-        report_to=(),
-        optim=on_cpu(stage.optim, rehearsal),
-        extra={name: value for name, value in stage.extra.items() if name not in ON_GPU_EXTRA},
-    )
-    if stage.report_to:
-        rehearsal.note(f"nothing is reported to {', '.join(stage.report_to)}")
-    return made

@@ -17,15 +17,14 @@ from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 from embedrun.artifacts import Model
 from embedrun.errors import StageError, UserError
 from embedrun_plugins.models.padding_free import allocation, forward
-from embedrun_plugins.services.distributed import collectives as processes
-from embedrun_plugins.services.distributed import signals
+from embedrun_plugins.services.distributed import collectives, signals
 from embedrun_plugins.stages.trainers import library_messages, lora, pretokenized, rows, training_arguments
-from embedrun_plugins.stages.trainers.checkpoint_callbacks import Pacing, Stopping
+from embedrun_plugins.stages.trainers.checkpoint_callbacks import CheckpointInterval, EarlyEnd
 from embedrun_plugins.stages.trainers.checkpoints import ResumableTrainer
 from embedrun_plugins.stages.trainers.determinism import reproducible
-from embedrun_plugins.stages.trainers.padding_free_step import Fast, choose
+from embedrun_plugins.stages.trainers.padding_free_step import PaddingFreeStep, choose
 from embedrun_plugins.stages.trainers.progress_callbacks import DevScores, Reporter, write_history
-from embedrun_plugins.stages.trainers.training_rows import Material, Table
+from embedrun_plugins.stages.trainers.training_rows import TrainingData, TrainingRows
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -33,31 +32,31 @@ if TYPE_CHECKING:
     from embedrun.artifacts import RetrievalSet
     from embedrun.context import Context
     from embedrun.stages import Evaluator, Loss
-    from embedrun_plugins.stages.trainers.training_options import Keeping
+    from embedrun_plugins.stages.trainers.training_options import TrainingOptions
 
 
 @dataclass(frozen=True)
-class Training:
+class SentenceTransformersTraining:
     """One fine-tuning: what is trained how, on what."""
 
-    options: Keeping
+    options: TrainingOptions
     ctx: Context
     data: RetrievalSet
     model: Model
     loss: Loss
     dev: Evaluator | None
-    asked: Callable[[], bool] | None = None
+    stop_requested: Callable[[], bool] | None = None
     """Says whether to end early, with a checkpoint; by default, SIGTERM asks for that."""
 
     def run(self) -> Model:
         """Train and save below `ctx.out`.
 
         Raises UserError where set, loss and options do not go together, StageError where training fails, and
-        KeyboardInterrupt where it was asked to end early.
+        KeyboardInterrupt where it ended early, as requested.
         """
-        table = rows.make(self.material)
+        table = rows.make(self.training_data)
         on_cuda = torch.cuda.is_available() and not training_arguments.on_cpu(self.ctx.device)
-        same_bits = reproducible(on_cuda=on_cuda, asked=self.options.full_determinism)
+        same_bits = reproducible(on_cuda=on_cuda, wanted=self.options.full_determinism)
         with (
             library_messages.redirected(self.ctx.warn),
             library_messages.without_bars(),
@@ -73,10 +72,12 @@ class Training:
             self._note(table)
             attached = self._prepare(tuned, table, args)
             trainer = self._trainer(tuned, table, args)
-            fast = forward.joined(tuned, trainer.fast.way) if trainer.fast else nullcontext()
-            asking = nullcontext(self.asked) if self.asked else signals.requested()
-            with fast, allocation.kept() if args.device.type == "cpu" else nullcontext(), asking as asked:
-                trainer.add_callback(Stopping(asked))
+            step = trainer.padding_free
+            unpadded = forward.padding_free_training(tuned, step.strategy) if step else nullcontext()
+            memory = allocation.keep_freed_memory() if args.device.type == "cpu" else nullcontext()
+            stop = nullcontext(self.stop_requested) if self.stop_requested else signals.stop_requested()
+            with unpadded, memory, stop as stop_requested:
+                trainer.add_callback(EarlyEnd(stop_requested))
                 _fit(trainer)
             if attached is not None:
                 lora.merge(attached)
@@ -88,8 +89,10 @@ class Training:
         return Model(self.ctx.out, self.model.settings.unsaved())
 
     @property
-    def material(self) -> Material:
-        return Material(self.data, self.loss, negatives_per_query=self.options.negatives_per_query, seed=self.ctx.seed)
+    def training_data(self) -> TrainingData:
+        return TrainingData(
+            self.data, self.loss, negatives_per_query=self.options.negatives_per_query, seed=self.ctx.seed
+        )
 
     def _arguments(self) -> Any:
         folder = self.ctx.state / "checkpoints"
@@ -97,7 +100,7 @@ class Training:
             self.options, folder=folder, seed=self.ctx.seed, device=self.ctx.device, rows=self.loss.fed()
         )
 
-    def _prompted(self, tuned: SentenceTransformer) -> Table:
+    def _prompted(self, tuned: SentenceTransformer) -> TrainingRows:
         """Make rows of mixed texts again, with each text's own prompt before it."""
         prompts = {role: tuned.prompts.get(role) or "" for role in ("query", "document")}
         pooled_without = any(getattr(module, "include_prompt", True) is False for module in tuned.modules())
@@ -106,29 +109,29 @@ class Training:
                 f"the loss '{self.loss.type}' mixes queries and documents, which this model cannot tell apart: "
                 "it leaves prompts out of its vectors; use another loss, such as 'multiple_negatives_ranking'"
             )
-        return rows.make(replace(self.material, prompts=prompts))
+        return rows.make(replace(self.training_data, prompts=prompts))
 
-    def _require_batches(self, table: Table, processes: int) -> None:
+    def _require_batches(self, table: TrainingRows, processes: int) -> None:
         """Raise UserError where no batch could teach anything."""
         options, in_batch = self.options, self.loss.fed() == "pairs" and not table.negatives
         if in_batch and options.batch_size == 1:
-            raise self.material.refuse(
+            raise self.training_data.refuse(
                 "a batch of 1 row holds no other passage to learn from; raise trainer.batch_size"
             )
         if in_batch and min(len(set(column)) for column in table.columns.values()) == 1:
-            raise self.material.refuse("it has one query or one document only; give more, or add negatives")
+            raise self.training_data.refuse("it has one query or one document only; give more, or add negatives")
         whole = options.batch_size * processes
         if (options.dataloader_drop_last or processes > 1) and len(table) < whole:
-            raise self.material.refuse(f"its {len(table)} rows fill no batch of {whole}; lower trainer.batch_size")
+            raise self.training_data.refuse(f"its {len(table)} rows fill no batch of {whole}; lower trainer.batch_size")
 
-    def _note(self, table: Table) -> None:
+    def _note(self, table: TrainingRows) -> None:
         self.ctx.note("rows", len(table))
         if table.negatives:
             self.ctx.note("negatives per row", table.negatives)
         for name, count in table.notes.items():
             self.ctx.note(name, count)
 
-    def _prepare(self, tuned: SentenceTransformer, table: Table, args: Any) -> Any:
+    def _prepare(self, tuned: SentenceTransformer, table: TrainingRows, args: Any) -> Any:
         """Set the model up for training; returns the LoRA matrices, if there are any, to be merged afterwards."""
         args.prompts = {name: prompt for name, role in table.roles.items() if (prompt := tuned.prompts.get(role))}
         if any(isinstance(module, Router) for module in tuned.children()):
@@ -144,27 +147,28 @@ class Training:
             )
         return None
 
-    def _trainer(self, tuned: SentenceTransformer, table: Table, args: Any) -> ResumableTrainer:
-        judge = self.options.eval_strategy != "no"
+    def _trainer(self, tuned: SentenceTransformer, table: TrainingRows, args: Any) -> ResumableTrainer:
+        options = self.options
+        evaluates, by_loss = options.eval_strategy != "no", self.dev is None or options.judges_by_loss
         loss = self.loss.build(tuned)
-        judged = self._judged() if judge and self._by_loss() else None
+        scored = rows.make(replace(self.training_data, split=options.eval_split)) if evaluates and by_loss else None
         trainer = ResumableTrainer(
-            keep=self.options.save_total_limit,
-            fast=self._fast(tuned, loss, args),
+            keep=options.save_total_limit,
+            padding_free=self._padding_free(tuned, loss, args),
             model=tuned,
             args=args,
             train_dataset=_dataset(table),
-            eval_dataset=_dataset(judged) if judged else None,
+            eval_dataset=_dataset(scored) if scored else None,
             loss=loss,
-            evaluator=self._evaluator() if judge else None,
+            evaluator=self._evaluator() if evaluates else None,
             callbacks=self._callbacks(),
         )
         trainer.remove_callback(PrinterCallback)
-        if not pretokenized.tokenize(trainer.data_collator, tuned, [table, judged] if judged else [table]):
+        if not pretokenized.tokenize(trainer.data_collator, tuned, [table, scored] if scored else [table]):
             self.ctx.note("texts are tokenized", "in every epoch, since the model's input is not plain tokens")
         return trainer
 
-    def _fast(self, tuned: SentenceTransformer, loss: torch.nn.Module, args: Any) -> Fast | None:
+    def _padding_free(self, tuned: SentenceTransformer, loss: torch.nn.Module, args: Any) -> PaddingFreeStep | None:
         if self.options.grouping == "off":
             return None
         chosen = choose(tuned, loss, compiled=args.torch_compile)
@@ -177,16 +181,10 @@ class Training:
         watched = self.options.watched_metric()
         return DevScores(self.dev, self.data, self.options.eval_split, watched) if self.dev else None
 
-    def _by_loss(self) -> bool:
-        return self.dev is None or self.options.judges_by_loss
-
-    def _judged(self) -> Table:
-        return rows.make(replace(self.material, split=self.options.eval_split))
-
     def _callbacks(self) -> list[Any]:
         options = self.options
         choosing = options.load_best_model_at_end or options.save_strategy == "best"
-        callbacks: list[Any] = [Reporter(self.ctx), Pacing(0 if choosing else options.save_min_seconds)]
+        callbacks: list[Any] = [Reporter(self.ctx), CheckpointInterval(0 if choosing else options.save_min_seconds)]
         if options.early_stopping_patience is not None:
             callbacks.append(EarlyStoppingCallback(options.early_stopping_patience, options.early_stopping_threshold))
         return callbacks
@@ -200,7 +198,7 @@ class Training:
         if trainer.args.should_save:
             tuned.save_pretrained(str(self.ctx.out), create_model_card=False)
             write_history(self.ctx.out / "training_history.json", trainer.state)
-        processes.wait()
+        collectives.barrier()
 
 
 def _fit(trainer: ResumableTrainer) -> None:
@@ -218,12 +216,12 @@ def _fit(trainer: ResumableTrainer) -> None:
         ) from error
 
 
-def _dataset(table: Table) -> datasets.Dataset:
+def _dataset(table: TrainingRows) -> datasets.Dataset:
     return datasets.Dataset.from_dict(dict(table.columns))
 
 
 @contextmanager
-def _tracked(options: Keeping) -> Iterator[None]:
+def _tracked(options: TrainingOptions) -> Iterator[None]:
     """Tell TensorBoard's callback, which reads it from the environment, where to write."""
     name = "TENSORBOARD_LOGGING_DIR"
     before = os.environ.get(name)

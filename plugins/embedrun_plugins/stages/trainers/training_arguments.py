@@ -14,44 +14,27 @@ from embedrun.errors import UserError, suggest
 
 if TYPE_CHECKING:
     from embedrun.stages import Rows
-    from embedrun_plugins.stages.trainers.training_options import Keeping
+    from embedrun_plugins.stages.trainers.training_options import TrainingOptions
 
-_OWN = frozenset(
-    {
-        "type",
-        "epochs",
-        "batch_size",
-        "max_steps",
-        "negatives_per_query",
-        "batch_sampler",
-        "dropout",
-        "lora",
-        "eval_split",
-        "grouping",
-        "full_determinism",
-        "early_stopping_patience",
-        "early_stopping_threshold",
-        "gradient_checkpointing",
-        "gradient_checkpointing_kwargs",
-        "processes",
-        "save_min_seconds",
-        "save_total_limit",
-        "logging_dir",
-        "report_to",
-        "extra",
-    }
-)
+# fmt: off
+_OWN = frozenset((
+    "type", "epochs", "batch_size", "max_steps", "negatives_per_query", "batch_sampler", "dropout", "lora",
+    "eval_split", "grouping", "full_determinism", "early_stopping_patience", "early_stopping_threshold",
+    "gradient_checkpointing", "gradient_checkpointing_kwargs", "processes", "save_min_seconds", "save_total_limit",
+    "logging_dir", "report_to", "extra",
+))
 """Options that are no arguments, or not by this name."""
+# fmt: on
 _KNOWN = frozenset(field.name for field in fields(SentenceTransformerTrainingArguments))
 _SAMPLERS: Mapping[str, str] = {"pairs": "no_duplicates", "labelled_texts": "group_by_label"}
 
 
-def sampler(options: Keeping, rows: Rows) -> str:
+def sampler(options: TrainingOptions, rows: Rows) -> str:
     """Return how batches are made: as asked for, or as the rows need."""
     return options.batch_sampler or _SAMPLERS.get(rows, "batch_sampler")
 
 
-def build(options: Keeping, *, folder: Path, seed: int, device: str | None, rows: Rows) -> Any:
+def build(options: TrainingOptions, *, folder: Path, seed: int, device: str | None, rows: Rows) -> Any:
     """Return the arguments; making them also joins the process group, when several processes train.
 
     Raises UserError where this machine or the installed versions cannot do what is asked for.
@@ -60,15 +43,15 @@ def build(options: Keeping, *, folder: Path, seed: int, device: str | None, rows
         if name not in _KNOWN:
             raise UserError(f"trainer.extra.{name}: there is no such argument{suggest(name, _KNOWN)}")
     try:
-        made = SentenceTransformerTrainingArguments(**_values(options, folder, seed, device, rows))
+        arguments = SentenceTransformerTrainingArguments(**_values(options, folder, seed, device, rows))
     except (ValueError, TypeError, ImportError, NotImplementedError) as error:
         raise UserError(f"trainer: {error}") from error
     # One process trains on one device: torch.nn.DataParallel, the default with several, is slower than torchrun.
-    made._n_gpu = min(made.n_gpu, 1)  # noqa: SLF001 - as transformers' own Trainer does
-    return made
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # noqa: SLF001 - as transformers' own Trainer does
+    return arguments
 
 
-def _values(options: Keeping, folder: Path, seed: int, device: str | None, rows: Rows) -> dict[str, Any]:
+def _values(options: TrainingOptions, folder: Path, seed: int, device: str | None, rows: Rows) -> dict[str, Any]:
     values = {k: v for k, v in options.model_dump(exclude=set(_OWN)).items() if v is not None}
     checkpointing = "activation_checkpointing" if "activation_checkpointing" in _KNOWN else "gradient_checkpointing"
     cpu, several = on_cpu(device), options.processes > 1

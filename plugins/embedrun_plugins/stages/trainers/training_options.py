@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -13,72 +12,29 @@ from embedrun.context import Unkeyed
 from embedrun.stages import Trainer
 from embedrun_plugins.stages.trainers.lora import Lora
 
+# fmt: off
 Scheduler = Literal[
-    "linear",
-    "cosine",
-    "cosine_with_restarts",
-    "cosine_with_min_lr",
-    "cosine_warmup_with_min_lr",
-    "polynomial",
-    "constant",
-    "constant_with_warmup",
-    "inverse_sqrt",
-    "warmup_stable_decay",
-    "reduce_lr_on_plateau",
-    "greedy",
+    "linear", "cosine", "cosine_with_restarts", "cosine_with_min_lr", "cosine_warmup_with_min_lr", "polynomial",
+    "constant", "constant_with_warmup", "inverse_sqrt", "warmup_stable_decay", "reduce_lr_on_plateau", "greedy",
 ]
 Optimizer = Literal[
-    "adamw_torch",
-    "adamw_torch_fused",
-    "adamw_torch_4bit",
-    "adamw_torch_8bit",
-    "adamw_8bit",
-    "adamw_anyprecision",
-    "paged_adamw_32bit",
-    "paged_adamw_8bit",
-    "stable_adamw",
-    "grokadamw",
-    "adafactor",
-    "adagrad",
-    "ademamix",
-    "ademamix_8bit",
-    "paged_ademamix_32bit",
-    "paged_ademamix_8bit",
-    "lion_32bit",
-    "lion_8bit",
-    "paged_lion_32bit",
-    "paged_lion_8bit",
-    "rmsprop",
-    "rmsprop_bnb_8bit",
-    "rmsprop_bnb_32bit",
-    "sgd",
-    "schedule_free_adamw",
-    "schedule_free_radam",
-    "schedule_free_sgd",
-    "galore_adamw",
-    "galore_adamw_8bit",
-    "galore_adafactor",
-    "apollo_adamw",
+    "adamw_torch", "adamw_torch_fused", "adamw_torch_4bit", "adamw_torch_8bit", "adamw_8bit", "adamw_anyprecision",
+    "paged_adamw_32bit", "paged_adamw_8bit", "stable_adamw", "grokadamw", "adafactor", "adagrad", "ademamix",
+    "ademamix_8bit", "paged_ademamix_32bit", "paged_ademamix_8bit", "lion_32bit", "lion_8bit", "paged_lion_32bit",
+    "paged_lion_8bit", "rmsprop", "rmsprop_bnb_8bit", "rmsprop_bnb_32bit", "sgd", "schedule_free_adamw",
+    "schedule_free_radam", "schedule_free_sgd", "galore_adamw", "galore_adamw_8bit", "galore_adafactor", "apollo_adamw",
 ]
 Tracker = Literal[
-    "tensorboard",
-    "wandb",
-    "mlflow",
-    "trackio",
-    "comet_ml",
-    "neptune",
-    "clearml",
-    "codecarbon",
-    "dagshub",
-    "dvclive",
-    "azure_ml",
-    "flyte",
-    "swanlab",
+    "tensorboard", "wandb", "mlflow", "trackio", "comet_ml", "neptune", "clearml", "codecarbon", "dagshub", "dvclive",
+    "azure_ml", "flyte", "swanlab",
 ]
+# fmt: on
 
 
-class Data(Trainer, ABC):
-    """Batches and how long to train."""
+class TrainingOptions(Trainer, ABC):
+    """All options of sentence-transformers' trainer that a recipe may set."""
+
+    # Batches, and how long to train.
 
     epochs: float = Field(1, gt=0)
     """How often every row is seen."""
@@ -109,9 +65,7 @@ class Data(Trainer, ABC):
     dataloader_pin_memory: Annotated[bool, Unkeyed] = True
     """Whether batches are put where a GPU reads them fastest."""
 
-
-class Optimisation(Data, ABC):
-    """Optimizer, schedule and regularisation."""
+    # Optimizer, schedule and regularisation.
 
     learning_rate: float = Field(2e-5, gt=0)
     """Highest learning rate. 2e-5 suits most encoders; LoRA wants 1e-4 and more."""
@@ -144,9 +98,7 @@ class Optimisation(Data, ABC):
     lora: Lora | None = None
     """Train small matrices in place of all weights. The result is a complete model all the same."""
 
-
-class Hardware(Optimisation, ABC):
-    """Precision, memory and several devices."""
+    # Precision, memory and several devices.
 
     grouping: Literal["auto", "off"] = "auto"
     """Whether a batch is embedded in parts of like length, or without padding where that can be, and joined again
@@ -184,9 +136,7 @@ class Hardware(Optimisation, ABC):
     ddp_timeout: Annotated[int, Unkeyed] = Field(1800, ge=1)
     """Seconds that they wait for each other."""
 
-
-class Judging(Hardware, ABC):
-    """Evaluation during training, and which checkpoint is the result."""
+    # Evaluation during training, and which checkpoint is the result.
 
     eval_strategy: Literal["no", "steps", "epoch"] = "no"
     """When the model is scored during training, by the recipe's first evaluator; without one, by its loss."""
@@ -209,14 +159,7 @@ class Judging(Hardware, ABC):
     early_stopping_threshold: float = Field(0.0, ge=0)
     """How much better counts as better for that."""
 
-    @property
-    def judges_by_loss(self) -> bool:
-        """Whether the best model is the one with the lowest loss on `eval_split`."""
-        return self.metric_for_best_model in ("loss", "eval_loss")
-
-
-class Keeping(Judging, ABC):
-    """Checkpoints, logs and everything else."""
+    # Checkpoints, logs and everything else.
 
     save_strategy: Literal["no", "steps", "epoch", "best"] = "epoch"
     """When a checkpoint is made, from which training goes on after it was killed."""
@@ -242,7 +185,7 @@ class Keeping(Judging, ABC):
     extra: dict[str, Any] = Field(default_factory=dict)
     """Any other argument of sentence-transformers' SentenceTransformerTrainingArguments, by its own name."""
 
-    def faults(self) -> Iterable[str]:
-        from embedrun_plugins.stages.trainers.option_checks import faults
-
-        return faults(self)
+    @property
+    def judges_by_loss(self) -> bool:
+        """Whether the best model is the one with the lowest loss on `eval_split`."""
+        return self.metric_for_best_model in ("loss", "eval_loss")

@@ -19,7 +19,7 @@ def resident() -> float:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_what_is_freed_is_kept_and_given_back_at_the_end():
     before = resident()
-    with allocation.kept():
+    with allocation.keep_freed_memory():
         torch.ones(64 * 2**20 // 4)
         within = resident()
     if within - before < 32:
@@ -29,5 +29,5 @@ def test_what_is_freed_is_kept_and_given_back_at_the_end():
 
 def test_another_c_library_is_left_alone(monkeypatch):
     monkeypatch.setattr(allocation.ctypes, "CDLL", lambda _: object())
-    with allocation.kept():
+    with allocation.keep_freed_memory():
         assert torch.ones(2).sum() == 2

@@ -72,7 +72,7 @@ def embedded(model, features):
 def check(model, how, prompt=None, given=None):
     features = model.preprocess(given or texts(), prompt=prompt)
     plain, gradients = embedded(model, features)
-    with forward.joined(model, how):
+    with forward.padding_free_training(model, how):
         joined, others = embedded(model, features)
     assert torch.allclose(joined, plain, atol=1e-5)
     assert gradients.keys() == others.keys()
@@ -86,14 +86,14 @@ def check(model, how, prompt=None, given=None):
 @pytest.mark.parametrize("how", ["ragged", "groups"])
 def test_architectures_without_padding(kind, how, build):
     model = build(kind)
-    assert forward.way(model) == "ragged"
+    assert forward.strategy(model) == "ragged"
     check(model, how)
 
 
 @pytest.mark.parametrize("kind", ["mpnet", "modernbert"])
 def test_other_architectures_in_groups(kind, build):
     model = build(kind)
-    assert forward.way(model) == "groups"
+    assert forward.strategy(model) == "groups"
     check(model, "groups")
 
 
@@ -115,11 +115,11 @@ def test_one_text_and_texts_of_one_length(build):
 
 
 def test_what_cannot_be_told_is_left_alone(build):
-    assert forward.way(build(side="left")) is None
+    assert forward.strategy(build(side="left")) is None
     model = build()
     transformer = model[0].model
     transformer.set_attn_implementation("eager")
-    assert forward.way(model) == "groups"
+    assert forward.strategy(model) == "groups"
 
 
 def test_a_batch_is_packed_as_transformers_packs_it(build):
@@ -139,10 +139,10 @@ def test_a_batch_is_packed_as_transformers_packs_it(build):
 def test_columns_become_one_batch_unless_their_prompts_count(build):
     model = build()
     columns = [model.preprocess(texts(4, 5)), model.preprocess(texts(4, 30))]
-    batch = forward.pooled(columns)
+    batch = forward.concatenate(columns)
     assert batch["input_ids"].shape == (8, columns[1]["input_ids"].shape[1])
-    assert forward.pooled([columns[0], model.preprocess(texts(4), prompt="lamp ")]) is None
-    assert forward.pooled([{**column, "pixel_values": 1} for column in columns]) is None
+    assert forward.concatenate([columns[0], model.preprocess(texts(4), prompt="lamp ")]) is None
+    assert forward.concatenate([{**column, "pixel_values": 1} for column in columns]) is None
 
 
 @pytest.mark.parametrize("overhead", [0, 10, 1000])
@@ -200,4 +200,4 @@ def test_models_without_plain_tokens_are_left_alone():
 
     model = SentenceTransformer(modules=[StaticEmbedding(tokenizer().backend_tokenizer, embedding_dim=8)], device="cpu")
     assert Tokens.of(model, {"": ["lamp"]}) is None
-    assert forward.way(model) is None
+    assert forward.strategy(model) is None

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 from embedrun.artifacts import Model
 from embedrun.model_settings import ModelSettings, Prompts
 from embedrun_plugins.models.serving.app import App
-from embedrun_plugins.models.serving.embedder import Embedder, Limits
+from embedrun_plugins.models.serving.embedder import RequestEmbedder, ServerLimits
 from embedrun_plugins.models.serving.metrics import Metrics
 
 
@@ -21,6 +21,6 @@ def model(minilm: Path) -> Model:
 @pytest.fixture(scope="session")
 def client(model: Model) -> Iterator[TestClient]:
     metrics = Metrics()
-    limits = Limits(max_client_batch_size=8, payload_limit=10_000)
-    with TestClient(App(Embedder(model, limits, metrics), metrics).starlette()) as client:
+    limits = ServerLimits(max_client_batch_size=8, payload_limit=10_000)
+    with TestClient(App(RequestEmbedder(model, limits, metrics), metrics).starlette()) as client:
         yield client

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from embedrun_plugins.models.serving.batching import Batcher, _Item, _Job, nearest
+from embedrun_plugins.models.serving.batching import Batcher, _Item, _QueuedRequest, nearest
 from embedrun_plugins.models.serving.encoders import Prepared, Vectors
 from embedrun_plugins.models.serving.errors import RequestError
 
@@ -45,12 +45,12 @@ def test_answers_come_in_the_order_of_their_texts_whatever_their_lengths() -> No
 
 
 def test_a_batch_holds_the_oldest_text_and_those_of_its_group_that_are_nearest_in_length() -> None:
-    job = _Job(0, [])
+    job = _QueuedRequest(0, [])
     sizes = [(10, 0), (1, 0), (9, 1), (11, 0), (10, 0), (30, 0)]
     waiting = [_Item(job, place, text(place, size, group)) for place, (size, group) in enumerate(sizes)]
-    assert [item.place for item in nearest(waiting, max_tokens=33)] == [0, 4, 3]
-    assert [item.place for item in nearest(waiting, max_tokens=44)] == [0, 4, 3, 1]
-    assert [item.place for item in nearest(waiting, max_tokens=5)] == [0]
+    assert [item.position for item in nearest(waiting, max_tokens=33)] == [0, 4, 3]
+    assert [item.position for item in nearest(waiting, max_tokens=44)] == [0, 4, 3, 1]
+    assert [item.position for item in nearest(waiting, max_tokens=5)] == [0]
     assert nearest([], max_tokens=5) == []
 
 

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from embedrun.artifacts import Model
 from embedrun.model_settings import ModelSettings
 from embedrun_plugins.models.serving.app import App, rows_as_json
-from embedrun_plugins.models.serving.embedder import Embedder, Limits
+from embedrun_plugins.models.serving.embedder import RequestEmbedder, ServerLimits
 from embedrun_plugins.models.serving.metrics import Metrics
 
 TEXTS = ["How do I reset it?", "naïve café 🎉 東京", "x", "a long passage about revenue " * 30]
@@ -133,7 +133,7 @@ def test_an_unknown_route_is_named(client) -> None:
 
 def test_a_key_is_asked_for_where_one_is_set(client, model) -> None:
     metrics = Metrics()
-    embedder = Embedder(model, Limits(), metrics)
+    embedder = RequestEmbedder(model, ServerLimits(), metrics)
     with TestClient(App(embedder, metrics, "secret").starlette()) as guarded:
         body = {"inputs": "x"}
         assert guarded.post("/embed", json=body).status_code == 401
@@ -145,7 +145,7 @@ def test_a_key_is_asked_for_where_one_is_set(client, model) -> None:
 
 def test_requests_over_the_limit_are_told_so_and_the_others_answered(model, loaded) -> None:
     metrics = Metrics()
-    embedder = Embedder(model, Limits(max_concurrent_requests=2), metrics)
+    embedder = RequestEmbedder(model, ServerLimits(max_concurrent_requests=2), metrics)
     with TestClient(App(embedder, metrics).starlette()) as client, ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda _: client.post("/embed", json={"inputs": TEXTS * 8}), range(16)))
     codes = {answer.status_code for answer in answers}
@@ -166,7 +166,7 @@ def test_many_clients_at_once_each_get_their_own_vectors(client, loaded) -> None
 def test_a_model_set_to_leave_its_vectors_as_they_are_is_served_so(minilm) -> None:
     model = Model(minilm, ModelSettings(normalize=False, dimensions=32))
     metrics = Metrics()
-    with TestClient(App(Embedder(model, Limits(), metrics), metrics).starlette()) as client:
+    with TestClient(App(RequestEmbedder(model, ServerLimits(), metrics), metrics).starlette()) as client:
         np.testing.assert_allclose(embed(client, inputs=TEXTS), model.load("cpu").encode(TEXTS), atol=1e-5)
 
 

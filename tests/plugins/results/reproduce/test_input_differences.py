@@ -8,9 +8,9 @@ from embedrun.plan import Step
 from embedrun_plugins.results.reproduce import input_differences
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
 from embedrun_plugins.stages.sources.pairs import Pairs
-from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformersTrainer
 
-STEP = Step("trainer", SentenceTransformers(), {"data": "source", "model": "model"}, MultipleNegativesRanking())
+STEP = Step("trainer", SentenceTransformersTrainer(), {"data": "source", "model": "model"}, MultipleNegativesRanking())
 
 
 def identity(**config):

@@ -13,7 +13,7 @@ from embedrun.hashing import file_digest
 from embedrun_plugins.services.distributed.nodes import Nodes
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
 from embedrun_plugins.stages.trainers import checkpoints
-from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformersTrainer
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def fit(tmp_path, ranked, tiny):
 
         (tmp_path / name / "out").mkdir(parents=True, exist_ok=True)
         ctx = Context(tmp_path / name / "out", tmp_path / name / "state", device="cpu", on_progress=progress)
-        trainer = SentenceTransformers(batch_size=2, epochs=3, logging_steps=4, learning_rate=1e-3, **options)
+        trainer = SentenceTransformersTrainer(batch_size=2, epochs=3, logging_steps=4, learning_rate=1e-3, **options)
         return trainer.run(ctx, ranked, tiny, MultipleNegativesRanking(), None)
 
     return run

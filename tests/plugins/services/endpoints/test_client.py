@@ -13,7 +13,7 @@ import pytest
 
 from embedrun.artifacts import Model
 from embedrun.errors import StageError, UserError
-from embedrun_plugins.models.serving.embedder import Limits
+from embedrun_plugins.models.serving.embedder import ServerLimits
 from embedrun_plugins.services.endpoints import transports
 from embedrun_plugins.services.endpoints.client import Client, RequestParameters
 from embedrun_plugins.services.endpoints.http_transport import HttpTransport, Key
@@ -112,7 +112,7 @@ def test_half_a_character_is_named(embed, recorder: Recorder) -> None:
 
 def test_texts_that_are_too_many_for_a_server_go_in_fewer(minilm: Path) -> None:
     with (
-        serving(Model(minilm), limits=Limits(max_client_batch_size=2)) as url,
+        serving(Model(minilm), limits=ServerLimits(max_client_batch_size=2)) as url,
         closing(HttpTransport(url)) as transport,
     ):
         found = Client(transport).embed(["a", "b", "c", "d", "e"], "query")

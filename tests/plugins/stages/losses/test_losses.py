@@ -16,7 +16,7 @@ from embedrun.model_settings import ModelSettings
 from embedrun.registry import Registry
 from embedrun.stages import Loss
 from embedrun_plugins.stages.losses.ranking import InfoNce, MultipleNegativesRanking
-from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformersTrainer
 
 BY_TYPE = {name: entry.stage for name, entry in Registry().entries(Loss).items() if entry.owner.name == "embedrun"}
 WRAPPED = {"inner": {"type": "multiple_negatives_ranking"}}
@@ -47,7 +47,7 @@ def train(tmp_path, ranked, graded, tiny):
         ctx = Context(out=tmp_path / "out", state=tmp_path / "state", device="cpu")
         data = graded if loss.fed() in ("scored_pairs", "labelled_pairs") else ranked
         options = {"batch_size": 4, "epochs": 1, "logging_steps": 1, "save_strategy": "no", **options}
-        trained = SentenceTransformers(**options).run(ctx, data, tiny, loss, None)
+        trained = SentenceTransformersTrainer(**options).run(ctx, data, tiny, loss, None)
         history = json.loads((trained.path / "training_history.json").read_text("utf-8"))
         return [entry["loss"] for entry in history["log"]]
 

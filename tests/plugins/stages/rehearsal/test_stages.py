@@ -13,7 +13,7 @@ from embedrun_plugins.stages.mergers.linear import Linear
 from embedrun_plugins.stages.mergers.search import PassageSearch
 from embedrun_plugins.stages.miners.dense import Dense
 from embedrun_plugins.stages.trainers.flag_embedding import FlagEmbedding
-from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformersTrainer
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_a_miner_whose_limits_leave_nothing_mines_without_them(ctx, tmp_path):
 
 
 def test_training_is_two_steps_with_what_else_the_recipe_says(tmp_path):
-    stage = SentenceTransformers(
+    stage = SentenceTransformersTrainer(
         epochs=100,
         batch_size=64,
         eval_strategy="epoch",

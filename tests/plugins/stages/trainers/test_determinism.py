@@ -15,7 +15,7 @@ from embedrun.hashing import file_digest
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
 from embedrun_plugins.stages.trainers import determinism
 from embedrun_plugins.stages.trainers.determinism import reproducible
-from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformersTrainer
 
 FLASH = "FLASH_ATTENTION_DETERMINISTIC"
 RECIPE = """
@@ -53,7 +53,7 @@ def algorithms() -> str:
 )
 def test_algorithms_are_chosen_while_training_and_left_as_they_were(on_cuda, asked, chosen, flash, monkeypatch):
     monkeypatch.setenv(determinism.VARIABLE, determinism.CHOSEN)
-    with reproducible(on_cuda=on_cuda, asked=asked):
+    with reproducible(on_cuda=on_cuda, wanted=asked):
         assert (algorithms(), os.environ.get(FLASH)) == (chosen, flash)
     assert (algorithms(), os.environ.get(FLASH)) == ("any", None)
     assert torch.utils.deterministic.fill_uninitialized_memory
@@ -63,7 +63,7 @@ def test_training_stops_where_torch_has_no_such_algorithm(monkeypatch):
     monkeypatch.setenv(determinism.VARIABLE, determinism.CHOSEN)
     with (
         pytest.raises(StageError, match=r"^full_determinism: put_ does not have a deterministic implementation; use"),
-        reproducible(on_cuda=True, asked=True),
+        reproducible(on_cuda=True, wanted=True),
     ):
         torch.zeros(3).put_(torch.tensor([0]), torch.tensor([1.0]))
     assert algorithms() == "any"
@@ -72,7 +72,7 @@ def test_training_stops_where_torch_has_no_such_algorithm(monkeypatch):
 def test_where_cublas_was_not_told_in_time_training_does_not_begin(monkeypatch):
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     told = "set CUBLAS_WORKSPACE_CONFIG=:4096:8 before it starts"
-    with pytest.raises(UserError, match=told), reproducible(on_cuda=True, asked=True):
+    with pytest.raises(UserError, match=told), reproducible(on_cuda=True, wanted=True):
         pytest.fail("it began")
 
 
@@ -111,7 +111,7 @@ def test_on_a_cpu_asking_for_it_changes_nothing(ranked, tiny, tmp_path):
         out = tmp_path / str(asked)
         out.mkdir()
         ctx = Context(out=out, state=tmp_path / f"{asked}-state", device="cpu")
-        trainer = SentenceTransformers(batch_size=4, save_strategy="no", full_determinism=asked)
+        trainer = SentenceTransformersTrainer(batch_size=4, save_strategy="no", full_determinism=asked)
         trained = trainer.run(ctx, ranked, tiny, MultipleNegativesRanking(), None)
         weights.append(file_digest(trained.path / "model.safetensors"))
     assert weights[0] == weights[1]

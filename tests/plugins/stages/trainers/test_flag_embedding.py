@@ -24,14 +24,14 @@ from embedrun.hashing import file_digest, folder_files
 from embedrun.model_settings import ModelSettings, Prompts
 from embedrun.testing import small_set, tiny_model
 from embedrun_plugins.services.distributed import launch
-from embedrun_plugins.services.distributed.event_lines import tell, told
+from embedrun_plugins.services.distributed.parent_process import read_event, write_event
 from embedrun_plugins.stages.losses.matryoshka import Matryoshka
 from embedrun_plugins.stages.losses.ranking import InfoNce, MultipleNegativesRanking
 from embedrun_plugins.stages.trainers import checkpoints
 from embedrun_plugins.stages.trainers.flag import groups as material
-from embedrun_plugins.stages.trainers.flag.flag_lines import groups, lines, taught
+from embedrun_plugins.stages.trainers.flag.groups import groups, has_teacher_scores, lines
 from embedrun_plugins.stages.trainers.flag_embedding import FlagEmbedding
-from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformersTrainer
 
 PROMPTS = Prompts(query="where is {} : ", document="room ")
 OPTIONS = {
@@ -277,9 +277,9 @@ def test_two_processes_learn_what_the_loss_and_the_teacher_say(tmp_path, tiny):
 def test_missing_negatives_are_drawn_from_other_questions_and_never_answer(data):
     made = material.make(data, group_size=3, distil=False, seed=1)
     assert made.notes == {"negatives drawn at random": 3}
-    assert [len(group.negatives) for group in made.found] == [4] * 8 + [2, 2]
+    assert [len(group.negatives) for group in made.rows] == [4] * 8 + [2, 2]
     relevant = data.relevant("train")
-    for group in made.found:
+    for group in made.rows:
         own = [judgement.document_id for judgement in group.negatives]
         assert len(set(own)) == len(own)
         assert not set(own) & relevant[group.query_id].keys()
@@ -297,7 +297,7 @@ def test_a_question_is_one_row_with_all_its_answers(data):
 
 def test_a_teachers_scores_stand_beside_the_passages(tmp_path):
     data = uneven(tmp_path / "data", scores=True)
-    assert taught(groups(data))
+    assert has_teacher_scores(groups(data))
     first, *_ = lines(data, groups(data), scores=True)
     assert first["pos_scores"] == [0.9, 0.7]
     assert first["neg_scores"] == pytest.approx([0.1, 0.2, 0.3, 0.4])
@@ -470,19 +470,19 @@ def test_what_distils_needs_a_teachers_scores_before_anything_runs(project):
 def test_what_is_told_is_written_at_once(monkeypatch):
     written = []
     monkeypatch.setattr(sys, "stdout", type("Pipe", (), {"write": written.append, "flush": lambda: None}))
-    tell("step", done=1)
+    write_event("step", done=1)
     assert written[0].startswith("\n")
     assert "".join(written) == written[0]
-    assert told(written[0].removeprefix("\n")) == {"event": "step", "done": 1}
+    assert read_event(written[0].removeprefix("\n")) == {"event": "step", "done": 1}
 
 
 def test_what_processes_tell_is_told_from_their_log():
-    assert told("loading data from train.jsonl ...\n") is None
-    assert told('\x1eembedrun {"event": "step", "done": 1}\n') == {"event": "step", "done": 1}
+    assert read_event("loading data from train.jsonl ...\n") is None
+    assert read_event('\x1eembedrun {"event": "step", "done": 1}\n') == {"event": "step", "done": 1}
 
 
 def test_both_trainers_are_offered():
-    assert [stage.model_fields["type"].default for stage in (SentenceTransformers, FlagEmbedding)] == [
+    assert [stage.model_fields["type"].default for stage in (SentenceTransformersTrainer, FlagEmbedding)] == [
         "sentence_transformers",
         "flag_embedding",
     ]

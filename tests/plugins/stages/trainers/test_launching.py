@@ -9,12 +9,12 @@ from embedrun_plugins.services.distributed.launch import Launch, Start
 
 WORKER = """
 import os, time
-from embedrun_plugins.services.distributed.event_lines import tell
+from embedrun_plugins.services.distributed.parent_process import write_event
 
 if os.environ["RANK"] == "0":
-    tell("stopped")
+    write_event("stopped")
 elif {fails}:
-    tell("error", type="ValueError", message="the disk is full")
+    write_event("error", type="ValueError", message="the disk is full")
     raise SystemExit(1)
 """
 

@@ -21,7 +21,7 @@ from embedrun_plugins.stages.losses.orthogonal import GlobalOrthogonalRegulariza
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
 from embedrun_plugins.stages.losses.scored_pairs import Softmax
 from embedrun_plugins.stages.losses.triplets import BatchAllTriplet, Triplet
-from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformersTrainer
 from words import WORDS
 
 
@@ -52,7 +52,7 @@ def curve(tmp_path, uneven, tiny):
         notes = {}
         ctx = Context(out=out, state=tmp_path / name / "state", device="cpu", on_note=notes.__setitem__)
         chosen = {"batch_size": 8, "max_steps": 12, "learning_rate": 1e-3, "dropout": 0.0, "logging_steps": 1}
-        trainer = SentenceTransformers(**{**chosen, "save_strategy": "no", **options})
+        trainer = SentenceTransformersTrainer(**{**chosen, "save_strategy": "no", **options})
         trained = trainer.run(ctx, uneven, model, loss or MultipleNegativesRanking(), None)
         history = json.loads((trained.path / "training_history.json").read_text("utf-8"))["log"]
         return [entry["loss"] for entry in history if "loss" in entry], notes
@@ -133,8 +133,8 @@ torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[4])
 from embedrun.artifacts import Model, RetrievalSet
 from embedrun.context import Context
-from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
-from embedrun_plugins.stages.trainers.sentence_transformers_run import Training
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformersTrainer
+from embedrun_plugins.stages.trainers.sentence_transformers_run import SentenceTransformersTraining
 from test_padding_free_step import judged
 data, model, folder = map(Path, sys.argv[1:4])
 curves = {}
@@ -144,8 +144,8 @@ for name, loss in judged(Model(model)).items():
         (here / "out").mkdir(parents=True, exist_ok=True)
         ctx = Context(out=here / "out", state=here / "state", device="cpu")
         options = {"batch_size": 8, "max_steps": 50, "learning_rate": 1e-3, "dropout": 0.0, "logging_steps": 1}
-        trainer = SentenceTransformers(**options, grouping=grouping, save_strategy="no", processes=2)
-        Training(trainer, ctx, RetrievalSet(data), Model(model), loss, None).run()
+        trainer = SentenceTransformersTrainer(**options, grouping=grouping, save_strategy="no", processes=2)
+        SentenceTransformersTraining(trainer, ctx, RetrievalSet(data), Model(model), loss, None).run()
 """
 
 
@@ -194,7 +194,7 @@ def test_losses_that_remember_weights_are_trained_fast(curve, tmp_path, uneven, 
     (tmp_path / "out").mkdir()
     notes = {}
     ctx = Context(out=tmp_path / "out", state=tmp_path / "state", device="cpu", on_note=notes.__setitem__)
-    SentenceTransformers(batch_size=8, save_strategy="no").run(ctx, data, tiny, Softmax(), None)
+    SentenceTransformersTrainer(batch_size=8, save_strategy="no").run(ctx, data, tiny, Softmax(), None)
     assert "batches are padded" not in notes
 
 
@@ -214,7 +214,7 @@ def test_evaluation_during_training_goes_its_usual_way(tmp_path, uneven, tiny):
             return {"ndcg@10": 0.5}
 
     options = {"batch_size": 8, "epochs": 2, "eval_strategy": "epoch", "save_strategy": "no"}
-    SentenceTransformers(**options).run(ctx, uneven, tiny, MultipleNegativesRanking(), Judge())
+    SentenceTransformersTrainer(**options).run(ctx, uneven, tiny, MultipleNegativesRanking(), Judge())
     assert seen == [True, True]
 
 

@@ -17,7 +17,6 @@ from embedrun.hashing import file_digest
 from embedrun_plugins.stages.losses.matryoshka import Matryoshka
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
 from embedrun_plugins.stages.losses.scored_pairs import Softmax
-from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
 from embedrun_plugins.stages.trainers.training_options import Lora
 
 EVERY_STEP = {"save_strategy": "steps", "save_steps": 1, "save_min_seconds": 0}
@@ -208,7 +207,7 @@ import embedrun_plugins.stages.trainers.sentence_transformers_run
 from embedrun.artifacts import Model, RetrievalSet
 from embedrun.context import Context
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
-from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformersTrainer
 
 data, model, folder = map(Path, sys.argv[1:])
 
@@ -234,7 +233,7 @@ def train(name, kill_at=None, torn=None):
     (folder / name / "out").mkdir(parents=True, exist_ok=True)
     ctx = Context(out=folder / name / "out", state=folder / name / "state", device="cpu", on_progress=progress)
     options = {"batch_size": 4, "epochs": 3, "save_strategy": "steps", "save_steps": 1, "save_min_seconds": 0}
-    SentenceTransformers(**options).run(ctx, RetrievalSet(data), Model(model), MultipleNegativesRanking(), None)
+    SentenceTransformersTrainer(**options).run(ctx, RetrievalSet(data), Model(model), MultipleNegativesRanking(), None)
 
 
 for name, moments in {"none": [{}], "two": [{"kill_at": 2}, {"kill_at": 6}, {}], "torn": [{"torn": 4}, {}]}.items():

@@ -21,7 +21,7 @@ from embedrun.model_settings import ModelSettings, Prompts
 from embedrun.testing import check_stage, small_set
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
 from embedrun_plugins.stages.losses.triplets import BatchHardTriplet
-from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformersTrainer
 from embedrun_plugins.stages.trainers.training_options import Lora
 
 FAST = {"batch_size": 4, "epochs": 2, "logging_steps": 1, "save_strategy": "no"}
@@ -58,7 +58,7 @@ def fit(tmp_path, ranked, tiny):
             on_event=lambda event, values: told["events"].append((event, dict(values))),
             on_progress=lambda *given: told["progress"].append(given),
         )
-        trained = SentenceTransformers(**{**FAST, **options}).run(
+        trained = SentenceTransformersTrainer(**{**FAST, **options}).run(
             ctx, data, model, loss or MultipleNegativesRanking(), dev
         )
         return trained, told
@@ -75,7 +75,7 @@ def history(model: Model) -> list:
 
 
 def test_it_keeps_the_contract_of_a_stage(tmp_path):
-    check_stage(SentenceTransformers(epochs=1, batch_size=4), tmp_path)
+    check_stage(SentenceTransformersTrainer(epochs=1, batch_size=4), tmp_path)
 
 
 def test_equal_trainings_give_equal_files_without_a_path_of_this_machine(fit, tmp_path):
@@ -321,7 +321,7 @@ def test_a_device_that_is_not_here_is_named(ranked, tiny, tmp_path):
     (tmp_path / "out").mkdir()
     ctx = Context(out=tmp_path / "out", state=tmp_path / "state", device="cuda")
     with pytest.raises(UserError, match="torch sees no CUDA device"):
-        SentenceTransformers(**FAST).run(ctx, ranked, tiny, MultipleNegativesRanking(), None)
+        SentenceTransformersTrainer(**FAST).run(ctx, ranked, tiny, MultipleNegativesRanking(), None)
 
 
 def test_weights_that_are_no_numbers_fail_the_training(fit, tmp_path):
@@ -352,18 +352,19 @@ torch.set_num_threads(1)
 from embedrun.artifacts import Model, RetrievalSet
 from embedrun.context import Context
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
-from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
-from embedrun_plugins.stages.trainers.sentence_transformers_run import Training
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformersTrainer
+from embedrun_plugins.stages.trainers.sentence_transformers_run import SentenceTransformersTraining
 data, model, folder = map(Path, sys.argv[1:])
-trainer = SentenceTransformers(batch_size=2, epochs=4, save_min_seconds=0, learning_rate=1e-3, processes=2)
+trainer = SentenceTransformersTrainer(batch_size=2, epochs=4, save_min_seconds=0, learning_rate=1e-3, processes=2)
 
 def train(name, stop):
     here = folder / name
     ctx = Context(out=here / "out", state=here / "state", device="cpu")
     steps = iter(range(1, 100))
-    asked = lambda: next(steps) >= stop
-    training = Training(trainer, ctx, RetrievalSet(data), Model(model), MultipleNegativesRanking(), None)
-    replace(training, asked=asked).run()
+    due = lambda: next(steps) >= stop
+    loss = MultipleNegativesRanking()
+    training = SentenceTransformersTraining(trainer, ctx, RetrievalSet(data), Model(model), loss, None)
+    replace(training, stop_requested=due).run()
 
 train("whole", 100)
 for stop in (4, 5):  # there are two steps in an epoch: one stops at its end, one in its midst

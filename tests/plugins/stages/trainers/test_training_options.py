@@ -12,7 +12,7 @@ from embedrun_plugins.stages.losses.distillation import MarginMse
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
 from embedrun_plugins.stages.losses.triplets import BatchAllTriplet, Triplet
 from embedrun_plugins.stages.trainers.option_checks import RENAMED, TAKEN, UNSUPPORTED
-from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformersTrainer
 
 BEST = {"load_best_model_at_end": True, "metric_for_best_model": "ndcg@10"}
 
@@ -56,7 +56,7 @@ BEST = {"load_best_model_at_end": True, "metric_for_best_model": "ndcg@10"}
     ],
 )
 def test_options_that_do_not_go_together_are_named(options, fault):
-    found = list(SentenceTransformers(**options).faults())
+    found = list(SentenceTransformersTrainer(**options).faults())
     assert any(fault in each for each in found), found
 
 
@@ -72,13 +72,13 @@ def test_options_that_do_not_go_together_are_named(options, fault):
     ],
 )
 def test_options_that_go_together_are_let_through(options):
-    assert not list(SentenceTransformers(**options).faults())
+    assert not list(SentenceTransformersTrainer(**options).faults())
 
 
 @pytest.mark.parametrize("options", [{"epochs": 0}, {"batch_size": 0}, {"optim": "adamw"}, {"num_train_epochs": 3}])
 def test_values_and_names_that_do_not_exist_are_refused(options):
     with pytest.raises(ValidationError):
-        SentenceTransformers(**options)
+        SentenceTransformersTrainer(**options)
 
 
 @pytest.mark.parametrize(
@@ -96,33 +96,36 @@ def test_values_and_names_that_do_not_exist_are_refused(options):
     ],
 )
 def test_a_loss_that_it_cannot_train_with_is_refused(options, loss, reason):
-    assert reason in (SentenceTransformers(**options).refuses(loss) or "")
-    assert SentenceTransformers().refuses(loss) is None
+    assert reason in (SentenceTransformersTrainer(**options).refuses(loss) or "")
+    assert SentenceTransformersTrainer().refuses(loss) is None
 
 
 def test_the_recipe_learns_which_metric_and_split_are_watched():
-    trainer = SentenceTransformers(**BEST, eval_strategy="epoch")
+    trainer = SentenceTransformersTrainer(**BEST, eval_strategy="epoch")
     assert (trainer.watched_metric(), trainer.watched_split()) == ("ndcg@10", "dev")
-    assert SentenceTransformers().watched_split() is None
-    by_loss = SentenceTransformers(eval_strategy="epoch", load_best_model_at_end=True, metric_for_best_model="loss")
+    assert SentenceTransformersTrainer().watched_split() is None
+    by_loss = SentenceTransformersTrainer(
+        eval_strategy="epoch", load_best_model_at_end=True, metric_for_best_model="loss"
+    )
     assert by_loss.watched_metric() is None
 
 
 def test_the_forecast_counts_rows_and_steps(ranked):
-    trainer = SentenceTransformers(batch_size=4, epochs=3)
+    trainer = SentenceTransformersTrainer(batch_size=4, epochs=3)
     found = trainer.forecast(ranked, MultipleNegativesRanking())
     assert found == {"rows": 10, "negatives per row": 1, "optimizer steps": 9, "largest batch": 4}
     assert trainer.forecast(ranked) == found
     assert trainer.forecast(None) == {}
-    assert (
-        SentenceTransformers(batch_size=4, epochs=3, dataloader_drop_last=True).forecast(ranked)["optimizer steps"] == 6
-    )
-    accumulated = SentenceTransformers(batch_size=4, epochs=3, gradient_accumulation_steps=2)
+    without_last = SentenceTransformersTrainer(batch_size=4, epochs=3, dataloader_drop_last=True)
+    assert without_last.forecast(ranked)["optimizer steps"] == 6
+    accumulated = SentenceTransformersTrainer(batch_size=4, epochs=3, gradient_accumulation_steps=2)
     assert accumulated.forecast(ranked)["optimizer steps"] == 6
 
 
 def test_every_field_is_documented():
-    assert SentenceTransformers.model_fields.keys() - {"type"} <= descriptions(SentenceTransformers).keys()
+    assert (
+        SentenceTransformersTrainer.model_fields.keys() - {"type"} <= descriptions(SentenceTransformersTrainer).keys()
+    )
 
 
 def test_names_are_those_of_the_training_arguments():
@@ -131,6 +134,6 @@ def test_names_are_those_of_the_training_arguments():
     from embedrun_plugins.stages.trainers.training_arguments import _OWN
 
     known = {field.name for field in fields(SentenceTransformerTrainingArguments)}
-    assert set(SentenceTransformers.model_fields) - _OWN <= known
+    assert set(SentenceTransformersTrainer.model_fields) - _OWN <= known
     assert {*TAKEN, *UNSUPPORTED} <= known
     assert set(RENAMED) <= known

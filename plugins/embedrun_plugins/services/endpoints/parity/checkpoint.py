@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedrun.artifacts import Model, Role
+from embedrun_plugins.models.model_files import DOCUMENT_PROMPTS
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -53,7 +54,7 @@ class Checkpoint:
 
     def name_of(self, role: Role) -> str | None:
         """Return the name under which the model keeps a role's prompt, as encode_query and encode_document look."""
-        names = ("query",) if role == "query" else ("document", "passage", "corpus")
+        names = ("query",) if role == "query" else DOCUMENT_PROMPTS
         return next((name for name in names if self.loaded.prompts.get(name) is not None), None)
 
     @property

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from embedrun_plugins.services.distributed.parent import VARIABLE
+from embedrun_plugins.services.distributed.parent_process import VARIABLE
 from embedrun_plugins.services.sagemaker.container.rendezvous import RendezvousServer
 from embedrun_plugins.services.sagemaker.container.run_recipe import OUTCOME, STOPPED
 

@@ -20,7 +20,7 @@ from typing import Any
 from embedrun import RunRecord, Settings
 from embedrun.errors import EmbedrunError, UserError
 from embedrun.execution import Loaded, execute
-from embedrun_plugins.services.distributed.parent import end_with_parent
+from embedrun_plugins.services.distributed.parent_process import end_with_parent
 from embedrun_plugins.services.plain_console import PlainConsole
 from embedrun_plugins.services.sagemaker.container.channels import Chosen, choose, import_results, sent_models
 from embedrun_plugins.services.sagemaker.container.contract import Container, JobConfiguration, bug

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -21,10 +22,9 @@ from embedrun.errors import StageError, UserError, suggest
 from embedrun_plugins.services.distributed.launch import Launch, Start
 from embedrun_plugins.services.distributed.nodes import Nodes
 from embedrun_plugins.stages.trainers import checkpoints, library_messages
-from embedrun_plugins.stages.trainers.flag import arguments
-from embedrun_plugins.stages.trainers.flag.flag_lines import lines
-from embedrun_plugins.stages.trainers.flag.groups import Groups, make
-from embedrun_plugins.stages.trainers.flag.job import Job
+from embedrun_plugins.stages.trainers.flag import job as flag_job
+from embedrun_plugins.stages.trainers.flag.groups import TrainingGroups, lines, make
+from embedrun_plugins.stages.trainers.flag.job import FlagJob, JobWriter
 from embedrun_plugins.stages.trainers.flag.pooling import Encoding
 from embedrun_plugins.stages.trainers.flag.truncation import Lengths
 from embedrun_plugins.stages.trainers.progress_callbacks import write_history
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from embedrun.artifacts import RetrievalSet, Role
     from embedrun.context import Context
     from embedrun_plugins.stages.losses.ranking import InfoNce
-    from embedrun_plugins.stages.trainers.flag_embedding import FlagEmbedding
+    from embedrun_plugins.stages.trainers.flag.options import FlagOptions
 
 _SAMPLES = 4
 """Texts of each role whose vectors must come out of the saved model as they do of FlagEmbedding."""
@@ -45,10 +45,10 @@ _WORKER = "embedrun_plugins.stages.trainers.flag.worker"
 
 
 @dataclass(frozen=True)
-class Training:
+class FlagTraining:
     """One fine-tuning: what is trained how, on what."""
 
-    options: FlagEmbedding
+    options: FlagOptions
     ctx: Context
     data: RetrievalSet
     model: Model
@@ -65,16 +65,17 @@ class Training:
             self._tune(groups)
         return Model(self.ctx.out, self.model.settings.unsaved())
 
-    def _tune(self, groups: Groups) -> None:
+    def _tune(self, groups: TrainingGroups) -> None:
         tuned = self.model.load("cpu")
         encoding = Encoding.of(self.model, tuned)
         lengths = self._lengths(tuned, encoding, groups)
-        samples = {role: found.shortest(_SAMPLES) for role, found in lengths.items()}
-        trusted = self.model.settings.trust_remote_code
-        encoding.require_same_tokens(tuned, [text for some in samples.values() for text in some], trusted=trusted)
-        if not checkpoints.whole(self.output):
+        samples = {role: counted.shortest(_SAMPLES) for role, counted in lengths.items()}
+        settings = self.model.settings
+        encoding.require_same_tokens(tuned, list(chain(*samples.values())), trusted=settings.trust_remote_code)
+        if not checkpoints.is_whole(self.output):
             self._write(groups)
-            self._train(arguments.job(self, encoding, samples), encoding)
+            writer = JobWriter(self.options, self.loss, settings, encoding, self.ctx.seed, self.on_cpu, self.processes)
+            self._train(writer.job(samples), encoding)
         self._fill(tuned, samples)
         self._publish(tuned)
 
@@ -91,7 +92,7 @@ class Training:
     @property
     def vectors(self) -> Path:
         """What FlagEmbedding makes of some texts in the end."""
-        return self.output.parent / arguments.VECTORS
+        return self.output.parent / flag_job.VECTORS
 
     @cached_property
     def on_cpu(self) -> bool:
@@ -114,12 +115,12 @@ class Training:
             )
         if self.options.fp16 and self.on_cpu:
             raise UserError("trainer.fp16: needs a GPU; on a CPU, train with trainer.fp16: false")
-        known = {field.name for field in fields(TrainingArguments)} | arguments.OWN
+        allowed = {field.name for field in fields(TrainingArguments)} | flag_job.OWN
         for name in self.options.extra:
-            if name not in known:
-                raise UserError(f"trainer.extra.{name}: there is no such argument{suggest(name, known)}")
+            if name not in allowed:
+                raise UserError(f"trainer.extra.{name}: there is no such argument{suggest(name, allowed)}")
 
-    def _groups(self) -> Groups:
+    def _groups(self) -> TrainingGroups:
         options, ctx = self.options, self.ctx
         groups = make(
             self.data, group_size=options.train_group_size, distil=options.knowledge_distillation, seed=ctx.seed
@@ -134,19 +135,19 @@ class Training:
             raise UserError(f"trainer.batch_size: the {len(groups)} rows fill no batch of {whole}; lower it")
         return groups
 
-    def _lengths(self, tuned: SentenceTransformer, encoding: Encoding, groups: Groups) -> dict[Role, Lengths]:
+    def _lengths(self, tuned: SentenceTransformer, encoding: Encoding, groups: TrainingGroups) -> dict[Role, Lengths]:
         """Count tokens, and warn of what is longer than is read of it."""
         data = self.data
-        judgements = [judgement for group in groups.found for judgement in (*group.positives, *group.negatives)]
+        judgements = [judgement for group in groups.rows for judgement in (*group.positives, *group.negatives)]
         texts: dict[Role, list[str]] = {
-            "query": [data.queries[group.query_id].text for group in groups.found],
+            "query": [data.queries[group.query_id].text for group in groups.rows],
             "document": [data.documents[judgement.document_id].full_text for judgement in judgements],
         }
-        found = {role: Lengths.of(tuned.tokenizer, encoding.prompts[role], texts[role]) for role in texts}
+        lengths = {role: Lengths.of(tuned.tokenizer, encoding.prompts[role], texts[role]) for role in texts}
         words: dict[Role, tuple[str, str]] = {"query": ("queries", "query"), "document": ("passages", "passage")}
         for role, (what, field) in words.items():
-            limit = arguments.limit(self.options, role, encoding)
-            cut = found[role].cut(limit)
+            limit = flag_job.limit(self.options, role, encoding)
+            cut = lengths[role].cut(limit)
             if cut:
                 self.ctx.note(f"{what} cut", cut)
                 more = encoding.max_length is None or encoding.max_length > limit
@@ -155,15 +156,15 @@ class Training:
                     f"{cut['texts']:.1%} of the {what} are longer than the {limit} tokens that are read of each, "
                     f"and {cut['tokens']:.1%} of all their tokens are lost; {hint}"
                 )
-        return found
+        return lengths
 
-    def _write(self, groups: Groups) -> None:
+    def _write(self, groups: TrainingGroups) -> None:
         self.ctx.state.mkdir(parents=True, exist_ok=True)
-        made = lines(self.data, groups.found, scores=self.options.knowledge_distillation)
+        rows = lines(self.data, groups.rows, scores=self.options.knowledge_distillation)
         with self.file.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in made)
+            stream.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in rows)
 
-    def _train(self, job: Job, encoding: Encoding) -> None:
+    def _train(self, job: FlagJob, encoding: Encoding) -> None:
         self.output.mkdir(parents=True, exist_ok=True)
         checkpoints.remove_incomplete(self.output)
 
@@ -174,26 +175,21 @@ class Training:
                 self.ctx.event(name, **values)
 
         nodes = Nodes.here()
-        start = Start(_WORKER, arguments.FILE, nodes.share(self.processes), "FlagEmbedding", self.ctx.offline)
+        start = Start(_WORKER, flag_job.FILE, nodes.share(self.processes), "FlagEmbedding", self.ctx.offline)
         with TemporaryDirectory(prefix="embedrun-") as name:
             folder = Path(name).resolve()
-            for place in (folder, self.ctx.state):
-                job.write(place / arguments.FILE)
-            for there, here in {
-                arguments.ROWS: self.file,
-                arguments.OUTPUT: self.output,
-                arguments.MODEL: encoding.folder,
-            }.items():
-                (folder / there).symlink_to(here.resolve())
+            job.write(folder / flag_job.FILE)
+            job.write(self.ctx.state / flag_job.FILE)
+            links = {flag_job.ROWS: self.file, flag_job.OUTPUT: self.output, flag_job.MODEL: encoding.folder}
+            for link, target in links.items():
+                (folder / link).symlink_to(target.resolve())
             Launch(folder, start, self.ctx.state / "flag_embedding.log", nodes).run(on_event)
-        if not checkpoints.whole(self.output):
+        if not checkpoints.is_whole(self.output):
             raise StageError("FlagEmbedding ended without a model")
 
     def _fill(self, tuned: SentenceTransformer, samples: Mapping[Role, list[str]]) -> None:
         """Copy the tuned weights into the model, whose vectors must then be FlagEmbedding's own."""
-        saved: dict[str, torch.Tensor] = {}
-        for file in sorted(self.output.glob("*.safetensors")):
-            saved |= load_file(file)
+        saved = checkpoints.load_weights(self.output)
         if any(not torch.isfinite(tensor).all() for tensor in saved.values()):
             raise StageError("training diverged: the weights are not finite numbers; lower trainer.learning_rate")
         transformer: Any = tuned[0]
@@ -201,10 +197,10 @@ class Training:
         theirs = load_file(self.vectors)
         for role, texts in samples.items():
             encode = tuned.encode_query if role == "query" else tuned.encode_document
-            own = torch.from_numpy(encode(texts, show_progress_bar=False)).float()
+            saved_vectors = torch.from_numpy(encode(texts, show_progress_bar=False)).float()
             exact = transformer.auto_model.dtype == torch.float32
-            allowed = _TOLERANCE if exact else 100 * _TOLERANCE
-            if (difference := float((own - theirs[role]).abs().max())) > allowed * max(1.0, float(own.abs().max())):
+            allowed = (_TOLERANCE if exact else 100 * _TOLERANCE) * max(1.0, float(saved_vectors.abs().max()))
+            if (difference := float((saved_vectors - theirs[role]).abs().max())) > allowed:
                 raise StageError(
                     f"the saved model's vectors are not those that FlagEmbedding trained (they differ by up to "
                     f"{difference:.2g}); please report this model, and use the trainer sentence_transformers"

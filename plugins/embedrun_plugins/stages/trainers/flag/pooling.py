@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from transformers import AutoTokenizer
 
 from embedrun.artifacts import Model, Role
 from embedrun.errors import UserError
+from embedrun_plugins.models.model_files import ModelFiles
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -54,10 +54,10 @@ class Encoding:
         """Raise UserError where FlagEmbedding, which puts a prompt before a text, would read other tokens."""
         tokenizer: Any = AutoTokenizer.from_pretrained(str(self.folder), trust_remote_code=trusted)
         for prompt in self.prompts.values():
-            own = loaded.preprocess(list(texts), prompt=prompt or None)["input_ids"].tolist()
+            expected = loaded.preprocess(list(texts), prompt=prompt or None)["input_ids"].tolist()
             whole = [prompt + text for text in texts]
             limit: dict[str, Any] = {"max_length": self.max_length} if self.max_length else {}
-            if own != tokenizer(whole, padding=True, truncation=bool(limit), **limit)["input_ids"]:
+            if expected != tokenizer(whole, padding=True, truncation=bool(limit), **limit)["input_ids"]:
                 raise UserError(f"FlagEmbedding tokenizes this model's texts differently than it does; {_ANOTHER}")
 
 
@@ -72,17 +72,15 @@ def _pooling(modules: Sequence[object], *, prompted: bool) -> str:
             raise UserError(f"FlagEmbedding trains {allowed}, but this model is {', '.join(names)}{cut}; {_ANOTHER}")
     mode = pooling.pooling_mode
     if not isinstance(mode, str) or mode not in POOLINGS:
-        known = ", ".join(POOLINGS)
-        raise UserError(f"FlagEmbedding has no pooling '{mode}', as this model has; allowed: {known}; {_ANOTHER}")
+        allowed = ", ".join(POOLINGS)
+        raise UserError(f"FlagEmbedding has no pooling '{mode}', as this model has; allowed: {allowed}; {_ANOTHER}")
     if prompted and not pooling.include_prompt:
         raise UserError(f"this model leaves prompts out of its vectors, which FlagEmbedding cannot; {_ANOTHER}")
     return POOLINGS[mode]
 
 
 def _folder(model: Model) -> Path:
-    file = model.path / "modules.json"
-    inner = json.loads(file.read_text("utf-8"))[0]["path"] if file.exists() else ""
-    folder = model.path / inner
+    folder = ModelFiles.read(model.path).folder
     if (folder / "adapter_config.json").exists():
         raise UserError(f"{folder}: holds an adapter, which FlagEmbedding would not train; merge it into the model")
     return folder

@@ -32,7 +32,7 @@ class Lengths:
     def shortest(self, count: int) -> list[str]:
         """Return the shortest texts that hold anything, shortest first."""
         order = np.argsort(self.tokens, kind="stable")
-        return [text for place in order if (text := self.texts[place]).strip()][:count]
+        return [text for index in order if (text := self.texts[index]).strip()][:count]
 
     def cut(self, limit: int) -> dict[str, float] | None:
         """Return the share of texts that are longer than the limit, and of all tokens that go unread; None where 0."""

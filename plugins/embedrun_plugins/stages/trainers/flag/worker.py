@@ -21,18 +21,17 @@ from FlagEmbedding.finetune.embedder.encoder_only.base import (
     EncoderOnlyEmbedderTrainer,
     EncoderOnlyEmbedderTrainingArguments,
 )
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from transformers import PrinterCallback, TrainerCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
 from embedrun_plugins.services.distributed import collectives
-from embedrun_plugins.services.distributed.event_lines import tell
 from embedrun_plugins.services.distributed.launch import STOP
-from embedrun_plugins.services.distributed.parent import end_with_parent
+from embedrun_plugins.services.distributed.parent_process import run_worker, write_event
 from embedrun_plugins.stages.trainers import checkpoints, resume_callbacks
-from embedrun_plugins.stages.trainers.checkpoint_callbacks import Pacing, Stopping
+from embedrun_plugins.stages.trainers.checkpoint_callbacks import CheckpointInterval, EarlyEnd
 from embedrun_plugins.stages.trainers.determinism import reproducible
-from embedrun_plugins.stages.trainers.flag.job import Job
+from embedrun_plugins.stages.trainers.flag.job import FlagJob
 from embedrun_plugins.stages.trainers.sentence_transformers_run import set_dropout
 
 
@@ -53,19 +52,10 @@ class Draws(AbsEmbedderTrainDataset):  # type: ignore[misc] # FlagEmbedding has 
             random.setstate(before)
 
 
-class ResumableTrainer(EncoderOnlyEmbedderTrainer):  # type: ignore[misc]
+class FlagTrainer(checkpoints.Resumable, EncoderOnlyEmbedderTrainer):  # type: ignore[misc]
     """FlagEmbedding's trainer, whose checkpoints hold weights in safetensors alone, and are loaded again."""
 
-    goes_on_from: Path | None = None
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        super()._save_checkpoint(model, trial)
-        resume_callbacks.keep(self, Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
-
-    def _save_rng_state(self, output_dir: str) -> None:
-        super()._save_rng_state(output_dir)
-        if self.args.world_size > 1:
-            collectives.collect(Path(output_dir) / f"rng_state_{self.args.process_index}.pth")
+    model: Any
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         del state_dict
@@ -73,14 +63,11 @@ class ResumableTrainer(EncoderOnlyEmbedderTrainer):  # type: ignore[misc]
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         del model
-        saved: dict[str, torch.Tensor] = {}
-        for file in sorted(Path(resume_from_checkpoint).glob("*.safetensors")):
-            saved |= load_file(file)
-        self.model.model.load_state_dict(saved)
+        self.model.model.load_state_dict(checkpoints.load_weights(Path(resume_from_checkpoint)))
 
 
-class Telling(TrainerCallback):
-    """Tells steps and the loss, and gives the rows their epoch."""
+class ProgressEvents(TrainerCallback):
+    """Writes steps and the loss as events, and gives the rows their epoch."""
 
     def __init__(self, rows: Draws) -> None:
         self.rows = rows
@@ -92,29 +79,18 @@ class Telling(TrainerCallback):
     def on_step_end(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
         del args, control
         if state.is_world_process_zero:
-            tell("step", done=state.global_step, total=state.max_steps)
+            write_event("step", done=state.global_step, total=state.max_steps)
 
-    def on_log(self, args: Any, state: TrainerState, control: Any, **given: Any) -> None:
+    def on_log(self, args: Any, state: TrainerState, control: Any, **values: Any) -> None:
         del args, control
-        if state.is_world_process_zero and "loss" in given["logs"]:
-            tell("log", step=state.global_step, **given["logs"])
-
-
-class Marking(TrainerCallback):
-    """Marks checkpoints that are whole, and keeps the last one."""
-
-    def on_save(self, args: Any, state: TrainerState, control: Any, **_: Any) -> None:
-        collectives.wait()
-        if args.should_save:
-            folder = Path(args.output_dir)
-            checkpoints.mark(folder / f"checkpoint-{state.global_step}", finished=control.should_training_stop)
-            checkpoints.remove_old(folder, keep=1)
+        if state.is_world_process_zero and "loss" in values["logs"]:
+            write_event("log", step=state.global_step, **values["logs"])
 
 
 class Runner(EncoderOnlyEmbedderRunner):  # type: ignore[misc]
     """FlagEmbedding's runner for one job."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: FlagJob) -> None:
         self.job = job
         super().__init__(
             model_args=EncoderOnlyEmbedderModelArguments(**job.model),
@@ -135,26 +111,25 @@ class Runner(EncoderOnlyEmbedderRunner):  # type: ignore[misc]
     def load_train_dataset(self) -> Draws:
         return Draws(self.training_args.seed, args=self.data_args, tokenizer=self.tokenizer)
 
-    def load_trainer(self) -> ResumableTrainer:
-        trainer = ResumableTrainer(
+    def load_trainer(self) -> FlagTrainer:
+        trainer = FlagTrainer(
             model=self.model,
             args=self.training_args,
             train_dataset=self.train_dataset,
             data_collator=self.data_collator,
             processing_class=self.tokenizer,
-            callbacks=[Telling(self.train_dataset), Pacing(self.job.save_min_seconds), Marking()],
+            callbacks=[ProgressEvents(self.train_dataset), CheckpointInterval(self.job.save_min_seconds)],
         )
-        trainer.add_callback(resume_callbacks.Restoring(trainer))
-        trainer.add_callback(Stopping(Path(STOP).exists))
+        trainer.add_callback(EarlyEnd(Path(STOP).exists))
         trainer.remove_callback(PrinterCallback)
         return trainer
 
     def run(self) -> None:
         """Train from the last checkpoint, or from the start, and leave the model and some of its vectors."""
-        last = next(reversed(checkpoints.checkpoints(self.job.output)), None)
+        last = checkpoints.last_checkpoint(self.job.output)
         # None may remove it before all have seen it.
-        collectives.wait()
-        if last and checkpoints.finished(last):
+        collectives.barrier()
+        if last and checkpoints.is_finished(last):
             self.trainer.state = TrainerState.load_from_json(str(last / TRAINER_STATE_NAME))
             self.trainer._load_from_checkpoint(str(last))  # noqa: SLF001 - it is overridden above
             self.trainer.save_model()
@@ -167,7 +142,7 @@ class Runner(EncoderOnlyEmbedderRunner):  # type: ignore[misc]
             Path(self.job.vectors).parent.mkdir(exist_ok=True)
             save_file({role: self._vectors(role) for role in self.job.samples}, self.job.vectors)
             checkpoints.mark(self.job.output, finished=True)
-        collectives.wait()
+        collectives.barrier()
 
     def _vectors(self, role: str) -> torch.Tensor:
         """Return (texts, dimensions) of the samples, as FlagEmbedding encodes them."""
@@ -183,19 +158,10 @@ class Runner(EncoderOnlyEmbedderRunner):  # type: ignore[misc]
 
 
 def main() -> None:
-    end_with_parent()
-    try:
-        job = Job.read(Path(sys.argv[1]))
-        with reproducible(on_cuda=torch.cuda.is_available() and not job.training.get("use_cpu")):
-            Runner(job).run()
-    except KeyboardInterrupt:
-        tell("stopped")
-    except Exception as error:
-        tell("error", type=type(error).__name__, message=str(error))
-        raise
-    if collectives.together():
-        torch.distributed.destroy_process_group()
+    job = FlagJob.read(Path(sys.argv[1]))
+    with reproducible(on_cuda=torch.cuda.is_available() and not job.training.get("use_cpu")):
+        Runner(job).run()
 
 
 if __name__ == "__main__":
-    main()
+    run_worker(main)

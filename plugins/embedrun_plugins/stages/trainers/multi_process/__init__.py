@@ -1,1 +1,1 @@
-"""Training in several processes, of one machine or of several."""
+"""Fine-tuning with sentence-transformers in several processes, of one machine or of several."""

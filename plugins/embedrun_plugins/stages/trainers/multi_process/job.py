@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,16 +14,17 @@ from embedrun.model_settings import ModelSettings
 from embedrun.registry import Registry
 from embedrun.stage import Stage
 from embedrun.stages import Evaluator, Loss, Trainer
+from embedrun_plugins.services.distributed.launch import JobFile
 
 if TYPE_CHECKING:
     from embedrun.context import Context
-    from embedrun_plugins.stages.trainers.sentence_transformers_run import Training
+    from embedrun_plugins.stages.trainers.sentence_transformers_run import SentenceTransformersTraining
 
 FILE = "job.json"
 
 
 @dataclass(frozen=True)
-class Job:
+class MultiProcessJob(JobFile):
     """What the processes are told; data, model, state and local plugins lie beside it, under these names."""
 
     trainer: Mapping[str, Any]
@@ -39,7 +39,7 @@ class Job:
     offline: bool
 
     @classmethod
-    def of(cls, training: Training) -> Job:
+    def of(cls, training: SentenceTransformersTraining) -> MultiProcessJob:
         ctx, options = training.ctx, training.options
         # The processes run in another folder than this one.
         trainer = options.model_copy(update={"logging_dir": str(Path.cwd() / options.logging_dir)})
@@ -54,30 +54,26 @@ class Job:
             offline=ctx.offline,
         )
 
-    def lay_down(self, folder: Path, training: Training) -> None:
+    def lay_down(self, folder: Path, training: SentenceTransformersTraining) -> None:
         """Write the job, with links to all that it takes."""
-        (folder / FILE).write_text(json.dumps(asdict(self), indent=1), "utf-8")
+        self.write(folder / FILE)
         training.ctx.state.mkdir(parents=True, exist_ok=True)
-        places = {"data": training.data.path, "model": training.model.path, "state": training.ctx.state}
-        for name, place in places.items():
-            (folder / name).symlink_to(place.resolve(), target_is_directory=True)
-        stages = [training.options, training.loss, *([training.dev] if training.dev else [])]
+        targets = {"data": training.data.path, "model": training.model.path, "state": training.ctx.state}
+        for name, target in targets.items():
+            (folder / name).symlink_to(target.resolve(), target_is_directory=True)
+        stages = filter(None, (training.options, training.loss, training.dev))
         for number, file in enumerate(local_plugins(stages)):
             (folder / "plugins" / str(number)).mkdir(parents=True)
             shutil.copy(file, folder / "plugins" / str(number))
 
-    @classmethod
-    def read(cls, file: Path) -> Job:
-        return cls(**json.loads(file.read_text("utf-8")))
-
-    def training(self, folder: Path, ctx: Context) -> Training:
+    def training(self, folder: Path, ctx: Context) -> SentenceTransformersTraining:
         """Return the training that this is, its stages made anew."""
-        from embedrun_plugins.stages.trainers.sentence_transformers_run import Training
+        from embedrun_plugins.stages.trainers.sentence_transformers_run import SentenceTransformersTraining
 
         registry = Registry(sorted((folder / "plugins").glob("*/*.py"), key=lambda file: int(file.parent.name)))
         context = registry.validation_context()
         options: Any = Trainer.model_validate(self.trainer, context=context)
-        return Training(
+        return SentenceTransformersTraining(
             options,
             ctx,
             RetrievalSet(folder / "data"),
@@ -93,11 +89,11 @@ def _dumped(stage: Stage) -> dict[str, Any]:
 
 def local_plugins(stages: Iterable[Stage]) -> list[Path]:
     """Return the local files that stages, and those inside them, come from."""
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     for stage in stages:
         module = sys.modules.get(type(stage).__module__)
         if module is not None and module.__name__.startswith("embedrun_local_"):
-            found[Path(str(module.__file__))] = None
+            files[Path(str(module.__file__))] = None
         inner = [value for name in type(stage).model_fields if isinstance(value := getattr(stage, name), Stage)]
-        found |= dict.fromkeys(local_plugins(inner))
-    return list(found)
+        files |= dict.fromkeys(local_plugins(inner))
+    return list(files)

@@ -10,7 +10,7 @@ import pytest
 from embedrun.artifacts import Model
 from embedrun.errors import StageError, UserError
 from embedrun.model_settings import ModelSettings, Prompts
-from embedrun_plugins.models.serving.embedder import Limits
+from embedrun_plugins.models.serving.embedder import ServerLimits
 from embedrun_plugins.services.endpoints.client import RequestParameters
 from embedrun_plugins.services.endpoints.http_transport import HttpTransport
 from embedrun_plugins.services.endpoints.parity.gate import Gate, Proof
@@ -153,7 +153,7 @@ def test_too_few_vectors_for_one_role_alone_are_named(minilm_gate: Gate, minilm:
 @pytest.mark.parametrize("most", [1, 2, 5])
 def test_a_server_that_takes_fewer_texts_is_sent_fewer(minilm_gate: Gate, minilm: Path, most: int) -> None:
     served = Model(minilm, ModelSettings(prompts=PROMPTS))
-    assert proof(minilm_gate, served, limits=Limits(max_client_batch_size=most)).holds
+    assert proof(minilm_gate, served, limits=ServerLimits(max_client_batch_size=most)).holds
 
 
 def test_two_mistakes_at_once_are_both_named(cls_gate: Gate, cls_model: Model) -> None:

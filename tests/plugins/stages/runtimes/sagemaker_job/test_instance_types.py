@@ -8,7 +8,7 @@ import pytest
 
 from embedrun.errors import UserError
 from embedrun_plugins.stages.runtimes.sagemaker_job import instance_types
-from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformersTrainer
 from fakes import FakeTrainer
 
 
@@ -39,7 +39,7 @@ def test_machines_whose_volume_is_their_own_disk(instance_type, takes_no_key):
 
 
 def trainer(processes: int) -> Any:
-    return SentenceTransformers.model_validate({"type": "sentence_transformers", "processes": processes})
+    return SentenceTransformersTrainer.model_validate({"type": "sentence_transformers", "processes": processes})
 
 
 @pytest.mark.parametrize(

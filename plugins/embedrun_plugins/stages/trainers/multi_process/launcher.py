@@ -19,22 +19,22 @@ from embedrun_plugins.stages.trainers.training_arguments import on_cpu
 if TYPE_CHECKING:
     from embedrun.artifacts import Model
     from embedrun.context import Context
-    from embedrun_plugins.stages.trainers.sentence_transformers_run import Training
+    from embedrun_plugins.stages.trainers.sentence_transformers_run import SentenceTransformersTraining
 
 _WORKER = "embedrun_plugins.stages.trainers.multi_process.worker"
 
 
-def train(training: Training) -> Model:
+def train(training: SentenceTransformersTraining) -> Model:
     """Train in as many processes as the options say, on this machine and on those that `Nodes.here()` names.
 
-    Raises UserError where there are not so many GPUs, and whatever the processes told.
+    Raises UserError where there are not so many GPUs, and whatever error the processes report.
     """
     ctx, nodes = training.ctx, Nodes.here()
     here = nodes.share(training.options.processes)
     require_devices(here, ctx.device)
     with TemporaryDirectory(prefix="embedrun-") as name:
         folder = Path(name).resolve()
-        job.Job.of(training).lay_down(folder, training)
+        job.MultiProcessJob.of(training).lay_down(folder, training)
         start = Start(_WORKER, job.FILE, here, "training", ctx.offline)
         Launch(folder, start, ctx.state / "training.log", nodes).run(partial(_pass_on, ctx))
     if not (ctx.out / "training_history.json").exists():
@@ -51,7 +51,7 @@ def require_devices(processes: int, device: str | None) -> None:
 
 
 def _pass_on(ctx: Context, name: str, values: Mapping[str, Any]) -> None:
-    """Report what a process told."""
+    """Pass a process's event on to the run."""
     match name:
         case "event":
             ctx.event(values["name"], **values["values"])
