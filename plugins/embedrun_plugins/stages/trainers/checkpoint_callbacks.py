@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from embedrun_plugins.services.distributed import collectives
 
@@ -21,24 +21,18 @@ class CheckpointInterval(TrainerCallback):
         self.seconds = seconds
         self.last = time.monotonic()
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> TrainerControl:
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         del args, state
         control.should_log = control.should_log or control.should_save or control.should_evaluate
         if control.should_save:
             # All processes must agree, or they would wait for each other for ever.
             control.should_save = collectives.broadcast(answer=time.monotonic() - self.last >= self.seconds)
-        return control
 
     on_epoch_end = on_step_end
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> TrainerControl:
-        del args, state
+    def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        del args, state, control
         self.last = time.monotonic()
-        return control
 
 
 class EarlyEnd(TrainerCallback):
@@ -49,9 +43,7 @@ class EarlyEnd(TrainerCallback):
         self.stopping = False
         self.due = False
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> TrainerControl:
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         del args
         # All save the same step, though a signal does not reach all machines in the same one.
         self.stopping = collectives.any_process(answer=self.requested())
@@ -59,23 +51,16 @@ class EarlyEnd(TrainerCallback):
         epoch_ends = control.should_training_stop or control.should_epoch_stop or _is_whole(state.epoch or 0)
         self.due = self.stopping and not epoch_ends
         control.should_save = control.should_save or self.due
-        return control
 
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> TrainerControl:
+    def on_epoch_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         del args, state
         self.due = self.stopping
         control.should_save = control.should_save or self.due
-        return control
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> TrainerControl:
-        del args, state
+    def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        del args, state, control
         if self.due:
             raise KeyboardInterrupt
-        return control
 
 
 def _is_whole(epoch: float) -> bool:

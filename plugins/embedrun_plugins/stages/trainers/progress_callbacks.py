@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sentence_transformers.base.evaluation import BaseEvaluator
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from embedrun.context import Context
 from embedrun.errors import UserError, suggest
@@ -51,31 +51,22 @@ class Reporter(TrainerCallback):
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> TrainerControl:
-        del args
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        del args, control
         if state.is_world_process_zero:
             self.ctx.progress("training", state.global_step, state.max_steps)
-        return control
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **values: Any
-    ) -> TrainerControl:
-        del args
+    def on_log(self, args: Any, state: TrainerState, control: TrainerControl, **values: Any) -> None:
+        del args, control
         logs: Mapping[str, float] = values["logs"]
         if state.is_world_process_zero and "loss" in logs:
             self.ctx.event("log", step=state.global_step, **logs)
-        return control
 
-    def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **values: Any
-    ) -> TrainerControl:
-        del args
+    def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, **values: Any) -> None:
+        del args, control
         metrics = {name: value for name, value in values["metrics"].items() if not name.endswith(_TIMES)}
         if state.is_world_process_zero:
             self.ctx.event("evaluation", step=state.global_step, **metrics)
-        return control
 
 
 def write_history(file: Path, state: TrainerState) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from embedrun_plugins.services.distributed import collectives
 
@@ -47,31 +47,20 @@ class Restoring(TrainerCallback):
     def __init__(self, trainer: Resumed) -> None:
         self.trainer = trainer
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> TrainerControl:
-        del state
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        del state, control
         trainer: Any = self.trainer
         file = _file(trainer.goes_on_from, args) if trainer.goes_on_from else None
         if file and file.exists():
             values = json.loads(file.read_text("utf-8"))
             trainer._tr_loss = torch.tensor(values["loss"], device=args.device)  # noqa: SLF001 - as above
             trainer._globalstep_last_logged = values["logged"]  # noqa: SLF001 - as above
-        return control
 
-    def on_epoch_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        train_dataloader: Any = None,
-        **_: Any,
-    ) -> TrainerControl:
+    def on_epoch_begin(self, args: Any, state: TrainerState, control: TrainerControl, **values: Any) -> None:
         """Tell the sampler the epoch."""
-        del args
-        sampler: Any = getattr(train_dataloader, "batch_sampler", None)
+        del args, control
+        sampler: Any = getattr(values.get("train_dataloader"), "batch_sampler", None)
         while (inner := getattr(sampler, "batch_sampler", None)) is not None:
             sampler = inner
         if hasattr(sampler, "set_epoch"):
             sampler.set_epoch(epoch_of(state))
-        return control
