@@ -10,7 +10,7 @@ import pytest
 from embedrun.context import Context
 from embedrun_plugins.stages.evaluators.information_retrieval import InformationRetrieval
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
-from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformers
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformersTrainer
 
 GPU = "cuda"
 STEPS = {"batch_size": 4, "max_steps": 10, "learning_rate": 1e-3, "dropout": 0.0, "logging_steps": 1}
@@ -24,7 +24,7 @@ def test_training_and_evaluation_on_a_gpu_give_what_the_cpu_gives(tmp_path, rank
     for device in ("cpu", GPU):
         ctx = Context(out=tmp_path / device / "out", state=tmp_path / device / "state", device=device)
         ctx.out.mkdir(parents=True)
-        trainer = SentenceTransformers(**STEPS, save_strategy="no", **(precision if device == GPU else {}))
+        trainer = SentenceTransformersTrainer(**STEPS, save_strategy="no", **(precision if device == GPU else {}))
         trained = trainer.run(ctx, ranked, tiny, MultipleNegativesRanking(), None)
         log = json.loads((trained.path / "training_history.json").read_text("utf-8"))["log"]
         curves[device] = [entry["loss"] for entry in log if "loss" in entry]

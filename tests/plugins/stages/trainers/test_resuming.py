@@ -17,6 +17,7 @@ from embedrun.hashing import file_digest
 from embedrun_plugins.stages.losses.matryoshka import Matryoshka
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
 from embedrun_plugins.stages.losses.scored_pairs import Softmax
+from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformersTrainer
 from embedrun_plugins.stages.trainers.training_options import Lora
 
 EVERY_STEP = {"save_strategy": "steps", "save_steps": 1, "save_min_seconds": 0}
@@ -51,7 +52,7 @@ def fit(tmp_path, ranked, tiny):
 def train(folder, progress, model, data, loss, dev=None, **options):
     (folder / "out").mkdir(parents=True, exist_ok=True)
     ctx = Context(out=folder / "out", state=folder / "state", device="cpu", on_progress=progress)
-    return SentenceTransformers(**{**SHORT, **options}).run(ctx, data, model, loss, dev)
+    return SentenceTransformersTrainer(**{**SHORT, **options}).run(ctx, data, model, loss, dev)
 
 
 def digests(model):
