@@ -39,7 +39,7 @@ class ModelFiles:
     def read(cls, folder: Path, settings: ModelSettings | None = None) -> Self:
         """Read a sentence-transformers folder, or a plain checkpoint."""
         listed = _json(folder / "modules.json") or []
-        entries = [(str(entry["type"]).rsplit(".", 1)[-1], str(entry.get("path") or "")) for entry in listed]
+        entries = [(str(entry.get("type")).rsplit(".", 1)[-1], str(entry.get("path") or "")) for entry in listed]
         entries = entries or [("Transformer", ""), ("Pooling", "")]
         first = folder / entries[0][1]
         configs = {path: _json(folder / path / "config.json") or {} for name, path in entries[1:] if path}
@@ -49,7 +49,7 @@ class ModelFiles:
         configs["tokenizer"] = _json(first / "tokenizer_config.json") or {}
         configs["prompts"] = _json(folder / "config_sentence_transformers.json") or {}
         dense = tuple(path for name, path in entries if name == "Dense")
-        types = tuple(str(entry["type"]) for entry in listed)
+        types = tuple(str(entry.get("type")) for entry in listed)
         return cls(first, settings or ModelSettings(), tuple(name for name, _ in entries), configs, dense, types)
 
     @property
