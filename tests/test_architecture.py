@@ -17,13 +17,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 RANKS = {"": 5, "cli": 4, "stages": 3, "services": 2, "results": 1, "models": 1, "core": 0}
 """A wing imports itself and those of a lower rank; "" is the package's root, which enters all of them."""
-SHARED = {"texts", "rehearsal", "aws_stage", "named_models"}
-"""What several kinds of stage share."""
+SHARED = {"texts", "rehearsal", "aws_stage", "named_models", "docstrings"}
+"""What several kinds of stage share, and what tells of any stage."""
 KINDS = {("trainers", "losses"): "a trainer's checks and steps read the options of the losses that they know"}
 """Kinds of stage that import another one, each with its reason."""
 PLUGINS_IN_CORE = {
     "embedrun.langchain": "its stub names the class that the entry point `embedrun.clients` brings",
     "embedrun.llama_index": "its stub names the class that the entry point `embedrun.clients` brings",
+    "embedrun.testing": "its stub names the functions that the entry point `embedrun.names` brings",
 }
 """Modules of core whose stub, never whose code, names a plugin: a type checker cannot follow an entry point."""
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from embedrun import Stage, UserError
-from embedrun.docstrings import descriptions
 from embedrun.errors import suggest
 from embedrun.registry import Entry, Registry
 from embedrun.stages import KINDS
 from embedrun_plugins.cli import console
+from embedrun_plugins.stages.docstrings import descriptions
 
 _WIDEST = 40
 

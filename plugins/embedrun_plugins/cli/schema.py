@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from embedrun.docstrings import DescribedSchema
 from embedrun.recipe import Recipe
 from embedrun.registry import Registry
 from embedrun.stages import KINDS
+from embedrun_plugins.stages.docstrings import DescribedSchema
 
 _TEMPLATE = "#/$defs/{model}"
 

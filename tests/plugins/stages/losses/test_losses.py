@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from embedrun.context import Context
-from embedrun.docstrings import descriptions
 from embedrun.errors import UserError
 from embedrun.model_settings import ModelSettings
 from embedrun.registry import Registry
 from embedrun.stages import Loss
+from embedrun_plugins.stages.docstrings import descriptions
 from embedrun_plugins.stages.losses.ranking import InfoNce, MultipleNegativesRanking
 from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformersTrainer
 

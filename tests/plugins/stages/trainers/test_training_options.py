@@ -7,7 +7,7 @@ from dataclasses import fields
 import pytest
 from pydantic import ValidationError
 
-from embedrun.docstrings import descriptions
+from embedrun_plugins.stages.docstrings import descriptions
 from embedrun_plugins.stages.losses.distillation import MarginMse
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
 from embedrun_plugins.stages.losses.triplets import BatchAllTriplet, Triplet

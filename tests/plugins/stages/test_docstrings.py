@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from embedrun import Filter, Unkeyed
-from embedrun.docstrings import DescribedSchema, descriptions
+from embedrun_plugins.stages.docstrings import DescribedSchema, descriptions
 
 
 class Limits(BaseModel):
