@@ -92,14 +92,8 @@ class RetrievalSet:
     ) -> RetrievalSet:
         """Write a set in the order given; a document or query given twice is written once."""
         path.mkdir(parents=True, exist_ok=True)
-        _write_jsonl(
-            path / "corpus.jsonl",
-            ({"_id": d.id, "title": d.title, "text": d.text, "metadata": dict(d.metadata)} for d in _unique(documents)),
-        )
-        _write_jsonl(
-            path / "queries.jsonl",
-            ({"_id": q.id, "text": q.text, "metadata": dict(q.metadata)} for q in _unique(queries)),
-        )
+        _write_jsonl(path / "corpus.jsonl", documents)
+        _write_jsonl(path / "queries.jsonl", queries)
         for split, judgements in qrels.items():
             _write_tsv(path / "qrels" / f"{split}.tsv", judgements)
         _write_tsv(path / "negatives" / "train.tsv", negatives)
@@ -262,9 +256,12 @@ def _write_json(file: Path, value: Any) -> None:
     file.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", "utf-8")
 
 
-def _write_jsonl(file: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+def _write_jsonl(file: Path, items: Iterable[_T]) -> None:
     with file.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        for item in _unique(items):
+            title = {"title": item.title} if isinstance(item, Document) else {}
+            row = {"_id": item.id, **title, "text": item.text, "metadata": dict(item.metadata)}
+            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
 def _read_jsonl(file: Path) -> Iterator[dict[str, Any]]:

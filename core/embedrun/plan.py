@@ -15,11 +15,12 @@ from embedrun.base_model import BaseModelRef
 from embedrun.context import Unkeyed
 from embedrun.hashing import value_digest
 from embedrun.hookspecs import LocalModel
+from embedrun.job import Forecast
 from embedrun.plugins import Owner
 from embedrun.recipe import Recipe
 from embedrun.stage import Stage
 from embedrun.stages import Deployer, Embedder, Evaluator, Loss, Runtime, Trainer
-from embedrun.store import FileDigests, Store, Stored
+from embedrun.store import FileDigests, Store
 
 KEY_SCHEMA = 1
 """Raise it when the meaning of keys or the layout of artifacts changes: everything then runs again."""
@@ -73,39 +74,26 @@ class Plan:
 
     def description(self, step: Step, digests: Mapping[str, str]) -> dict[str, Any]:
         """Return what the key is the digest of; `digests` are those of the slots, "model" being the base's."""
-        stage = step.stage
-        described: dict[str, Any] = {
-            "schema": KEY_SCHEMA,
-            "stage": self._identity(stage),
-            "inputs": {name: digests[slot] for name, slot in sorted(step.needs.items())},
-        }
+        parts = {"stage": step.stage, "loss": step.loss, "rival": step.comparison, "dev": step.dev}
+        stages = {name: part for name, part in parts.items() if part}
+        described: dict[str, Any] = {name: self._identity(stage) for name, stage in stages.items()}
+        described["schema"] = KEY_SCHEMA
+        described["inputs"] = {name: digests[slot] for name, slot in sorted(step.needs.items())}
         if step.compares:
             described["compares"] = True
         elif "model" in step.needs or "base" in step.needs:
             settings = self.base.choice.settings
             of_base = "model" in step.needs.values()
             described["model"] = (settings if of_base else settings.unsaved()).model_dump(mode="json")
-        if stage.seeded or step.compares:
+        if step.stage.seeded or step.compares:
             described["seed"] = self.recipe.seed
-        if step.loss:
-            described["loss"] = self._identity(step.loss)
-        if step.comparison:
-            described["rival"] = self._identity(step.comparison)
-        if step.dev:
-            described["dev"] = self._identity(step.dev)
-        parts = [part for part in (stage, step.loss, step.comparison, step.dev) if part]
-        if files := [path for part in parts for path in part.inputs()]:
+        if files := [path for stage in stages.values() for path in stage.inputs()]:
             described["files"] = [self.files.of(path) for path in files]
         return described
 
     def _identity(self, stage: Stage) -> dict[str, Any]:
-        owner = self.owner_of(stage)
-        return {
-            "kind": stage.kind,
-            "owner": [owner.name, owner.version],
-            "version": stage.version,
-            "config": keyed(stage),
-        }
+        owner = list(astuple(self.owner_of(stage)))
+        return {"kind": stage.kind, "owner": owner, "version": stage.version, "config": keyed(stage)}
 
     @property
     def moved(self) -> list[Stage]:
@@ -123,15 +111,15 @@ class Plan:
         versions = [KEY_SCHEMA, version("embedrun"), image]
         return value_digest([recipe, self.base.digest, kinds, files, [c.sha256 for c in copies], versions, until])
 
-    def forecast(self, store: Store) -> Iterator[tuple[Step, str | None, Stored | None]]:
-        """Yield each step with its key and stored result, as far as they are known before running."""
+    def forecast(self, store: Store) -> Iterator[Forecast]:
+        """Yield what is known of each step before running."""
         digests = {"model": self.base.digest}
         for step in self.steps:
             key = self.key(step, digests)
             stored = store.get(key) if key and step.cached else None
             if stored:
                 digests[step.slot] = stored.digest
-            yield step, key, stored
+            yield Forecast(step.slot, step.stage.kind, key, stored)
 
 
 def keyed(model: BaseModel) -> dict[str, Any]:

@@ -7,21 +7,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from embedrun import stages as kinds
 from embedrun.model_settings import ModelChoice
 from embedrun.stage import Stage
-from embedrun.stages import (
-    Deployer,
-    Embedder,
-    Evaluator,
-    Filter,
-    Generator,
-    Loss,
-    Merger,
-    Miner,
-    Runtime,
-    Source,
-    Trainer,
-)
 
 
 def _listed(value: Any) -> Any:
@@ -47,27 +35,27 @@ class Recipe(BaseModel):
     """Seeds everything that is random."""
     plugins: tuple[str, ...] = ()
     """Local Python files that bring stages of your own, relative to the recipe."""
-    source: Source
+    source: kinds.Source
     """Where texts and judgements come from."""
-    generator: Generator | None = None
+    generator: kinds.Generator | None = None
     """Makes queries for documents that have none."""
-    filters: Annotated[tuple[Filter, ...], BeforeValidator(_listed)] = ()
+    filters: Annotated[tuple[kinds.Filter, ...], BeforeValidator(_listed)] = ()
     """Remove what should not be trained on or judged by, in this order."""
-    negatives: Miner | None = None
+    negatives: kinds.Miner | None = None
     """Adds hard negatives."""
-    loss: Loss | None = None
+    loss: kinds.Loss | None = None
     """What training minimises. Without loss and trainer, the model is only evaluated."""
-    trainer: Trainer | None = None
+    trainer: kinds.Trainer | None = None
     """Fine-tunes the model."""
-    merge: Merger | None = None
+    merge: kinds.Merger | None = None
     """Mixes the tuned model with the one it started from."""
-    evaluator: Annotated[tuple[Evaluator, ...], BeforeValidator(_listed)] = ()
+    evaluator: Annotated[tuple[kinds.Evaluator, ...], BeforeValidator(_listed)] = ()
     """Score the model before and after. One, or a list."""
-    compare_with: Annotated[tuple[Embedder, ...], BeforeValidator(_listed)] = ()
+    compare_with: Annotated[tuple[kinds.Embedder, ...], BeforeValidator(_listed)] = ()
     """Other models to score on the same queries, such as those behind an API. One, or a list."""
-    deployer: Annotated[tuple[Deployer, ...], BeforeValidator(_listed)] = ()
+    deployer: Annotated[tuple[kinds.Deployer, ...], BeforeValidator(_listed)] = ()
     """Make the result available. One, or a list."""
-    runtime: Runtime | None = None
+    runtime: kinds.Runtime | None = None
     """Where to run; by default in this process."""
 
     @field_validator("generator", "negatives", "merge", mode="before")

@@ -1,9 +1,9 @@
-"""TODO core/embedrun/recipe_file.py."""
+"""A recipe's file: read, overridden, and validated with the plugins that it names."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,8 +13,7 @@ from embedrun import rules, yamlfile
 from embedrun.errors import Problem, suggest
 from embedrun.recipe import Recipe
 from embedrun.registry import Registry
-from embedrun.stage import Stage
-from embedrun.stages import KINDS, Loss
+from embedrun.stages import KINDS
 
 
 def load(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[Recipe, Registry, yamlfile.YamlFile]:
@@ -32,10 +31,11 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[Recipe
     yamlfile.override(document, first)
     registry = Registry(_plugin_files(document, path))
 
-    def keep(place: tuple[str | int, ...], name: Any) -> frozenset[str] | None:
-        return _fields_of(registry, place, name)
+    def keys(path: yamlfile.Place, name: Any) -> Iterable[str] | None:
+        fields = _model_at(registry, path, document.data).model_fields
+        return fields if "type" in fields and fields["type"].default == name else None
 
-    yamlfile.override(document, overrides, keep)
+    yamlfile.override(document, overrides, keys)
     return validate(document, registry, path.parent), registry, document
 
 
@@ -61,27 +61,10 @@ def _plugin_files(document: yamlfile.YamlFile, path: Path) -> list[Path]:
     return files
 
 
-def _kind_of(key: str | int) -> type[Stage] | None:
-    if key == "inner":
-        return Loss
-    field = Recipe.model_fields.get(str(key))
-    for candidate in (field.annotation, *_arguments(field.annotation)) if field else ():
-        if isinstance(candidate, type) and issubclass(candidate, Stage):
-            return candidate
-    return None
-
-
 def _arguments(annotation: Any) -> Iterator[Any]:
     for argument in get_args(annotation):
         yield argument
         yield from _arguments(argument)
-
-
-def _fields_of(registry: Registry, place: tuple[str | int, ...], name: Any) -> frozenset[str] | None:
-    words = [part for part in place if isinstance(part, str)]
-    kind = _kind_of(words[-1]) if words else None
-    entry = registry.entries(kind).get(str(name)) if kind else None
-    return frozenset(entry.stage.model_fields) if entry else None
 
 
 def validate(document: yamlfile.YamlFile, registry: Registry, folder: Path | None = None) -> Recipe:
@@ -100,7 +83,7 @@ def _problem(error: Any, registry: Registry, data: Any) -> Problem:
     place = tuple(error["loc"])
     match error["type"]:
         case "extra_forbidden":
-            hint = suggest(str(place[-1]), _known_keys(registry, place[:-1], data))
+            hint = suggest(str(place[-1]), _model_at(registry, place[:-1], data).model_fields)
             return Problem(place, f"unknown key{hint}", at_key=True)
         case "missing":
             return Problem(place, "is missing; every recipe needs it" if len(place) == 1 else "is missing")
@@ -113,11 +96,11 @@ def _problem(error: Any, registry: Registry, data: Any) -> Problem:
     return Problem(place, message)
 
 
-def _known_keys(registry: Registry, place: tuple[str | int, ...], data: Any) -> frozenset[str]:
-    """Name the keys allowed at a place, by following the data's types."""
+def _model_at(registry: Registry, path: yamlfile.Place, data: Any) -> type[BaseModel]:
+    """Return the class of what stands at a path: a kind, where the data names no installed stage."""
     model: type[BaseModel] = Recipe
     value = data
-    for part in place:
+    for part in path:
         if isinstance(part, str) and part in model.model_fields:
             model = _nested_model(model.model_fields[part].annotation) or model
             value = value.get(part) if isinstance(value, dict) else None
@@ -125,7 +108,7 @@ def _known_keys(registry: Registry, place: tuple[str | int, ...], data: Any) -> 
             value = value[part]
         if model in KINDS and isinstance(value, dict) and str(value.get("type")) in registry.entries(model):
             model = registry.entries(model)[str(value["type"])].stage
-    return frozenset(model.model_fields)
+    return model
 
 
 def _nested_model(annotation: Any) -> type[BaseModel] | None:

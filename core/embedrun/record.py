@@ -98,7 +98,11 @@ class RunRecord:
         started = datetime.now(UTC)
         folder = _new_folder(runs / recipe["name"], started.strftime("%Y-%m-%dT%H-%M-%SZ"))
         (folder / "recipe.yaml").write_text(written, "utf-8")
-        plugins = [_keep(file, folder / "plugins" / str(n)) for n, file in enumerate(plugin_files)]
+        plugins = []
+        for index, file in enumerate(plugin_files):
+            plugins.append(f"plugins/{index}/{file.name}")
+            (folder / "plugins" / str(index)).mkdir(parents=True)
+            shutil.copy(file, folder / plugins[-1])
         lock = {"lock": {"schema": 1, "recipe": {**recipe, "plugins": plugins}}}
         (folder / LOCK).write_text(json.dumps(lock, indent=1, ensure_ascii=False) + "\n", "utf-8")
         record = cls(folder, {})
@@ -186,12 +190,6 @@ class RunRecord:
         line = {"time": round(time.time(), 3), "event": event, **values}
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
-
-
-def _keep(file: Path, folder: Path) -> str:
-    folder.mkdir(parents=True)
-    shutil.copy(file, folder / file.name)
-    return (folder / file.name).relative_to(folder.parents[1]).as_posix()
 
 
 def _new_folder(parent: Path, name: str) -> Path:

@@ -44,7 +44,10 @@ class Stage(BaseModel, ABC):
             value = {"type": value}
         if isinstance(value, Stage) or not cls.__abstractmethods__:
             return handler(value)
-        return cast("Self", _narrowed(cls, value, info))
+        find = (info.context or {}).get("find_stage")
+        if find is None:
+            raise UserError(f"{cls.kind}: a stage can only be chosen by type through a Registry")
+        return cast("Self", find(cls, value).model_validate(value, context=info.context))
 
     def needs(self) -> Mapping[str, str]:
         """Name the optional modules that this configuration imports, and the extra that installs each."""
@@ -91,11 +94,3 @@ class Stage(BaseModel, ABC):
     def forecast(self, data: RetrievalSet | None) -> Mapping[str, object]:
         """Say what running would take (steps, calls, cost), as far as the data, if known already, tells."""
         return {}
-
-
-def _narrowed(kind: type[Stage], value: Any, info: ValidationInfo) -> Stage:
-    find = (info.context or {}).get("find_stage")
-    if find is None:
-        raise UserError(f"{kind.kind}: a stage can only be chosen by type through a Registry")
-    stage: type[Stage] = find(kind, value)
-    return stage.model_validate(value, context=info.context)

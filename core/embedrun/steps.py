@@ -97,17 +97,13 @@ def _steps(recipe: Recipe) -> Iterator[Step]:
 
 def _set_steps(recipe: Recipe) -> Iterator[Step]:
     """Yield the steps that make the set that models are judged by."""
-    yield Step("source", recipe.source, _model_for(recipe.source))
-    data = "source"
-    stages: list[tuple[str, Stage]] = [("generator", recipe.generator)] if recipe.generator else []
+    stages = [("source", recipe.source), ("generator", recipe.generator)]
     stages += [(f"filters.{name}", stage) for name, stage in named(recipe.filters)]
+    needs: dict[str, str] = {}
     for slot, stage in stages:
-        yield Step(slot, stage, {"data": data, **_model_for(stage)})
-        data = slot
-
-
-def _model_for(stage: Stage) -> dict[str, str]:
-    return {"model": "model"} if stage.uses_model() else {}
+        if stage:
+            yield Step(slot, stage, {**needs, "model": "model"} if stage.uses_model() else needs)
+            needs = {"data": slot}
 
 
 def _scoring(

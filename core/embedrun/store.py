@@ -7,13 +7,16 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from embedrun.errors import StoreError
 from embedrun.hashing import file_digest, folder_digest, folder_files, text_id
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 _QUICKLY_READ = 2**20
 """Bytes."""
@@ -91,6 +94,13 @@ class Store:
             return None
         return Stored(path, manifest) if whole else None
 
+    def lock(self, key: str) -> FileLock:
+        """Return the lock that a process holds while it makes or removes what has a key."""
+        from filelock import FileLock
+
+        (self.root / "tmp").mkdir(parents=True, exist_ok=True)
+        return FileLock(self.root / "tmp" / f"{key}.lock")
+
     @contextlib.contextmanager
     def building(self, key: str, waiting: Any = None) -> Iterator[Build | Stored]:
         """Yield a scratch folder for a key; or what another run published while this one waited for it.
@@ -98,12 +108,10 @@ class Store:
         One process builds a key at a time; `waiting()` is called when this one has to wait. A killed process's lock
         ends with it.
         """
-        from filelock import FileLock, Timeout
+        from filelock import Timeout
 
-        scratch = self.root / "tmp" / key
         with _explained(self.root):
-            scratch.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(scratch.with_suffix(".lock"))
+            lock = self.lock(key)
             try:
                 lock.acquire(timeout=0)
             except Timeout:
@@ -114,10 +122,10 @@ class Store:
             if stored := self.get(key):
                 yield stored
                 return
-            build = Build(scratch)
+            build = Build(self.root / "tmp" / key)
             with _explained(self.root):
                 if self.folder(key).exists():
-                    self._remove(self.folder(key))
+                    self.discard(self.folder(key))
                 shutil.rmtree(build.out, ignore_errors=True)
                 build.out.mkdir(parents=True)
                 build.state.mkdir(exist_ok=True)
@@ -148,10 +156,6 @@ class Store:
             shutil.rmtree(spent, ignore_errors=True)
         return Stored(target, manifest)
 
-    def keys(self) -> list[str]:
-        """Return the keys of everything published, sorted."""
-        return sorted(path.parent.name for path in self.root.glob("??/*/manifest.json"))
-
     def refer(self, run: Path) -> None:
         """Note that a run uses this store, so that garbage collection finds it."""
         with _explained(self.root):
@@ -167,37 +171,12 @@ class Store:
             if (run / "run.json").exists():
                 yield run
 
-    def dead(self, live: Iterable[str]) -> list[Path]:
-        """Return the folders of artifacts and broken-off builds that are not live."""
-        kept = set(live)
-        folders = [path.parent for path in self.root.glob("??/*/manifest.json")]
-        folders += [path for path in (self.root / "tmp").glob("*") if path.is_dir()]
-        return sorted(folder for folder in folders if folder.name not in kept)
-
-    def remove(self, folders: Iterable[Path]) -> tuple[int, int]:
-        """Remove folders of the store, except what is being built; return how many, and their bytes."""
-        from filelock import FileLock, Timeout
-
-        removed = size = 0
-        (self.root / "tmp").mkdir(parents=True, exist_ok=True)
-        for folder in folders:
-            lock = FileLock(self.root / "tmp" / f"{folder.name}.lock")
-            with contextlib.suppress(Timeout), lock.acquire(timeout=0):
-                size += size_of(folder)
-                removed += 1
-                self._remove(folder)
-        return removed, size
-
-    def _remove(self, folder: Path) -> None:
+    def discard(self, folder: Path) -> None:
+        """Remove a folder of the store, whose lock the caller holds."""
         doomed = self.root / "tmp" / f"{folder.name}.removed"
         shutil.rmtree(doomed, ignore_errors=True)
         folder.rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
-
-
-def size_of(folder: Path) -> int:
-    """Return the bytes of a folder's files."""
-    return sum(path.stat().st_size for path in folder_files(folder).values())
 
 
 def _is_whole(file: Path, listed: Mapping[str, Any]) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ Mark = tuple[int, int]
 
 _MAX_NODES = 100_000
 _MAX_DEPTH = 50
+_NUMBERS: Mapping[str, Callable[[Any], Any]] = {"bool": bool, "int": int, "float": float}
 
 
 @dataclass
@@ -82,8 +84,6 @@ def read(path: Path) -> YamlFile:
 
 def near(path: Path) -> str:
     """Return `; did you mean '…'?` where a file of a similar name lies in the same folder."""
-    from difflib import get_close_matches
-
     names = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
     close = get_close_matches(path.name, names, n=1)
     return f"; did you mean '{path.parent / close[0]}'?" if close else ""
@@ -110,16 +110,13 @@ def parse(text: str, name: str) -> YamlFile:
         raise RecipeError([f"{name}: empty; a recipe is a mapping with at least 'model'"])
     document.data = _Reader(document, yaml).read(node, ())
     if not isinstance(document.data, dict):
-        raise RecipeError([f"{name}:1:1: a recipe is a mapping of keys to values, this is a {_noun(document.data)}"])
+        noun = "list" if isinstance(document.data, list) else "single value"
+        raise RecipeError([f"{name}:1:1: a recipe is a mapping of keys to values, this is a {noun}"])
     return document
 
 
 def _first_line(text: str | None) -> str:
     return (text or "cannot be parsed").strip().splitlines()[0]
-
-
-def _noun(value: object) -> str:
-    return "list" if isinstance(value, list) else "single value"
 
 
 class _Reader:
@@ -164,12 +161,8 @@ class _Reader:
             match tag:
                 case "null":
                     return None
-                case "bool":
-                    return bool(self.constructor.construct_yaml_bool(node))
-                case "int":
-                    return int(self.constructor.construct_yaml_int(node))
-                case "float":
-                    return float(self.constructor.construct_yaml_float(node))
+                case "bool" | "int" | "float":
+                    return _NUMBERS[tag](getattr(self.constructor, f"construct_yaml_{tag}")(node))
                 case "str" | "timestamp":
                     return str(node.value)
         except (ValueError, OverflowError) as error:
@@ -186,25 +179,25 @@ def _mark_of(node: Any) -> Mark:
     return node.start_mark.line + 1, node.start_mark.column + 1
 
 
-def override(document: YamlFile, settings: Mapping[str, Any], keep: Any = None) -> None:
+def override(document: YamlFile, settings: Mapping[str, Any], keys: Any = None) -> None:
     """Change values by dotted path, as `--set trainer.epochs=1` does; text is read as YAML.
 
-    `keep(path, value)` names the sibling keys that stay when a stage's `type` changes, so that keys of the old type
-    do not linger as unknown keys of the new one.
+    `keys(path, type)` names the keys that stay when a stage's `type` has changed, so that keys of the old type do not
+    linger as unknown keys of the new one.
     Raises UserError where the path leads nowhere.
     """
     for dotted, raw in settings.items():
         value = _value(dotted, raw)
         parts = tuple(int(p) if p.isascii() and p.isdecimal() else p for p in dotted.split("."))
         parent = _descend(document.data, parts[:-1], dotted)
-        if parts[-1] == "type" and keep is not None and isinstance(parent, dict) and parent.get("type") != value:
-            kept = keep(parts[:-1], value)
-            for key in [k for k in parent if kept is not None and k not in kept]:
-                del parent[key]
+        retyped = parts[-1] == "type" and isinstance(parent, dict) and parent.get("type") != value
         try:
             parent[parts[-1]] = value
         except (IndexError, TypeError) as error:
             raise UserError(f"--set {dotted}: there is no '{dotted}' in this recipe") from error
+        if retyped and keys and (kept := keys(parts[:-1], value)) is not None:
+            for key in parent.keys() - kept:
+                del parent[key]
         document.overridden[parts] = dotted
 
 

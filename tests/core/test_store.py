@@ -6,6 +6,7 @@ import pytest
 
 from embedrun.errors import StoreError
 from embedrun.store import Build, FileDigests, Store, Stored
+from embedrun_plugins.cli.gc import remove, unused
 
 KEY = "ab" * 32
 
@@ -95,18 +96,18 @@ def test_garbage_collection_removes_what_is_not_live_and_broken_builds(tmp_path)
     publish(store, "cd" * 32)
     with pytest.raises(RuntimeError), store.building("ef" * 32):
         raise RuntimeError
-    removed, size = store.remove(store.dead(["ab" * 32]))
+    removed, size = remove(store, unused(store, {"ab" * 32}))
     assert removed == 2
     assert size > 0
     assert store.get("ab" * 32)
-    assert store.dead([]) == [store.folder("ab" * 32)]
+    assert unused(store, set()) == [store.folder("ab" * 32)]
 
 
 def test_garbage_collection_keeps_a_broken_build_that_a_run_will_go_on_with(tmp_path):
     store = Store(tmp_path)
     with pytest.raises(RuntimeError), store.building(KEY):
         raise RuntimeError
-    assert store.dead([KEY]) == []
+    assert unused(store, {KEY}) == []
 
 
 def test_runs_are_found_after_they_moved_together_with_their_store(tmp_path):
@@ -132,7 +133,7 @@ def test_garbage_collection_leaves_a_build_in_progress(tmp_path):
     store = Store(tmp_path)
     with store.building(KEY) as build:
         assert isinstance(build, Build)
-        assert store.remove(store.dead([]))[0] == 0
+        assert remove(store, unused(store, set()))[0] == 0
         assert build.out.is_dir()
 
 

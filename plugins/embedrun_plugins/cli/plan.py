@@ -23,12 +23,13 @@ def run(arguments: Namespace) -> int:
     plan = recipe.plan(settings)
     sets: dict[str, RetrievalSet] = {}
     rows: list[dict[str, Any]] = []
-    for step, key, stored in plan.forecast(Store(settings.store_folder)):
+    for step, known in zip(plan.steps, plan.forecast(Store(settings.store_folder)), strict=True):
+        stored = known.stored
         if stored and (stored.out / "corpus.jsonl").exists():
             sets[step.slot] = RetrievalSet(stored.out)
         status = "cached" if stored else "to run"
         takes = {} if stored or step.compares else step.forecast(sets.get(step.needs.get("data", "")))
-        rows.append({"slot": step.slot, "type": step.stage.type, "key": key, "status": status, "forecast": takes})
+        rows.append({"slot": step.slot, "type": step.stage.type, "key": known.key, "status": status, "forecast": takes})
     if arguments.json:
         print(json.dumps({"model": plan.base.choice.model_dump(mode="json"), "stages": rows}))
         return 0
