@@ -199,9 +199,8 @@ class Engine:
             raise StageError(f"{where}: {error}") from error
         except Exception as error:
             self.record.log("traceback", stage=step.slot, text=traceback.format_exc())
-            raise StageError(
-                f"{where} failed: {_reason(error)} (traceback in {self.record.folder}/log.jsonl)"
-            ) from error
+            log = self.record.folder / "log.jsonl"
+            raise StageError(f"{where} failed: {_reason(error)} (traceback in {log})") from error
 
     def _execute(self, step: Step, ctx: Context) -> RetrievalSet | Model | Scores | Comparison:
         made: RetrievalSet | Model | Scores | Comparison

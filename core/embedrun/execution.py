@@ -10,7 +10,7 @@ from typing import Any
 
 from embedrun import recipe_file, rules, steps
 from embedrun.artifacts import Model
-from embedrun.base_model import find, find_on_disk, on_disk
+from embedrun.base_model import find, on_disk
 from embedrun.console import Console
 from embedrun.context import Resolver
 from embedrun.engine import Engine
@@ -82,7 +82,7 @@ class Loaded:
             raise self.document.error([Problem(("model",), str(error))]) from error
         recipe = steps.resolved(self.recipe, Resolver(settings.offline))
         self.require_served(recipe.deployer, on_disk(base))
-        return steps.make_plan(recipe, base, self.registry.owner, files, until=settings.until)
+        return steps.make_plan(recipe, base, self.registry.owner, files, settings.until)
 
 
 def run(
@@ -207,10 +207,3 @@ class Execution:
             device=settings.device,
             offline=settings.offline,
         )
-
-
-def require(loaded: Loaded) -> None:
-    """Raise RecipeError where a deployer refuses the recipe's model; nothing is downloaded or hashed."""
-    if deployers := loaded.recipe.deployer:
-        copies = loaded.registry.local_models()
-        loaded.require_served(deployers, find_on_disk(loaded.recipe.model, copies, loaded.path.parent))

@@ -16,10 +16,8 @@ def text_id(text: str) -> str:
 
 def value_digest(value: Any) -> str:
     """Digest a JSON value independently of key order, white space and the form of whole numbers (RFC 8785's idea)."""
-    canonical = json.dumps(
-        _canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
-    return hashlib.sha256(canonical.encode("utf-8")).hexdigest()
+    text = json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
 def _canonical(value: Any) -> Any:

@@ -87,8 +87,5 @@ def _cut(loaded: SentenceTransformer, dimensions: int) -> None:
         return
     leading = torch.eye(dimensions, full)
     layer = Dense(full, dimensions, bias=False, activation_function=torch.nn.Identity(), init_weight=leading)
-    last = len(loaded) - 1
-    loaded.insert(
-        last if isinstance(loaded[last], Normalize) else last + 1,
-        layer.requires_grad_(False).to(loaded.device, loaded.dtype),
-    )
+    index = len(loaded) - isinstance(loaded[len(loaded) - 1], Normalize)
+    loaded.insert(index, layer.requires_grad_(False).to(loaded.device, loaded.dtype))

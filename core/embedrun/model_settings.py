@@ -6,6 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+STRICT = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False, protected_namespaces=())
+"""What all that a recipe says is checked by: no unknown keys, no infinite numbers; built when first used."""
+
 
 class Prompts(BaseModel):
     """Text put before each input, by its role in retrieval."""
@@ -21,9 +24,7 @@ class Prompts(BaseModel):
 class ModelSettings(BaseModel):
     """The embedding contract: declared once, applied in mining, training, evaluation and serving alike."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False, protected_namespaces=()
-    )
+    model_config = STRICT
 
     prompts: Prompts | None = None
     """Prompts by role; by default those saved with the model."""

@@ -64,24 +64,20 @@ class Recipe(BaseModel):
         return None if value == "none" or (isinstance(value, Mapping) and dict(value) == {"type": "none"}) else value
 
     def stages(self) -> Iterator[tuple[tuple[str | int, ...], Stage]]:
-        """Yield every stage with its place in the recipe."""
-        for key in type(self).model_fields:
-            value = getattr(self, key)
-            if isinstance(value, Stage):
-                yield from _with_nested((key,), value)
-            elif isinstance(value, tuple):
-                for index, item in enumerate(value):
-                    if isinstance(item, Stage):
-                        yield from _with_nested((key, index), item)
+        """Yield every stage with its path in the recipe."""
+        for key, value in self:
+            items = [((key, index), item) for index, item in enumerate(value)] if isinstance(value, tuple) else []
+            for path, stage in items or [((key,), value)]:
+                if isinstance(stage, Stage):
+                    yield from _with_nested(path, stage)
 
     def dump(self) -> dict[str, Any]:
         """Return the recipe as JSON, with every default written out."""
         return self.model_dump(mode="json", serialize_as_any=True)
 
 
-def _with_nested(place: tuple[str | int, ...], stage: Stage) -> Iterator[tuple[tuple[str | int, ...], Stage]]:
-    yield place, stage
-    for key in type(stage).model_fields:
-        value = getattr(stage, key)
+def _with_nested(path: tuple[str | int, ...], stage: Stage) -> Iterator[tuple[tuple[str | int, ...], Stage]]:
+    yield path, stage
+    for key, value in stage:
         if isinstance(value, Stage):
-            yield from _with_nested((*place, key), value)
+            yield from _with_nested((*path, key), value)

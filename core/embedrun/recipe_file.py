@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -61,12 +61,6 @@ def _plugin_files(document: yamlfile.YamlFile, path: Path) -> list[Path]:
     return files
 
 
-def _arguments(annotation: Any) -> Iterator[Any]:
-    for argument in get_args(annotation):
-        yield argument
-        yield from _arguments(argument)
-
-
 def validate(document: yamlfile.YamlFile, registry: Registry, folder: Path | None = None) -> Recipe:
     """Validate plain data as a recipe and apply the rules between stages."""
     try:
@@ -112,7 +106,6 @@ def _model_at(registry: Registry, path: yamlfile.Place, data: Any) -> type[BaseM
 
 
 def _nested_model(annotation: Any) -> type[BaseModel] | None:
-    for candidate in (annotation, *_arguments(annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_nested_model, get_args(annotation))), None)

@@ -84,11 +84,9 @@ class Registry:
         else:
             kind, name = _identity(source, entry.owner)
             where = f"{source.__module__}.{source.__qualname__}"
-        rival = self._entries[kind].get(name)
-        if rival:
-            raise PluginError(
-                f"{entry.owner}: {where}: {kind} '{name}' is already provided by {rival.owner}; rename one of them"
-            )
+        if namesake := self._entries[kind].get(name):
+            reason = f"is already provided by {namesake.owner}; rename one of them"
+            raise PluginError(f"{entry.owner}: {where}: {kind} '{name}' {reason}")
         self._entries[kind][name] = entry
 
     def entries(self, kind: type[Stage]) -> Mapping[str, Entry]:
@@ -110,11 +108,8 @@ class Registry:
             raise PydanticCustomError("stage", "needs a 'type'; allowed: {allowed}", {"allowed": allowed})
         name = str(value["type"])
         if name not in entries:
-            raise PydanticCustomError(
-                "stage_type",
-                "there is no {kind} '{name}'{hint}",
-                {"kind": kind.__name__.lower(), "name": name, "hint": suggest(name, entries)},
-            )
+            words = {"kind": kind.__name__.lower(), "name": name, "hint": suggest(name, entries)}
+            raise PydanticCustomError("stage_type", "there is no {kind} '{name}'{hint}", words)
         return entries[name].stage
 
     def validation_context(self, folder: Path | None = None) -> dict[str, Any]:

@@ -11,20 +11,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
 
-from pydantic import BaseModel, ConfigDict, ModelWrapValidatorHandler, ValidationInfo, model_validator
+from pydantic import BaseModel, ModelWrapValidatorHandler, ValidationInfo, model_validator
 
 from embedrun.artifacts import RetrievalSet
 from embedrun.context import Resolver
 from embedrun.errors import UserError
+from embedrun.model_settings import STRICT
 from embedrun.rehearsal import Rehearsal
 
 
 class Stage(BaseModel, ABC):
     """Configuration and behaviour of one stage: fields are recipe keys, their docstrings the documentation."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", defer_build=True, allow_inf_nan=False, protected_namespaces=()
-    )
+    model_config = STRICT
     kind: ClassVar[str] = ""
     """The recipe's key. Set by the kind, not by plugins."""
     version: ClassVar[int] = 1

@@ -18,12 +18,7 @@ from embedrun.store import FileDigests
 
 
 def make_plan(
-    recipe: Recipe,
-    base: BaseModelRef,
-    owner_of: Callable[[Stage], Owner],
-    files: FileDigests,
-    *,
-    until: str | None = None,
+    recipe: Recipe, base: BaseModelRef, owner_of: Callable[[Stage], Owner], files: FileDigests, until: str | None
 ) -> Plan:
     """Lay out the steps of a recipe whose stages are resolved. Raises UserError where `until` names no step."""
     recipe = recipe.model_copy(update={"model": base.choice})
@@ -33,8 +28,7 @@ def make_plan(
 def resolved(recipe: Recipe, resolver: Resolver) -> Recipe:
     """Return the recipe with everything that floats fixed, stage by stage."""
     changes: dict[str, Any] = {}
-    for key in type(recipe).model_fields:
-        value = getattr(recipe, key)
+    for key, value in recipe:
         if isinstance(value, Stage):
             changes[key] = value.resolve(resolver)
         elif isinstance(value, tuple) and value and isinstance(value[0], Stage):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from embedrun import deployments, execution, rules, steps
+from embedrun import deployments, rules, steps
 from embedrun.base_model import find
 from embedrun.console import Console
 from embedrun.context import Resolver
@@ -23,6 +23,7 @@ from embedrun.plan import Plan, Step
 from embedrun.record import RunRecord
 from embedrun.rehearsal import Note
 from embedrun.store import FileDigests, Store
+from embedrun_plugins.cli.check import require_served
 from embedrun_plugins.cli.rehearsal.no_network import quiet
 from embedrun_plugins.cli.rehearsal.rehearsed_recipe import RehearsedRecipe, rehearsed
 
@@ -78,7 +79,7 @@ def _require(loaded: Loaded) -> None:
     problems = [problem for problem in rules.missing(loaded.recipe) if problem.path != ("source", "path")]
     if problems:
         raise loaded.document.error(problems)
-    execution.require(loaded)
+    require_served(loaded)
 
 
 def _execute(
@@ -91,7 +92,7 @@ def _execute(
     except UserError as error:
         raise loaded.document.error([Problem(("model",), str(error))]) from error
     recipe = steps.resolved(changed.recipe, Resolver(offline=True))
-    plan = steps.make_plan(recipe, base, loaded.registry.owner, files, until=until)
+    plan = steps.make_plan(recipe, base, loaded.registry.owner, files, until)
     outcome.steps = plan.steps
     owners = {stage.type: str(plan.owner_of(stage)) for _, stage in recipe.stages()}
     plugins = [loaded.path.parent / name for name in recipe.plugins]

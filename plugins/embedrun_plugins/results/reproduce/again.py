@@ -115,7 +115,7 @@ def repeat(run: RunRecord, folder: Path, conditions: Conditions, console: Consol
     store = Store(folder / ".store")
     loaded = _loaded(run, conditions)
     base, files = BaseModelRef(loaded.recipe.model, ""), FileDigests(folder / "files.json")
-    plan = make_plan(loaded.recipe, base, loaded.registry.owner, files)
+    plan = make_plan(loaded.recipe, base, loaded.registry.owner, files, None)
     settings = Settings(
         runs=folder,
         store=store.root,
