@@ -28,20 +28,6 @@ PLUGINS_IN_CORE = {
 }
 """Modules of core whose stub, never whose code, names a plugin: a type checker cannot follow an entry point."""
 
-CIRCLES: list[frozenset[str]] = [
-    frozenset({"embedrun_plugins.stages.trainers.option_checks", "embedrun_plugins.stages.trainers.training_options"}),
-    frozenset(
-        {
-            "embedrun_plugins.stages.trainers.flag.arguments",
-            "embedrun_plugins.stages.trainers.flag_embedding",
-            "embedrun_plugins.stages.trainers.flag.flag_run",
-            "embedrun_plugins.stages.trainers.sentence_transformers",
-            "embedrun_plugins.stages.trainers.rehearsal",
-        }
-    ),
-]
-"""Circles that are still to be removed."""
-
 
 @cache
 def files() -> dict[str, list[Path]]:
@@ -124,13 +110,4 @@ def circle(modules: dict[str, set[str]]) -> str:
 
 
 def test_no_files_import_each_other_in_a_circle():
-    without = {
-        module: {target for target in targets if not any({module, target} <= known for known in CIRCLES)}
-        for module, targets in graph().items()
-    }
-    assert not circle(without)
-
-
-@pytest.mark.parametrize("known", CIRCLES, ids=min)
-def test_a_known_circle_is_taken_from_the_list_when_it_is_gone(known):
-    assert circle({module: graph()[module] & known for module in known})
+    assert not circle(graph())

@@ -259,7 +259,7 @@ def _write_json(file: Path, value: Any) -> None:
 def _write_jsonl(file: Path, items: Iterable[_T]) -> None:
     with file.open("w", encoding="utf-8", newline="\n") as stream:
         for item in _unique(items):
-            title = {"title": item.title} if isinstance(item, Document) else {}
+            title: dict[str, str] = {"title": item.title} if isinstance(item, Document) else {}
             row = {"_id": item.id, **title, "text": item.text, "metadata": dict(item.metadata)}
             stream.write(json.dumps(row, ensure_ascii=False) + "\n")
 

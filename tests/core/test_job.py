@@ -6,6 +6,9 @@ import json
 
 import pytest
 
+from embedrun import Settings, plan
+from embedrun.execution import Loaded
+
 ELSEWHERE = '''\
 import subprocess
 import sys
@@ -135,3 +138,59 @@ def test_until_stops_elsewhere_too(recipe):
     done = recipe.run("r.yaml", "--json", "--until", "trainer")
     assert [stage["slot"] for stage in done.json["stages"]][-1] == "trainer"
     assert recipe.run("r.yaml", "--until", "deployer").code == 0
+
+
+def described(recipe, **overrides):
+    """Return what the steps' keys are made of, and the digest of all that a runtime would do."""
+    laid = Loaded.read(recipe.folder / "r.yaml", overrides).plan(Settings())
+    slots = {"model": laid.base.digest, **{step.slot: step.slot for step in laid.steps}}
+    inputs = [path for _, stage in laid.recipe.stages() for path in stage.inputs()]
+    return [laid.description(step, slots) for step in laid.steps], laid.digest(inputs, (), None, None)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"seed": 1},
+        {"model.max_length": 8},
+        {"source.size": 3},
+        {"source.file": "r.yaml"},
+        {"filters": ["copy"]},
+        {"negatives": "fake"},
+        {"loss.temperature": 0.1},
+        {"trainer.epochs": 5},
+        {"merge": "fake"},
+        {"evaluator.file": "r.yaml"},
+    ],
+    ids=str,
+)
+def test_what_changes_a_key_makes_it_other_work(recipe, overrides):
+    before, after = described(recipe), described(recipe, **overrides)
+    assert before[0] != after[0]
+    assert before[1] != after[1]
+
+
+def _schema(recipe, monkeypatch):
+    monkeypatch.setattr(plan, "KEY_SCHEMA", plan.KEY_SCHEMA + 1)
+
+
+def _file(recipe, monkeypatch):
+    recipe.write("data.txt", "other")
+
+
+def _plugin(recipe, monkeypatch):
+    recipe.write("fakes.py", (recipe.folder / "fakes.py").read_text("utf-8") + "# other\n")
+
+
+def _model(recipe, monkeypatch):
+    recipe.write("model/config.json", '{"other": 1}')
+
+
+@pytest.mark.parametrize("change", [_schema, _file, _plugin, _model], ids=lambda change: change.__name__)
+def test_what_changes_a_key_beside_the_recipe_makes_it_other_work(recipe, monkeypatch, change):
+    recipe.write("data.txt", "data")
+    before = described(recipe, **{"source.file": "data.txt"})
+    change(recipe, monkeypatch)
+    after = described(recipe, **{"source.file": "data.txt"})
+    assert before[0] != after[0]
+    assert before[1] != after[1]
