@@ -69,8 +69,8 @@ def _on_hub(choice: ModelChoice, *, offline: bool, copies: Iterable[str]) -> Bas
     from huggingface_hub import HfApi, constants, errors, hf_hub_download
 
     name, reason = choice.id, "offline"
-    close = get_close_matches(name, list(copies), n=1)
-    hint = f"; did you mean '{close[0]}', which is installed?" if close else ""
+    similar = get_close_matches(name, list(copies), n=1)
+    hint = f"; did you mean '{similar[0]}', which is installed?" if similar else ""
     refusals: dict[type[Exception], str] = {
         errors.HFValidationError: "is neither a folder here nor a hub id (owner/name)",
         errors.GatedRepoError: "is gated; accept its terms on the hub and set HF_TOKEN",

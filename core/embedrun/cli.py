@@ -41,10 +41,10 @@ def _parser(commands: Mapping[str, Command], words: Sequence[str]) -> ArgumentPa
         epilog="`embedrun RECIPE` is short for `embedrun run RECIPE`; a shipped recipe goes by its name.",
     )
     parser.add_argument("--version", action="version", version=f"embedrun {installed_version('embedrun')}")
-    under = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
-    chosen = next((word for word in words if not word.startswith("-")), None)
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
+    command_name = next((word for word in words if not word.startswith("-")), None)
     for name, command in commands.items():
-        subparser = under.add_parser(name, help=command.summary, description=command.summary)
-        if name == chosen:
+        subparser = subparsers.add_parser(name, help=command.summary, description=command.summary)
+        if name == command_name:
             command.configure(subparser)
     return parser

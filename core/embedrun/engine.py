@@ -62,11 +62,11 @@ class Engine:
         status, error = "failed", None
         self.record.change(status="running", device=self.device)
         self.store.refer(self.record.folder)
-        done = {stage.slot for stage in self.record.stages()}
+        recorded = {stage.slot for stage in self.record.stages()}
         try:
             self._observe("embedrun_run_started")
             for step in self.plan.steps:
-                if step.slot in done and self._recall(step):
+                if step.slot in recorded and self._recall(step):
                     continue
                 if isinstance(step.stage, Deployer):
                     self._require()
@@ -160,8 +160,8 @@ class Engine:
                 if not any(build.out.iterdir()):
                     raise PluginError("wrote nothing below ctx.out")
             description = self.plan.description(step, self.digests)
-            kept = {"slot": step.slot, "made_of": description, "notes": reports.notes, "warnings": reports.warnings}
-            return self.store.publish(key, build, kept), False
+            manifest = {"slot": step.slot, "made_of": description, "notes": reports.notes, "warnings": reports.warnings}
+            return self.store.publish(key, build, manifest), False
 
     def _context(self, step: Step, build: Build, reports: _Reports) -> Context:
         def warn(message: str) -> None:
@@ -203,28 +203,28 @@ class Engine:
             raise StageError(f"{where} failed: {_reason(error)} (traceback in {log})") from error
 
     def _execute(self, step: Step, ctx: Context) -> RetrievalSet | Model | Scores | Comparison:
-        made: RetrievalSet | Model | Scores | Comparison
+        artifact: RetrievalSet | Model | Scores | Comparison
         match step.stage:
             case Source() as stage:
-                made = stage.run(ctx)
+                artifact = stage.run(ctx)
             case Generator() | Filter() as stage:
-                made = stage.run(ctx, self._data(step))
+                artifact = stage.run(ctx, self._data(step))
             case Miner() as stage:
-                made = stage.run(ctx, self._data(step), self._model(step, "model"))
+                artifact = stage.run(ctx, self._data(step), self._model(step, "model"))
             case Trainer() as stage if step.loss:
-                made = stage.run(ctx, self._data(step), self._model(step, "model"), step.loss, step.dev)
+                artifact = stage.run(ctx, self._data(step), self._model(step, "model"), step.loss, step.dev)
             case Merger() as stage:
                 base, tuned = self._model(step, "base"), self._model(step, "tuned")
-                made = stage.run(ctx, self._data(step), base, tuned, step.dev)
+                artifact = stage.run(ctx, self._data(step), base, tuned, step.dev)
             case Evaluator() as stage if step.compares:
-                made = stage.compare(ctx, {role: Scores(self.folders[slot]) for role, slot in step.needs.items()})
+                artifact = stage.compare(ctx, {role: Scores(self.folders[slot]) for role, slot in step.needs.items()})
             case Evaluator() as stage if step.comparison:
-                made = stage.evaluate(ctx, self._data(step), step.comparison.connect(ctx))
+                artifact = stage.evaluate(ctx, self._data(step), step.comparison.connect(ctx))
             case Evaluator() as stage:
-                made = stage.run(ctx, self._data(step), self._model(step, "model"))
+                artifact = stage.run(ctx, self._data(step), self._model(step, "model"))
             case stage:
                 raise PluginError(f"{step.slot}: a stage of kind '{stage.kind}' cannot be run here")
-        return made
+        return artifact
 
     def _deploy(self, step: Step, deployer: Deployer, reports: _Reports) -> None:
         build = Build(deployments.folder(self.record.folder, step.name))
@@ -265,9 +265,10 @@ class Engine:
             raise RequirementError("the recipe's requirements do not hold:\n  " + "\n  ".join(unmet))
 
     def _unmet(self) -> Iterator[str]:
-        steps = [step for step in self.plan.steps if isinstance(step.stage, Evaluator) and step.slot in self.folders]
-        steps.sort(key=lambda step: step.comparison is not None)  # the models of the run come first
-        for name, evaluator in {step.name: step.stage for step in steps}.items():
+        done = (step for step in self.plan.steps if step.slot in self.folders)
+        steps = sorted(done, key=lambda step: step.comparison is not None)  # the models of the run come first
+        evaluators = {step.name: step.stage for step in steps if isinstance(step.stage, Evaluator)}
+        for name, evaluator in evaluators.items():
             scores = {s.role: Scores(self.folders[s.slot]) for s in steps if s.name == name and not s.compares}
             comparisons = [Comparison(self.folders[s.slot]) for s in steps if s.name == name and s.compares]
             limits = evaluator.unmet(scores, comparisons[0] if comparisons else None)

@@ -15,5 +15,5 @@ def installed_version(package: str) -> str | None:
         installed = distribution(package)
     except PackageNotFoundError:
         return None
-    found = re.search(r"^Version:\s*(\S+)", installed.read_text("METADATA") or "", re.MULTILINE)
-    return found[1] if found else installed.version
+    match = re.search(r"^Version:\s*(\S+)", installed.read_text("METADATA") or "", re.MULTILINE)
+    return match[1] if match else installed.version

@@ -17,8 +17,8 @@ def peak_memory() -> Iterator[Callable[[], int | None]]:
 
     def peak() -> int | None:
         with contextlib.suppress(OSError):
-            if found := re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("ascii", "replace")):
-                return int(found[1]) * 1024
+            if match := re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text("ascii", "replace")):
+                return int(match[1]) * 1024
         return None
 
     yield peak

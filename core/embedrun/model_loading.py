@@ -24,14 +24,14 @@ def load(path: Path, settings: ModelSettings, device: str | None = None) -> Sent
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers has no annotation there
     if not (path / "config.json").exists() and not (path / "modules.json").exists():
         raise DataError(f"{path}: no model here (neither modules.json nor config.json)")
-    chosen = {"dtype": settings.dtype, "attn_implementation": settings.attention}
+    options = {"dtype": settings.dtype, "attn_implementation": settings.attention}
     try:
         loaded = SentenceTransformer(
             str(path),
             device=device,
             local_files_only=True,
             trust_remote_code=settings.trust_remote_code,
-            model_kwargs={"use_safetensors": True, **{name: value for name, value in chosen.items() if value}},
+            model_kwargs={"use_safetensors": True, **{name: value for name, value in options.items() if value}},
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise DataError(f"{path}: the model cannot be loaded: {error}") from error

@@ -136,7 +136,7 @@ def _keyed_value(value: Any, dumped: Any) -> Any:
     if isinstance(value, BaseModel):
         return keyed(value)
     if isinstance(value, tuple | list):
-        return [_keyed_value(item, shown) for item, shown in zip(value, dumped, strict=True)]
+        return [_keyed_value(item, part) for item, part in zip(value, dumped, strict=True)]
     return dumped
 
 

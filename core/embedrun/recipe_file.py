@@ -31,7 +31,7 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[Recipe
     yamlfile.override(document, first)
     registry = Registry(_plugin_files(document, path))
 
-    def keys(path: yamlfile.Place, name: Any) -> Iterable[str] | None:
+    def keys(path: yamlfile.KeyPath, name: Any) -> Iterable[str] | None:
         fields = _model_at(registry, path, document.data).model_fields
         return fields if "type" in fields and fields["type"].default == name else None
 
@@ -67,30 +67,30 @@ def validate(document: yamlfile.YamlFile, registry: Registry, folder: Path | Non
         recipe = Recipe.model_validate(document.data, context=registry.validation_context(folder))
     except ValidationError as error:
         raise document.error([_problem(e, registry, document.data) for e in error.errors()]) from error
-    problems = list(rules.faults(recipe))
+    problems = list(rules.problems(recipe))
     if problems:
         raise document.error(problems)
     return recipe
 
 
 def _problem(error: Any, registry: Registry, data: Any) -> Problem:
-    place = tuple(error["loc"])
+    path = tuple(error["loc"])
     match error["type"]:
         case "extra_forbidden":
-            hint = suggest(str(place[-1]), _model_at(registry, place[:-1], data).model_fields)
-            return Problem(place, f"unknown key{hint}", at_key=True)
+            hint = suggest(str(path[-1]), _model_at(registry, path[:-1], data).model_fields)
+            return Problem(path, f"unknown key{hint}", at_key=True)
         case "missing":
-            return Problem(place, "is missing; every recipe needs it" if len(place) == 1 else "is missing")
+            return Problem(path, "is missing; every recipe needs it" if len(path) == 1 else "is missing")
         case "literal_error":
-            return Problem(place, f"{error['input']!r} is not allowed; allowed: {error['ctx']['expected']}")
+            return Problem(path, f"{error['input']!r} is not allowed; allowed: {error['ctx']['expected']}")
     message = str(error["msg"]).removeprefix("Value error, ")
-    given = error.get("input")
-    if error["type"] not in ("stage", "stage_type", "value_error") and isinstance(given, (str, int, float, bool)):
-        message = f"{message[0].lower()}{message[1:]}, not {given!r}"
-    return Problem(place, message)
+    value = error.get("input")
+    if error["type"] not in ("stage", "stage_type", "value_error") and isinstance(value, (str, int, float, bool)):
+        message = f"{message[0].lower()}{message[1:]}, not {value!r}"
+    return Problem(path, message)
 
 
-def _model_at(registry: Registry, path: yamlfile.Place, data: Any) -> type[BaseModel]:
+def _model_at(registry: Registry, path: yamlfile.KeyPath, data: Any) -> type[BaseModel]:
     """Return the class of what stands at a path: a kind, where the data names no installed stage."""
     model: type[BaseModel] = Recipe
     value = data

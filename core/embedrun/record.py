@@ -221,8 +221,8 @@ def find_run(name: str, runs: Path) -> Path:
         finished = sorted(path.parent for path in candidate.glob("*/run.json"))
         if finished:
             return max(finished, key=lambda path: ((path / "recipe.lock.json").stat().st_mtime_ns, path.name))
-    known = [path.name for path in runs.glob("*") if path.is_dir() and not path.name.startswith(".")]
-    raise UserError(f"{name}: no run here, and no run of that name in {runs}{suggest(name, known)}")
+    names = [path.name for path in runs.glob("*") if path.is_dir() and not path.name.startswith(".")]
+    raise UserError(f"{name}: no run here, and no run of that name in {runs}{suggest(name, names)}")
 
 
 def environment() -> dict[str, Any]:
@@ -240,9 +240,9 @@ def environment() -> dict[str, Any]:
 def _git_state() -> dict[str, Any] | None:
     command = ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
     try:
-        shown = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)  # noqa: S603  # no shell, fixed words
+        status = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)  # noqa: S603  # no shell, fixed words
     except (OSError, subprocess.SubprocessError):
         return None
-    lines = shown.stdout.splitlines()
+    lines = status.stdout.splitlines()
     commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid")), None)
     return {"commit": commit, "changed": any(not line.startswith("#") for line in lines)}

@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from embedrun.recipe import Recipe
 
 
-def faults(recipe: Recipe) -> Iterator[Problem]:
+def problems(recipe: Recipe) -> Iterator[Problem]:
     """Check what no single stage can know: whether the stages fit together."""
-    for place, stage in recipe.stages():
+    for path, stage in recipe.stages():
         for message in stage.faults():
-            yield Problem(place, message)
-    yield from _training_faults(recipe)
-    yield from _evaluation_faults(recipe)
-    yield from _rival_faults(recipe)
+            yield Problem(path, message)
+    yield from _training_problems(recipe)
+    yield from _evaluation_problems(recipe)
+    yield from _comparison_problems(recipe)
     names = [stage.type for stage in recipe.deployer]
     for index, name in enumerate(names):
         if names.index(name) != index and recipe.deployer[index] in recipe.deployer[:index]:
             yield Problem(("deployer", index), f"the same '{name}' is listed twice")
 
 
-def _training_faults(recipe: Recipe) -> Iterator[Problem]:
+def _training_problems(recipe: Recipe) -> Iterator[Problem]:
     loss, trainer = recipe.loss, recipe.trainer
     if trainer and not loss:
         yield Problem(("trainer",), "needs a loss; name one under 'loss'")
@@ -37,12 +37,12 @@ def _training_faults(recipe: Recipe) -> Iterator[Problem]:
     for key in ("negatives", "merge"):
         if getattr(recipe, key) and not trainer:
             yield Problem((key,), "has no effect without a trainer; remove it or add one")
-    yield from _lacking_faults(recipe)
+    yield from _lacking_problems(recipe)
     if loss and trainer and (reason := trainer.refuses(loss)):
         yield Problem(("trainer",), reason)
 
 
-def _lacking_faults(recipe: Recipe) -> Iterator[Problem]:
+def _lacking_problems(recipe: Recipe) -> Iterator[Problem]:
     """Compare what training needs with what the set will hold."""
     loss, trainer, splits = recipe.loss, recipe.trainer, recipe.source.splits_given()
     if trainer and splits is not None and "train" not in splits:
@@ -64,60 +64,60 @@ _LACKING: Mapping[str, str] = {
 
 
 def _columns(recipe: Recipe) -> frozenset[str]:
-    found: set[str] = set(recipe.source.columns_given())
+    columns: set[str] = set(recipe.source.columns_given())
     if recipe.generator:
-        found.add("positive")
+        columns.add("positive")
     if recipe.negatives:
-        found |= recipe.negatives.columns_given()
-    return frozenset(found)
+        columns |= recipe.negatives.columns_given()
+    return frozenset(columns)
 
 
-def _evaluation_faults(recipe: Recipe) -> Iterator[Problem]:
+def _evaluation_problems(recipe: Recipe) -> Iterator[Problem]:
     splits = recipe.source.splits_given()
-    trainer, judges = recipe.trainer, recipe.evaluator
-    yield from _judging_faults(recipe, splits)
+    trainer, evaluators = recipe.trainer, recipe.evaluator
+    yield from _split_problems(recipe, splits)
     if trainer is None:
-        if not judges and not recipe.deployer and recipe.loss is None:
+        if not evaluators and not recipe.deployer and recipe.loss is None:
             yield Problem((), "nothing to do: add a loss and a trainer, an evaluator or a deployer")
         return
     for stage in (trainer, recipe.merge):
         watched = stage.watched_split() if stage else None
         if stage and watched and splits is not None and watched not in splits:
             yield Problem((stage.kind,), f"evaluates on the '{watched}' split, but {_only(splits)}; {_HOLD_OUT}")
-    if recipe.merge and recipe.merge.watched_split() and not judges:
+    if recipe.merge and recipe.merge.watched_split() and not evaluators:
         yield Problem(("merge",), f"'{recipe.merge.type}' chooses by an evaluator, but the recipe has none")
     metric = trainer.watched_metric()
-    if metric and not judges:
+    if metric and not evaluators:
         yield Problem(("trainer",), f"chooses its best model by '{metric}', but the recipe has no evaluator")
-    known = judges[0].metrics() if judges else None
-    if metric and known is not None and metric not in known:
-        yield Problem(("trainer", "metric_for_best_model"), f"no evaluator produces '{metric}'{suggest(metric, known)}")
-    chosen = recipe.merge.watched_metric() if recipe.merge else None
-    if chosen and known is not None and chosen not in known:
-        yield Problem(("merge", "metric"), f"the first evaluator does not measure '{chosen}'{suggest(chosen, known)}")
+    names = evaluators[0].metrics() if evaluators else None
+    if metric and names is not None and metric not in names:
+        yield Problem(("trainer", "metric_for_best_model"), f"no evaluator produces '{metric}'{suggest(metric, names)}")
+    metric = recipe.merge.watched_metric() if recipe.merge else None
+    if metric and names is not None and metric not in names:
+        yield Problem(("merge", "metric"), f"the first evaluator does not measure '{metric}'{suggest(metric, names)}")
 
 
-def _judging_faults(recipe: Recipe, splits: frozenset[str] | None) -> Iterator[Problem]:
-    scored = [*ROLES, *(rival.role for rival in recipe.compare_with)]
-    for index, judge in enumerate(recipe.evaluator):
-        for name in sorted(set(judge.models_named()).difference(scored)):
+def _split_problems(recipe: Recipe, splits: frozenset[str] | None) -> Iterator[Problem]:
+    scored = [*ROLES, *(embedder.role for embedder in recipe.compare_with)]
+    for index, evaluator in enumerate(recipe.evaluator):
+        for name in sorted(set(evaluator.models_named()).difference(scored)):
             yield Problem(("evaluator", index, "require"), f"no model '{name}' is scored{suggest(name, scored)}")
-        needed = judge.split_needed()
+        needed = evaluator.split_needed()
         if needed and "positive" not in _columns(recipe):
-            yield Problem(("evaluator", index), f"'{judge.type}' {_LACKING['positive']}")
+            yield Problem(("evaluator", index), f"'{evaluator.type}' {_LACKING['positive']}")
         elif needed and splits is not None and needed not in splits:
             yield Problem(("evaluator", index), f"scores the '{needed}' split, but {_only(splits)}; {_HOLD_OUT}")
 
 
-def _rival_faults(recipe: Recipe) -> Iterator[Problem]:
+def _comparison_problems(recipe: Recipe) -> Iterator[Problem]:
     taken = [*ROLES, "comparison"]
     for index, stage in enumerate(recipe.compare_with):
-        place = ("compare_with", index)
+        path = ("compare_with", index)
         if stage.role in taken:
-            yield Problem(place, f"the name '{stage.role}' is taken already; give this model a 'name' of its own")
+            yield Problem(path, f"the name '{stage.role}' is taken already; give this model a 'name' of its own")
         taken.append(stage.role)
-        if not any(judge.only_encodes for judge in recipe.evaluator):
-            yield Problem(place, "is scored by none of the recipe's evaluators; add information_retrieval or another")
+        if not any(evaluator.only_encodes for evaluator in recipe.evaluator):
+            yield Problem(path, "is scored by none of the recipe's evaluators; add information_retrieval or another")
 
 
 _HOLD_OUT = "hold queries out with source.holdout"
@@ -129,11 +129,11 @@ def _only(splits: frozenset[str]) -> str:
 
 def missing(recipe: Recipe) -> Iterator[Problem]:
     """Name the packages and files that are not here, before anything has run."""
-    for place, stage in recipe.stages():
+    for path, stage in recipe.stages():
         for package, extra in stage.needs().items():
             if importlib.util.find_spec(package) is None:
                 message = f"'{stage.type}' needs the package '{package}': pip install 'embedrun[{extra}]'"
-                yield Problem(place, message)
-        for path in stage.inputs():
-            if not path.exists():
-                yield Problem((*place, "path"), f"{path}: no such file{near(path)}")
+                yield Problem(path, message)
+        for file in stage.inputs():
+            if not file.exists():
+                yield Problem((*path, "path"), f"{file}: no such file{near(file)}")

@@ -161,8 +161,8 @@ class Store:
         with _explained(self.root):
             folder = self.root / "runs"
             folder.mkdir(parents=True, exist_ok=True)
-            place = os.path.relpath(run.resolve(), self.root.resolve())
-            (folder / text_id(str(run.resolve()))).write_text(place, "utf-8")
+            relative = os.path.relpath(run.resolve(), self.root.resolve())
+            (folder / text_id(str(run.resolve()))).write_text(relative, "utf-8")
 
     def referring(self) -> Iterator[Path]:
         """Yield the folders of the runs that use this store and still exist; they may have moved together with it."""
@@ -195,9 +195,9 @@ def _explained(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        place = f" ({error.filename})" if error.filename else ""
+        file = f" ({error.filename})" if error.filename else ""
         advice = "free some space" if error.errno == errno.ENOSPC else "choose another folder with --store"
-        raise StoreError(f"store {root}: cannot be written: {error.strerror}{place}; {advice}") from error
+        raise StoreError(f"store {root}: cannot be written: {error.strerror}{file}; {advice}") from error
 
 
 class FileDigests:
@@ -207,9 +207,9 @@ class FileDigests:
         self.file = file
         self._changed = False
         try:
-            self._known: dict[str, list[Any]] = json.loads(file.read_text("utf-8"))
+            self._remembered: dict[str, list[Any]] = json.loads(file.read_text("utf-8"))
         except (OSError, ValueError):
-            self._known = {}
+            self._remembered = {}
 
     def of(self, path: Path) -> str:
         """Digest a file, or a folder's names and contents."""
@@ -220,11 +220,11 @@ class FileDigests:
     def _of_file(self, path: Path) -> str:
         status = path.stat()
         stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-        known = self._known.get(str(path.resolve()))
-        if known and known[:-1] == stamp:
-            return str(known[-1])
+        remembered = self._remembered.get(str(path.resolve()))
+        if remembered and remembered[:-1] == stamp:
+            return str(remembered[-1])
         digest = file_digest(path)
-        self._known[str(path.resolve())] = [*stamp, digest]
+        self._remembered[str(path.resolve())] = [*stamp, digest]
         self._changed = True
         return digest
 
@@ -235,5 +235,5 @@ class FileDigests:
         with contextlib.suppress(OSError):
             self.file.parent.mkdir(parents=True, exist_ok=True)
             scratch = self.file.with_suffix(f".{os.getpid()}")
-            scratch.write_text(json.dumps(self._known), "utf-8")
+            scratch.write_text(json.dumps(self._remembered), "utf-8")
             scratch.replace(self.file)

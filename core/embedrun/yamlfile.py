@@ -11,7 +11,7 @@ from typing import Any
 from embedrun.context import FromCommandLine
 from embedrun.errors import Problem, RecipeError, UserError
 
-Place = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 Mark = tuple[int, int]
 
 _MAX_NODES = 100_000
@@ -25,36 +25,36 @@ class YamlFile:
 
     name: str
     data: Any
-    keys: dict[Place, Mark] = field(default_factory=dict)
-    values: dict[Place, Mark] = field(default_factory=dict)
-    overridden: dict[Place, str] = field(default_factory=dict)
+    keys: dict[KeyPath, Mark] = field(default_factory=dict)
+    values: dict[KeyPath, Mark] = field(default_factory=dict)
+    overridden: dict[KeyPath, str] = field(default_factory=dict)
 
     def locate(self, problem: Problem) -> str:
         """Put a problem into one line: `file:line:column: path: message`."""
         dotted = ".".join(str(part) for part in problem.path)
         text = f"{dotted}: {problem.message}" if dotted else problem.message
-        if text_of := self._override(problem.path):
-            return f"--set {text_of}: {text}"
+        if override := self._override(problem.path):
+            return f"--set {override}: {text}"
         for end in range(len(problem.path), -1, -1):
-            place = problem.path[:end]
-            mark = self._mark(place, exact=end == len(problem.path), at_key=problem.at_key)
+            path = problem.path[:end]
+            mark = self._mark(path, exact=end == len(problem.path), at_key=problem.at_key)
             if mark:
                 return f"{self.name}:{mark[0]}:{mark[1]}: {text}"
         return f"{self.name}: {text}"
 
-    def _override(self, place: Place) -> str | None:
+    def _override(self, path: KeyPath) -> str | None:
         """Find the `--set` that put a value here, chose the stage here, or made this place at all."""
-        for end in range(len(place), 0, -1):
-            if given := self.overridden.get(place[:end]):
-                return given
-        if given := self.overridden.get((*place, "type")):
-            return given
-        below = [text for path, text in self.overridden.items() if path[: len(place)] == place]
-        return below[0] if place and below and place not in self.values else None
+        for end in range(len(path), 0, -1):
+            if dotted := self.overridden.get(path[:end]):
+                return dotted
+        if dotted := self.overridden.get((*path, "type")):
+            return dotted
+        below = [text for changed, text in self.overridden.items() if changed[: len(path)] == path]
+        return below[0] if path and below and path not in self.values else None
 
-    def _mark(self, place: Place, *, exact: bool, at_key: bool) -> Mark | None:
+    def _mark(self, path: KeyPath, *, exact: bool, at_key: bool) -> Mark | None:
         # A single stage may stand where a list of stages is meant: evaluator.0.k is then evaluator.k in the file.
-        for candidate in (place, tuple(p for i, p in enumerate(place) if not (i == 1 and isinstance(p, int)))):
+        for candidate in (path, tuple(p for i, p in enumerate(path) if not (i == 1 and isinstance(p, int)))):
             first, second = (self.keys, self.values) if at_key or not exact else (self.values, self.keys)
             if mark := first.get(candidate) or second.get(candidate):
                 return mark
@@ -127,35 +127,35 @@ class _Reader:
         self.constructor = yaml.constructor
         self.nodes = 0
 
-    def read(self, node: Any, place: Place) -> Any:
+    def read(self, node: Any, path: KeyPath) -> Any:
         self.nodes += 1
-        if len(place) > _MAX_DEPTH:
-            raise self._error(node, place[:4], "nested too deeply")
+        if len(path) > _MAX_DEPTH:
+            raise self._error(node, path[:4], "nested too deeply")
         if self.nodes > _MAX_NODES:
-            raise self._error(node, place, "the recipe has more than 100,000 values; put data into a file")
-        self.document.values.setdefault(place, _mark_of(node))
+            raise self._error(node, path, "the recipe has more than 100,000 values; put data into a file")
+        self.document.values.setdefault(path, _mark_of(node))
         kind = type(node).__name__
         if kind == "MappingNode":
-            return self._mapping(node, place)
+            return self._mapping(node, path)
         if kind == "SequenceNode":
-            return [self.read(child, (*place, index)) for index, child in enumerate(node.value)]
-        return self._scalar(node, place)
+            return [self.read(child, (*path, index)) for index, child in enumerate(node.value)]
+        return self._scalar(node, path)
 
-    def _mapping(self, node: Any, place: Place) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+    def _mapping(self, node: Any, path: KeyPath) -> dict[str, Any]:
+        mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if type(key_node).__name__ != "ScalarNode":
-                raise self._error(key_node, place, "a key must be a word")
+                raise self._error(key_node, path, "a key must be a word")
             key = str(key_node.value)
-            here = (*place, key)
-            if key in found:
-                first = self.document.keys[here][0]
-                raise self._error(key_node, here, f"given twice; first in line {first}")
-            self.document.keys[here] = _mark_of(key_node)
-            found[key] = self.read(value_node, here)
-        return found
+            key_path = (*path, key)
+            if key in mapping:
+                first = self.document.keys[key_path][0]
+                raise self._error(key_node, key_path, f"given twice; first in line {first}")
+            self.document.keys[key_path] = _mark_of(key_node)
+            mapping[key] = self.read(value_node, key_path)
+        return mapping
 
-    def _scalar(self, node: Any, place: Place) -> Any:
+    def _scalar(self, node: Any, path: KeyPath) -> Any:
         tag = str(node.tag).rsplit(":", 1)[-1]
         try:
             match tag:
@@ -166,12 +166,12 @@ class _Reader:
                 case "str" | "timestamp":
                     return str(node.value)
         except (ValueError, OverflowError) as error:
-            raise self._error(node, place, f"{node.value!r} is not a valid {tag}") from error
-        raise self._error(node, place, f"the tag '{node.tag}' is not allowed in a recipe")
+            raise self._error(node, path, f"{node.value!r} is not a valid {tag}") from error
+        raise self._error(node, path, f"the tag '{node.tag}' is not allowed in a recipe")
 
-    def _error(self, node: Any, place: Place, message: str) -> RecipeError:
+    def _error(self, node: Any, path: KeyPath, message: str) -> RecipeError:
         line, column = _mark_of(node)
-        dotted = ".".join(map(str, place))
+        dotted = ".".join(map(str, path))
         return RecipeError([f"{self.document.name}:{line}:{column}: {dotted + ': ' if dotted else ''}{message}"])
 
 
@@ -216,7 +216,7 @@ def _value(dotted: str, raw: Any) -> Any:
     return value
 
 
-def _descend(data: Any, parts: Place, text: str) -> Any:
+def _descend(data: Any, parts: KeyPath, text: str) -> Any:
     for depth, part in enumerate(parts):
         if isinstance(data, dict) and part == 0:
             continue  # a single stage stands where a list of one is meant
