@@ -66,8 +66,10 @@ class Recipe(BaseModel):
     def stages(self) -> Iterator[tuple[tuple[str | int, ...], Stage]]:
         """Yield every stage with its path in the recipe."""
         for key, value in self:
-            items = [((key, index), item) for index, item in enumerate(value)] if isinstance(value, tuple) else []
-            for path, stage in items or [((key,), value)]:
+            items: list[tuple[tuple[str | int, ...], Any]] = [((key,), value)]
+            if isinstance(value, tuple):
+                items = [((key, index), item) for index, item in enumerate(value)]
+            for path, stage in items:
                 if isinstance(stage, Stage):
                     yield from _with_nested(path, stage)
 
