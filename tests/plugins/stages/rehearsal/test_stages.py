@@ -10,7 +10,7 @@ from embedrun_plugins.stages.deployers.directory import Directory
 from embedrun_plugins.stages.deployers.hub import HubDeployer
 from embedrun_plugins.stages.filters.length import Length
 from embedrun_plugins.stages.mergers.linear import Linear
-from embedrun_plugins.stages.mergers.search import PassageSearch
+from embedrun_plugins.stages.mergers.search import Search
 from embedrun_plugins.stages.miners.dense import Dense
 from embedrun_plugins.stages.trainers.flag_embedding import FlagEmbedding
 from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformersTrainer
@@ -77,7 +77,7 @@ def test_flag_embedding_is_two_steps_in_one_process(tmp_path):
 
 
 def test_a_mix_is_tried_with_few_shares_and_without_further_models(tmp_path):
-    assert PassageSearch().rehearsal(Rehearsal(tmp_path)).weights == (0.0, 0.5, 1.0)
+    assert Search().rehearsal(Rehearsal(tmp_path)).weights == (0.0, 0.5, 1.0)
     made = Linear(base=0.2, tuned=0.6, models=({"model": "someone/other", "weight": 0.2},)).rehearsal(
         Rehearsal(tmp_path)
     )
