@@ -26,6 +26,19 @@ def variable(name: str) -> str:
     return name
 
 
+_SENT: set[str] = set()
+"""Every key that this process read to send it."""
+_SHORTEST = 6
+"""Characters of a key; what is shorter is no secret, and may be a part of any word."""
+
+
+def redacted(text: str) -> str:
+    """Return what a service wrote, without the keys that were sent to it: some repeat them in their errors."""
+    for key in sorted(_SENT, key=len, reverse=True):
+        text = text.replace(key, "(key)") if len(key) >= _SHORTEST else text
+    return text
+
+
 VariableName = Annotated[str, AfterValidator(variable), Field(json_schema_extra={"pattern": _NAME})]
 """The name of an environment variable; an error about it never repeats what was given."""
 
@@ -38,6 +51,7 @@ def secret(name: str, whose: str) -> str:
     key = os.environ.get(name, "").strip()
     if not key:
         raise UserError(f"{whose}: the environment variable {name} is not set; it must hold the key")
+    _SENT.add(key)
     if not (key.isascii() and key.isprintable()):
         raise UserError(
             f"{whose}: the environment variable {name} holds no key: a key has neither line breaks nor letters of "

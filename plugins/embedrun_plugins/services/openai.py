@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from embedrun.errors import EmbedrunError, StageError, UserError, suggest
-from embedrun_plugins.services.credentials import secret
+from embedrun_plugins.services import attempts, deadline
+from embedrun_plugins.services.credentials import redacted, secret
 
 OPENAI = "https://api.openai.com/v1"
 OPENAI_KEY = "OPENAI_API_KEY"
@@ -33,7 +34,8 @@ def client(base_url: str | None = None, *, api_key_env: str | None = None) -> An
 
     variable = key_variable(base_url, api_key_env)
     key = secret(variable, base_url or OPENAI) if variable else _NO_KEY
-    transport = openai.DefaultHttpxClient(follow_redirects=False)
+    hooks = {"request": [_begin], "response": [_arrive]}
+    transport = openai.DefaultHttpxClient(follow_redirects=False, event_hooks=hooks)
     opened = openai.OpenAI(
         api_key=key,
         base_url=base_url or OPENAI,
@@ -44,6 +46,17 @@ def client(base_url: str | None = None, *, api_key_env: str | None = None) -> An
     )
     weakref.finalize(opened, transport.close)  # the client closes only a transport of its own making
     return opened
+
+
+def _begin(request: Any) -> None:
+    attempts.sending()
+    deadline.begin(request, _SECONDS)
+
+
+def _arrive(response: Any) -> None:
+    if not attempts.answered(response.status_code) and response.is_error:
+        response.headers["x-should-retry"] = "false"  # which the client obeys
+    deadline.enforce(response)
 
 
 def key_variable(base_url: str | None, named: str | None) -> str | None:
@@ -90,11 +103,11 @@ def explained(base_url: str | None, *, model: str, models: Any = None) -> Iterat
     except openai.APIStatusError as error:
         raise _answered(base_url or OPENAI, model, models, error) from error
     except openai.APITimeoutError as error:
-        raise StageError(f"{base_url or OPENAI}: no answer within {_SECONDS:g} s") from error
+        raise StageError(f"{base_url or OPENAI}: no whole answer within {_SECONDS:g} s") from error
     except openai.APIConnectionError as error:
         raise _unanswered(base_url or OPENAI, error) from error
     except openai.OpenAIError as error:
-        raise StageError(f"{base_url or OPENAI}: {error}") from error
+        raise StageError(f"{base_url or OPENAI}: {redacted(str(error))}") from error
 
 
 def _answered(server: str, model: str, models: Any, error: Any) -> EmbedrunError:
@@ -102,7 +115,8 @@ def _answered(server: str, model: str, models: Any, error: Any) -> EmbedrunError
     message = message_of(error)
     match error.status_code:
         case status if status < _BAD_REQUEST:
-            text = f"leads to {error.response.headers.get('location')}; if that is right, give it as base_url"
+            target = redacted(str(error.response.headers.get("location")))
+            text = f"leads to {target}; if that is right, give it as base_url"
         case 401:
             text = f"the key is not accepted: {message}; 'api_key_env' names the variable that holds it"
         case 403:
@@ -127,7 +141,7 @@ def message_of(error: Any) -> str:
     """Return what a server said, whatever the layout of its errors."""
     body = error.body if isinstance(error.body, dict) else {}
     text = body.get("message") or body.get("detail") or body.get("error") or error.message
-    return str(text).strip().rstrip(".")[:500]
+    return redacted(str(text)).strip().rstrip(".")[:500]
 
 
 def _unanswered(server: str, error: Any) -> EmbedrunError:
@@ -143,6 +157,6 @@ def _known(model: str, models: Any) -> str:
     import openai
 
     try:
-        return suggest(model, [entry.id for entry in models.list()]) if models else ""
+        return suggest(model, [redacted(str(entry.id)) for entry in models.list()]) if models else ""
     except (openai.OpenAIError, AttributeError, TypeError):
         return ""

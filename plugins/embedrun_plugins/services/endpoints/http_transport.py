@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter, ValidationError
 
 from embedrun.errors import UserError
+from embedrun_plugins.services import deadline
 from embedrun_plugins.services.addresses import Address, is_local
 from embedrun_plugins.services.credentials import secret
 from embedrun_plugins.services.endpoints.transports import Refused, SharedTransport, Unanswered
@@ -77,7 +79,12 @@ class HttpTransport(SharedTransport["httpx2.Client"]):
         # A client of its own: connections belong to an event loop, and a program may run several one after another.
         async with httpx2.AsyncClient(**self._options) as client:
             with _failures():
-                return _checked(await client.post(f"{self.url}/embed", content=body, headers=self._headers()))
+                try:
+                    async with asyncio.timeout(self.seconds):
+                        answer = await client.post(f"{self.url}/embed", content=body, headers=self._headers())
+                except TimeoutError as error:
+                    raise httpx2.ReadTimeout("the answer does not end") from error
+                return _checked(answer)
 
     def get(self, path: str) -> bytes:
         """Return what a GET answers. Raises as `send` does."""
@@ -95,7 +102,10 @@ class HttpTransport(SharedTransport["httpx2.Client"]):
     def _make(self) -> httpx2.Client:
         import httpx2
 
-        return httpx2.Client(**self._options)
+        def begin(request: httpx2.Request) -> None:
+            deadline.begin(request, self.seconds)
+
+        return httpx2.Client(**self._options, event_hooks={"request": [begin], "response": [deadline.enforce]})
 
     def _end(self, made: httpx2.Client) -> None:
         made.close()

@@ -125,8 +125,9 @@ class Batches:
     def _collect(self, job: _BatchJob, unanswered: dict[str, Request]) -> None:
         """Wait for a job's end and keep what it answered, taking that out of `unanswered`."""
         ended = self._wait(job)
-        replies = ((str(record.get("recordId")), _reply(record)) for record in self._answers(job))
-        answered = {key: reply for key, reply in replies if reply and key in unanswered}
+        records = ((str(record.get("recordId")), record) for record in self._answers(job))
+        replies = ((key, _reply(record, unanswered[key])) for key, record in records if key in unanswered)
+        answered = {key: reply for key, reply in replies if reply}
         self.runner.keep([(unanswered.pop(key), reply) for key, reply in answered.items()])
         self._remember(replace(job, ended=True))
         if ended["status"] == "Failed":
@@ -199,12 +200,12 @@ def _parts(requests: Mapping[str, Request]) -> Iterator[dict[str, Request]]:
         yield dict(items[part * len(items) // parts : (part + 1) * len(items) // parts])
 
 
-def _reply(record: Mapping[str, Any]) -> Reply | None:
+def _reply(record: Mapping[str, Any], request: Request) -> Reply | None:
     """Read a record of answers; None where it failed in a way that asking again may mend."""
     if error := record.get("error"):
         message = str(error.get("errorMessage") or "")
         return Reply(message, "declined", share=PRICE_SHARE) if concerns_passage(message) else None
     try:
-        return replace(reply_of(record.get("modelOutput") or {}), share=PRICE_SHARE)
+        return replace(reply_of(record.get("modelOutput") or {}, request), share=PRICE_SHARE)
     except StageError:
         return None

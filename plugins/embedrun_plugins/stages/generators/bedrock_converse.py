@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from embedrun.errors import StageError
-from embedrun_plugins.services import aws
-from embedrun_plugins.stages.generators.llm_service import Reply, Request, Stop
+from embedrun_plugins.services import attempts, aws
+from embedrun_plugins.stages.generators.llm_service import Reply, Request, Stop, usage_of, well_formed
 
 _ABOUT_THE_PASSAGE = re.compile(
     r"too long|too many (?:input )?tokens|context length|content filter|blocked by", re.IGNORECASE
@@ -26,6 +26,8 @@ class Converse:
 
     def __init__(self, client: Any) -> None:
         self.client = client
+        client.meta.events.register("before-send.bedrock-runtime", _sending)
+        client.meta.events.register("response-received.bedrock-runtime", _answered)
 
     def ask(self, request: Request) -> Reply:
         try:
@@ -35,7 +37,16 @@ class Converse:
             if aws.error_code(error) == "ValidationException" and concerns_passage(str(error)):
                 return Reply(str(error), "declined")
             raise
-        return reply_of(answer)
+        return reply_of(answer, request)
+
+
+def _sending(**_: Any) -> None:
+    attempts.sending()
+
+
+def _answered(response_dict: Mapping[str, Any] | None = None, **_: Any) -> None:
+    if response_dict:
+        attempts.answered(response_dict["status_code"])
 
 
 def concerns_passage(message: str) -> bool:
@@ -58,18 +69,14 @@ def body_of(request: Request) -> dict[str, Any]:
     return body
 
 
-def reply_of(answer: Mapping[str, Any]) -> Reply:
+def reply_of(answer: Mapping[str, Any], request: Request) -> Reply:
     """Read an answer's body. Raises StageError where it is none."""
     content = ((answer.get("output") or {}).get("message") or {}).get("content")
     if content is None:
         raise StageError("bedrock: the answer holds no message")
     reason = str(answer.get("stopReason") or "")
-    text = "".join(part.get("text") or "" for part in content)
+    text = well_formed("".join(part.get("text") or "" for part in content))
     usage = answer.get("usage") or {}
     stop = _STOPS.get(reason, "end")
-    return Reply(
-        text if stop != "declined" else reason,
-        stop,
-        int(usage.get("inputTokens") or 0),
-        int(usage.get("outputTokens") or 0),
-    )
+    read, written = usage_of(request, text, usage.get("inputTokens"), usage.get("outputTokens"))
+    return Reply(text if stop != "declined" else reason, stop, read, written)

@@ -12,6 +12,8 @@ from embedrun.errors import StageError
 from embedrun_plugins.stages.generators.llm_service import Reply, Request, most_input_tokens
 
 _PREFIXES = ("us.", "eu.", "apac.", "global.", "jp.", "au.", "us-gov.")
+_REFUSED = 4
+"""First digit of the HTTP statuses with which a service refuses a request."""
 
 
 class TokenPrice(BaseModel):
@@ -66,11 +68,35 @@ class OverBudgetError(StageError):
     """The next request might exceed the budget."""
 
 
+@dataclass(eq=False)
+class Hold:
+    """What is set aside for a request under way: the tokens and dollars that one attempt at it takes at most."""
+
+    budget: Budget
+    tokens: int
+    usd: float
+    sent: int = 0
+    refused: bool = False
+    """Whether the last attempt was answered by 4xx, for which nobody charges tokens."""
+
+    def sending(self) -> None:
+        """Count an attempt. Raises OverBudgetError where it is not the first and does not fit the budget."""
+        if self.sent:
+            self.budget.renew(self)
+        self.sent += 1
+
+    def answered(self, status: int) -> bool:
+        """Take note of an answer's status; return whether the budget has room for another attempt."""
+        self.refused = status // 100 == _REFUSED
+        return self.budget.has_room(self)
+
+
 @dataclass
 class Budget:
     """Counts what was spent, and lets a request through only if its worst case fits the budget.
 
-    The worst case is as many input tokens as the request has bytes, and the most output tokens allowed.
+    The worst case is as many input tokens as the request has bytes, and the most output tokens allowed. An attempt that
+    failed counts as a request and, unless it was refused, as its worst case: the service may charge it.
     """
 
     price: TokenPrice | None
@@ -79,9 +105,10 @@ class Budget:
     calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    failed_tokens: int = 0
+    """What failed attempts took at most."""
     usd: float = 0.0
-    _held: list[tuple[int, float]] = field(default_factory=list)
-    """Tokens and dollars at most of each request under way."""
+    _held: list[Hold] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
     _closed: bool = False
 
@@ -90,19 +117,38 @@ class Budget:
         read = most_input_tokens(request)
         return read + self.most_output, self.price.of(read, self.most_output) if self.price else 0.0
 
-    def hold(self, request: Request) -> tuple[int, float]:
+    def hold(self, request: Request) -> Hold:
         """Set the worst case aside, waiting for requests under way where these may leave enough.
 
         Raises OverBudgetError where nothing is under way and it does not fit.
         """
-        worst = self.worst(request)
+        hold = Hold(self, *self.worst(request))
         with self._changed:
-            while reason := self._excess(*worst, 1):
+            while reason := self._excess(hold.tokens, hold.usd, 1):
                 if not self._held or self._closed:
                     raise OverBudgetError(self._refusal(reason))
                 self._changed.wait()
-            self._held.append(worst)
-        return worst
+            self._held.append(hold)
+        return hold
+
+    def has_room(self, hold: Hold) -> bool:
+        """Say whether, if the attempt under way fails, the budget has room for another."""
+        with self._changed:
+            return self._excess(hold.tokens, hold.usd, 1) is None
+
+    def renew(self, hold: Hold) -> None:
+        """Count the attempt under way as failed, and set the worst case of the next one aside.
+
+        Raises OverBudgetError where it does not fit.
+        """
+        with self._changed:
+            self._fail(hold)
+            reason = self._excess(hold.tokens, hold.usd, 1)
+            if reason is None:
+                self._held.append(hold)
+            self._changed.notify_all()
+        if reason:
+            raise OverBudgetError(self._refusal(reason))
 
     def close(self) -> None:
         """Let nothing through that waits for requests under way."""
@@ -110,12 +156,14 @@ class Budget:
             self._closed = True
             self._changed.notify_all()
 
-    def release(self, held: tuple[int, float], reply: Reply | None) -> None:
-        """Replace what was set aside by what it took; nothing where the request failed."""
+    def release(self, hold: Hold, reply: Reply | None) -> None:
+        """Replace what was set aside by what it took; the worst case where the request failed."""
         with self._changed:
-            self._held.remove(held)
             if reply:
+                self._held.remove(hold)
                 self._count(reply)
+            elif hold in self._held:
+                self._fail(hold)
             self._changed.notify_all()
 
     def count(self, reply: Reply) -> None:
@@ -138,10 +186,18 @@ class Budget:
         if self.price:
             self.usd += self.price.of(reply.input_tokens, reply.output_tokens) * reply.share
 
+    def _fail(self, hold: Hold) -> None:
+        self._held.remove(hold)
+        self.calls += 1
+        if not hold.refused:
+            self.failed_tokens += hold.tokens
+            self.usd += hold.usd
+        hold.refused = False
+
     def _excess(self, tokens: int, usd: float, calls: int) -> str | None:
         """Say which limit so much more might exceed, or None."""
-        spent = self.usd + sum(held for _, held in self._held)
-        used = self.input_tokens + self.output_tokens + sum(held for held, _ in self._held)
+        spent = self.usd + sum(hold.usd for hold in self._held)
+        used = self.tokens + sum(hold.tokens for hold in self._held)
         limits = (
             ("budget", "{:.4g} USD", spent, usd, self.allowance.usd),
             ("budget_tokens", "{:,} tokens", used, tokens, self.allowance.tokens),
@@ -157,8 +213,13 @@ class Budget:
         return f"stopped before the budget is exceeded ({reason})"
 
     @property
+    def tokens(self) -> int:
+        """All tokens that were taken, those of failed attempts at most."""
+        return self.input_tokens + self.output_tokens + self.failed_tokens
+
+    @property
     def spent(self) -> str:
         """What was spent so far, for the progress bar."""
         if self.price:
             return f"{self.usd:.2f} USD"
-        return f"{self.input_tokens + self.output_tokens:,} tokens"
+        return f"{self.tokens:,} tokens"

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Protocol
 
+_ABSURD = 10**9
+"""So many tokens no request takes."""
 Stop = Literal["end", "length", "declined"]
 Request = Mapping[str, Any]
 """What is asked, as JSON: `service`, `model`, `system`, `prompt` and `parameters`. Its hash names the kept answer, so
@@ -43,6 +45,27 @@ class LanguageModelService(Protocol):
 def most_input_tokens(request: Request) -> int:
     """Return what a request cannot exceed: a token is a byte at least, and a few mark the roles."""
     return len(request["system"].encode()) + len(request["prompt"].encode()) + 64
+
+
+def usage_of(request: Request, text: str, read: Any, written: Any) -> tuple[int, int]:
+    """Return the tokens in and out of a reply as the service counts them; the worst case where it says no such thing.
+
+    A prompt takes some, and so does a text; what is no count, or no number that a model reaches, is none.
+    """
+    worst = most_input_tokens(request), max(int(request["parameters"].get("max_tokens") or 0), len(text.encode()))
+    least = 1, int(bool(text))
+    counted = zip((read, written), least, worst, strict=True)
+    first, second = (value if _is_count(value) and value >= low else high for value, low, high in counted)
+    return first, second
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value < _ABSURD
+
+
+def well_formed(text: str) -> str:
+    """Return a text that can be written as UTF-8: half a character, as JSON can hold, becomes a question mark."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def likely_input_tokens(request: Request) -> int:

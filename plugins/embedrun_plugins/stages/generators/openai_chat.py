@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 from embedrun.errors import StageError
+from embedrun_plugins.services.credentials import redacted
 from embedrun_plugins.services.openai import OPENAI, explained, is_openai, message_of
-from embedrun_plugins.stages.generators.llm_service import Reply, Request, Stop, most_input_tokens
+from embedrun_plugins.stages.generators.llm_service import Reply, Request, Stop, usage_of, well_formed
 
 SCHEMA = {
     "type": "object",
@@ -36,7 +36,7 @@ class Chat:
         with explained(self.base_url, model=request["model"], models=self.client.models):
             try:
                 answer = self.client.chat.completions.create(**self._body(request))
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:  # also what is no UTF-8, or nested too deeply
                 raise StageError(f"{self.base_url or OPENAI}: the answer is broken JSON: {error}") from error
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
                 if _ABOUT_THE_PASSAGE.search(f"{error.code} {message_of(error)}"):
@@ -65,9 +65,13 @@ class Chat:
             )
         message, reason = choices[0].message, choices[0].finish_reason
         text = message.content or getattr(message, "refusal", None) or ""
+        if not isinstance(text, str):
+            raise StageError(f"{self.base_url or OPENAI}: the reply is no text: {redacted(repr(text))[:80]}")
+        text = redacted(well_formed(text))
         stops: dict[str, Stop] = {"length": "length", "content_filter": "declined"}
         stop = stops.get(reason, "end")
         usage = answer.usage
-        read = usage.prompt_tokens if usage else most_input_tokens(request)
-        written = usage.completion_tokens if usage else len(text.encode())
-        return Reply(text if stop != "declined" else reason, stop, int(read or 0), int(written or 0))
+        read, written = usage_of(
+            request, text, getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+        )
+        return Reply(text if stop != "declined" else reason, stop, read, written)

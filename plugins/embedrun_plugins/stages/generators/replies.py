@@ -50,7 +50,7 @@ def _from_json(text: str) -> Iterator[str]:
     for start in (match.start() for match in re.finditer(r"[\[{]", repaired)):
         try:
             value, _ = json.JSONDecoder(strict=False).raw_decode(repaired, start)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if texts := [clean for item in _strings(value) if (clean := _clean(item))]:
             yield from texts

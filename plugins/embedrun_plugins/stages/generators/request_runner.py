@@ -9,9 +9,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from embedrun.context import Context
-from embedrun.errors import StageError, UserError
+from embedrun.errors import EmbedrunError, StageError, UserError
 from embedrun.hashing import value_digest
 from embedrun_plugins.services.answer_cache import Answers
+from embedrun_plugins.services.attempts import counted_by
 from embedrun_plugins.stages.generators.budget import Budget, OverBudgetError
 from embedrun_plugins.stages.generators.llm_service import LanguageModelService, Reply, Request
 
@@ -115,14 +116,15 @@ class RequestRunner:
         self.ctx.progress(f"{label}, {self.budget.spent}", total, total)
 
     def _ask(self, service: LanguageModelService, request: Request) -> None:
-        held = self.budget.hold(request)
+        hold = self.budget.hold(request)
         reply = None
         try:
-            reply = service.ask(request)
+            with counted_by(hold):
+                reply = _answer(service, request)
             self.answers.keep(request, reply.kept)
             self._replies[value_digest(request)] = reply
         finally:
-            self.budget.release(held, reply)
+            self.budget.release(hold, reply)
 
     def _judge(self, error: BaseException | None) -> None:
         """Let a failed request pass, or stop."""
@@ -141,3 +143,13 @@ class RequestRunner:
                 f"{self.max_failed:g}, which is {allowed:,} of {self._asked:,}; answers so far are kept; the last "
                 f"one: {error}"
             ) from error
+
+
+def _answer(service: LanguageModelService, request: Request) -> Reply:
+    """Ask; whatever an odd answer makes a service raise is the end of one request, not of the run."""
+    try:
+        return service.ask(request)
+    except EmbedrunError:
+        raise
+    except Exception as error:
+        raise StageError(f"the answer cannot be read: {type(error).__name__}: {error}") from error

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from embedrun_plugins.stages.generators.budget import Allowance, Budget, OverBudgetError, TokenPrice, bedrock_price
-from embedrun_plugins.stages.generators.llm_service import Reply, most_input_tokens
+from embedrun_plugins.stages.generators.llm_service import Reply, most_input_tokens, usage_of
 
 REQUEST: dict[str, Any] = {"system": "", "prompt": "x" * 936}
 """A thousand tokens at most."""
@@ -57,14 +57,47 @@ def test_a_request_waits_for_those_under_way_instead_of_giving_up():
     assert not got
     spent.release(held, Reply("", input_tokens=500, output_tokens=0))
     thread.join(5)
-    assert got == [(1500, 2.0)]
+    assert [(hold.tokens, hold.usd) for hold in got] == [(1500, 2.0)]
 
 
-def test_a_failed_request_costs_nothing():
-    spent = limited(usd=2.0)
+def test_a_failed_request_counts_and_may_have_cost_its_worst_case():
+    spent = limited(usd=5.0)
+    spent.release(spent.hold(REQUEST), None)
+    assert (spent.calls, spent.tokens, spent.usd) == (1, 1500, 2.0)
+
+
+def test_a_refused_request_counts_and_costs_nothing():
+    spent = limited(usd=2.0, calls=3)
     for _ in range(3):
-        spent.release(spent.hold(REQUEST), None)
-    assert spent.calls == 0
+        hold = spent.hold(REQUEST)
+        hold.sending()
+        hold.answered(429)
+        spent.release(hold, None)
+    assert (spent.calls, spent.tokens, spent.usd) == (3, 0, 0.0)
+    with pytest.raises(OverBudgetError, match="budget_calls"):
+        spent.hold(REQUEST)
+
+
+def test_an_attempt_that_is_made_again_needs_room_in_the_budget():
+    spent = limited(calls=2)
+    hold = spent.hold(REQUEST)
+    hold.sending()
+    assert hold.answered(500)
+    hold.sending()
+    assert not hold.answered(500)
+    with pytest.raises(OverBudgetError, match="budget_calls: 2 requests are allowed, 2 requests are spent"):
+        hold.sending()
+    spent.release(hold, None)
+    assert spent.calls == 2
+
+
+@pytest.mark.parametrize(
+    "usage", [(None, None), (0, 0), (-1000, -1000), ("many", "few"), (True, 2.5), (10**400, 10**9)]
+)
+def test_a_usage_that_is_none_counts_as_the_worst_case(usage):
+    request = {**REQUEST, "parameters": {"max_tokens": 500}}
+    assert usage_of(request, "A text.", *usage) == (1000, 500)
+    assert usage_of(request, "", 20, 0) == (20, 0)
 
 
 def test_prices_are_known_for_a_model_and_its_inference_profiles():
