@@ -39,6 +39,7 @@ def attach(lora: Lora, model: SentenceTransformer) -> Any:
     Raises UserError where the model has no layers that are meant.
     """
     from peft import LoraConfig, LoraModel
+    from peft.tuners.tuners_utils import cast_adapter_dtype
 
     transformer = model.transformers_model
     if transformer is None:
@@ -52,9 +53,12 @@ def attach(lora: Lora, model: SentenceTransformer) -> Any:
         **values,
     )
     try:
-        return LoraModel(transformer, {"default": config}, "default")
+        attached = LoraModel(transformer, {"default": config}, "default")
     except ValueError as error:
         raise UserError(f"trainer.lora: {error}") from error
+    # Beside weights of 16 bits, the matrices would be of 16, too, in which small steps are lost.
+    cast_adapter_dtype(attached, "default")
+    return attached
 
 
 def merge(attached: Any) -> None:

@@ -18,10 +18,18 @@ from embedrun.artifacts import Model
 from embedrun.errors import StageError, UserError
 from embedrun_plugins.models.padding_free import allocation, forward
 from embedrun_plugins.services.distributed import collectives, signals
-from embedrun_plugins.stages.trainers import library_messages, lora, pretokenized, rows, training_arguments
+from embedrun_plugins.stages.trainers import (
+    library_messages,
+    lora,
+    master_weights,
+    pretokenized,
+    rows,
+    training_arguments,
+)
 from embedrun_plugins.stages.trainers.checkpoint_callbacks import CheckpointInterval, EarlyEnd
 from embedrun_plugins.stages.trainers.checkpoints import ResumableTrainer
 from embedrun_plugins.stages.trainers.determinism import reproducible
+from embedrun_plugins.stages.trainers.dropout import set_dropout
 from embedrun_plugins.stages.trainers.padding_free_step import PaddingFreeStep, choose
 from embedrun_plugins.stages.trainers.progress_callbacks import DevScores, Reporter, write_history
 from embedrun_plugins.stages.trainers.training_rows import TrainingData, TrainingRows
@@ -71,6 +79,7 @@ class SentenceTransformersTraining:
             self._require_batches(table, args.world_size)
             self._note(table)
             attached = self._prepare(tuned, table, args)
+            stored = master_weights.prepare(tuned, self.model.settings.dtype, self.ctx)
             trainer = self._trainer(tuned, table, args)
             step = trainer.padding_free
             unpadded = forward.padding_free_training(tuned, step.strategy) if step else nullcontext()
@@ -81,6 +90,7 @@ class SentenceTransformersTraining:
                 _fit(trainer)
             if attached is not None:
                 lora.merge(attached)
+            master_weights.narrow(stored)
             self._publish(trainer, tuned)
         return self.result
 
@@ -140,11 +150,6 @@ class SentenceTransformersTraining:
             set_dropout(tuned, self.options.dropout)
         if self.options.lora is not None:
             return lora.attach(self.options.lora, tuned)
-        if any(parameter.dtype in (torch.float16, torch.bfloat16) for parameter in tuned.parameters()):
-            self.ctx.warn(
-                "the weights are trained in 16 bits, in which small steps are lost; set model.dtype: float32 and "
-                "trainer.bf16: true, or use trainer.lora"
-            )
         return None
 
     def _trainer(self, tuned: SentenceTransformer, table: TrainingRows, args: Any) -> ResumableTrainer:
@@ -231,12 +236,3 @@ def _tracked(options: TrainingOptions) -> Iterator[None]:
     finally:
         if before is None:
             del os.environ[name]
-
-
-def set_dropout(model: torch.nn.Module, probability: float) -> None:
-    """Set every dropout layer, and the attention's own where it is a number; the saved configuration stays as it is."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = probability
-        elif isinstance(getattr(module, "attention_dropout", None), float):
-            vars(module)["attention_dropout"] = probability

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from embedrun.artifacts import Model, RetrievalSet
 from embedrun.context import Context
@@ -21,6 +22,7 @@ from embedrun.model_settings import ModelSettings, Prompts
 from embedrun.testing import check_stage, small_set
 from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
 from embedrun_plugins.stages.losses.triplets import BatchHardTriplet
+from embedrun_plugins.stages.trainers.dropout import set_dropout
 from embedrun_plugins.stages.trainers.sentence_transformers import SentenceTransformersTrainer
 from embedrun_plugins.stages.trainers.training_options import Lora
 
@@ -333,6 +335,47 @@ def test_weights_that_are_no_numbers_fail_the_training(fit, tmp_path):
 def test_sixteen_bit_weights_are_warned_of(fit, tiny):
     _, told = fit(model=replace(tiny, settings=ModelSettings(dtype="bfloat16")), max_steps=1)
     assert any("trained in 16 bits" in message for message in told["warnings"])
+
+
+@pytest.fixture
+def halved(tiny, tmp_path):
+    """A function that stores the tiny model in a format of 16 bits."""
+
+    def save(dtype: torch.dtype) -> Model:
+        loaded = tiny.load("cpu").to(dtype)
+        loaded.save_pretrained(str(tmp_path / "halved"), create_model_card=False)
+        return Model(tmp_path / "halved")
+
+    return save
+
+
+def largest_change(before: Model, after: Model) -> float:
+    old, new = (load_file(model.path / "model.safetensors") for model in (before, after))
+    assert {name: tensor.dtype for name, tensor in old.items()} == {name: tensor.dtype for name, tensor in new.items()}
+    return max(float((new[name].float() - old[name].float()).abs().max()) for name in old)
+
+
+@pytest.mark.parametrize("lora", [None, {"r": 4}])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_checkpoint_of_sixteen_bits_is_trained_in_float32_and_saved_as_it_was(fit, halved, dtype, lora):
+    model = halved(dtype)
+    trained, told = fit(model=model, max_steps=6, learning_rate=1e-3, lora=lora)
+    assert 0 < largest_change(model, trained) < 0.1
+    assert not any("16 bits" in message for message in told["warnings"])
+    if not lora:
+        name = str(dtype).removeprefix("torch.")
+        assert told["notes"]["weights"] == f"trained in float32, saved in {name} as before"
+
+
+def test_dropout_kept_as_a_number_is_set_too():
+    module = torch.nn.ModuleDict({"layer": torch.nn.Dropout(0.1), "attention": torch.nn.Linear(1, 1)})
+    module["attention"].dropout = 0.1
+    module["attention"].attention_dropout = 0.2
+    module["attention"].eps = 0.3
+    set_dropout(module, 0.0)
+    attention = vars(module["attention"])
+    assert module["layer"].p == 0
+    assert (attention["dropout"], attention["attention_dropout"], attention["eps"]) == (0, 0, 0.3)
 
 
 def test_tensorboard_gets_its_own_folder(fit, tmp_path, monkeypatch):

@@ -31,8 +31,8 @@ from embedrun_plugins.services.distributed.parent_process import run_worker, wri
 from embedrun_plugins.stages.trainers import checkpoints, resume_callbacks
 from embedrun_plugins.stages.trainers.checkpoint_callbacks import CheckpointInterval, EarlyEnd
 from embedrun_plugins.stages.trainers.determinism import reproducible
+from embedrun_plugins.stages.trainers.dropout import set_dropout
 from embedrun_plugins.stages.trainers.flag.job import FlagJob
-from embedrun_plugins.stages.trainers.sentence_transformers_run import set_dropout
 
 
 class Draws(AbsEmbedderTrainDataset):  # type: ignore[misc] # FlagEmbedding has no types
