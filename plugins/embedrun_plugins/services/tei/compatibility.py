@@ -8,7 +8,7 @@ from typing import Literal
 
 from embedrun.model_settings import ModelSettings
 from embedrun_plugins.models.model_files import ModelFiles
-from embedrun_plugins.services.tei.versions import ARCHITECTURES, FLOAT32_ONLY, GPU_ONLY, NEWEST, REQUIRED
+from embedrun_plugins.services.tei.versions import ARCHITECTURES, CARRIED, FLOAT32_ONLY, GPU_ONLY, NEWEST, REQUIRED
 
 Dtype = Literal["float32", "float16"]
 _POOLED = ("cls", "mean", "lasttoken")
@@ -58,6 +58,8 @@ def _architecture_faults(
         yield f"TEI runs '{name}' models on a GPU in float16 only"
     if name in FLOAT32_ONLY and dtype == "float16":
         yield f"TEI runs '{name}' models in float32 only"
+    if name in CARRIED and (missing := [key for key in REQUIRED[name] if key not in shape.config]):
+        yield f"TEI reads keys of '{name}' that this config.json, of transformers 5, lacks: {', '.join(missing)}"
     if name == "bert" and shape.config.get("position_embedding_type", "absolute") != "absolute" and not _is_jina(shape):
         yield f"TEI runs 'bert' with absolute positions only, not {shape.config['position_embedding_type']}"
 

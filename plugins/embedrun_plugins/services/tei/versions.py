@@ -30,10 +30,17 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
     "gemma3_text": ("rope_theta", "rope_local_base_freq"),
     "mistral": ("rope_theta",),
     "modernbert": ("global_rope_theta", "local_rope_theta", "global_attn_every_n_layers"),
+    "nomic_bert": (
+        *("prenorm", "rotary_emb_fraction", "qkv_proj_bias", "rotary_emb_base", "rotary_emb_interleaved"),
+        *("mlp_fc1_bias", "mlp_fc2_bias", "n_embd", "n_head", "n_inner", "n_layer", "n_positions"),
+        *("activation_function", "vocab_size", "type_vocab_size", "layer_norm_epsilon"),
+    ),
     "qwen2": ("rope_theta",),
     "qwen3": ("rope_theta",),
 }
-"""Keys of config.json that transformers 5 no longer writes, and that it does not start without."""
+"""Keys of config.json that transformers 5 no longer writes by itself, and that TEI does not start without."""
+CARRIED = frozenset({"nomic_bert"})
+"""Architectures whose keys an export carries over from the base model only, and cannot make up."""
 _TAGS: Mapping[str, str] = {
     "7.5": "turing-{}",
     "8.0": "{}",

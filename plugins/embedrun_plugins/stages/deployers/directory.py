@@ -15,6 +15,8 @@ from embedrun.context import Context
 from embedrun.errors import UserError
 from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Deployer
+from embedrun_plugins.services.tei import compatibility
+from embedrun_plugins.services.tei.versions import NEWEST
 from embedrun_plugins.stages.rehearsal.stand_ins import changed
 
 log = logging.getLogger(__name__)
@@ -44,7 +46,10 @@ class Directory(Deployer):
         old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
         try:
             _prepare(scratch)
-            (export_for_tei if self.target == "tei" else export)(model, scratch)
+            if self.target == "tei":
+                export_for_tei(model, scratch, NEWEST)
+            else:
+                export(model, scratch)
             (scratch / MARKER).write_text(json.dumps(marker) + "\n", "utf-8")
             if folder.exists():
                 folder.rename(old)
@@ -57,6 +62,10 @@ class Directory(Deployer):
     def faults(self) -> Iterable[str]:
         if fault := _fault(Path.cwd() / self.path):
             yield f"path: {fault}"
+
+    def refuses(self, model: Model) -> Iterable[str]:
+        if self.target == "tei":
+            yield from (f"target: {fault}" for fault in compatibility.faults(model.path, model.settings))
 
     def rehearsal(self, rehearsal: Rehearsal) -> Directory:
         return elsewhere(self, rehearsal)

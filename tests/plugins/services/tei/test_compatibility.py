@@ -10,6 +10,7 @@ from embedrun.errors import UserError
 from embedrun.model_settings import ModelSettings, Prompts
 from embedrun_plugins.services.tei import compatibility, environment
 from embedrun_plugins.services.tei.environment import TeiLimits
+from embedrun_plugins.services.tei.versions import REQUIRED
 
 BERT = {"model_type": "bert", "architectures": ["BertModel"], "max_position_embeddings": 512}
 LEGACY = "sentence_transformers.models"
@@ -200,3 +201,11 @@ def test_a_batch_has_room_for_the_longest_text(tmp_path: Path) -> None:
     assert environment.of(folder)["MAX_BATCH_TOKENS"] == "32768"
     with pytest.raises(UserError, match="8192 is less than the 32768 tokens that the model reads"):
         environment.of(folder, None, TeiLimits(max_batch_tokens=8192))
+
+
+def test_a_nomic_model_needs_the_keys_that_only_its_publisher_writes(tmp_path: Path) -> None:
+    ours = {"model_type": "nomic_bert", "vocab_size": 800, "type_vocab_size": 2}
+    (fault,) = compatibility.faults(model(tmp_path, "Pooling", "Normalize", config=ours, **MEAN))
+    assert fault.startswith("TEI reads keys of 'nomic_bert' that this config.json, of transformers 5, lacks: prenorm, ")
+    theirs = ours | dict.fromkeys(REQUIRED["nomic_bert"], 1)
+    assert not list(compatibility.faults(model(tmp_path, "Pooling", "Normalize", config=theirs, **MEAN)))

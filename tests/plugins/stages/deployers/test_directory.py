@@ -102,3 +102,10 @@ def test_a_path_that_cannot_be_written_is_a_fault_before_training(ctx: Context) 
     (fault,) = Directory(path=Path("mine")).faults()
     assert "was not made by this deployer" in fault
     assert list(Directory(path=Path("new")).faults()) == []
+
+
+def test_what_tei_cannot_serve_is_refused_before_training(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "t5", "n_positions": 512}')
+    reasons = list(Directory(path=tmp_path / "export", target="tei").refuses(Model(tmp_path)))
+    assert reasons[0].startswith("target: TEI 1.9 has no 't5' models")
+    assert not list(Directory(path=tmp_path / "export").refuses(Model(tmp_path)))
