@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedrun import EmbedrunError, RunRecord, UserError
+from embedrun.model_settings import ModelSettings
 from embedrun.record import find_run
 from embedrun_plugins.cli.arguments import runs
 from embedrun_plugins.services.endpoints.deployed import Deployed, deployed
@@ -49,14 +50,15 @@ def _results(record: RunRecord, deployments: Sequence[Deployed], arguments: Name
     from embedrun_plugins.services.endpoints.parity.run_models import base_of, last_of
 
     gate = Gate.of(last_of(record, arguments.runs, offline=arguments.offline), base_of(record))
+    trusted = bool(record.recipe["model"].get("trust_remote_code"))
     for deployment in deployments:
-        result = _result(deployment, gate)
+        result = _result(deployment, gate, trusted=trusted)
         print(result.pop("told"))
         yield {"deployer": deployment.name, **result}
 
 
-def _result(deployment: Deployed, gate: Gate) -> dict[str, Any]:
-    transport = _transport(deployment)
+def _result(deployment: Deployed, gate: Gate, *, trusted: bool) -> dict[str, Any]:
+    transport = _transport(deployment, trusted=trusted)
     address = deployment.endpoint.url or deployment.endpoint.path or ""
     if transport is None:
         return {"holds": None, "told": f"{deployment.name} {address}: embeds no texts, so it is not verified"}
@@ -69,9 +71,14 @@ def _result(deployment: Deployed, gate: Gate) -> dict[str, Any]:
     return {**proof.described(), "told": _sentence(deployment, proof)}
 
 
-def _transport(target: Deployed) -> Transport | None:
-    """Return what embeds texts by it: its endpoint, or the model in a folder that was written."""
-    return target.transport or (FolderTransport(Path(target.endpoint.path)) if target.endpoint.path else None)
+def _transport(target: Deployed, *, trusted: bool = False) -> Transport | None:
+    """Return what embeds texts by it: its endpoint, or the model in a folder that was written.
+
+    Code that comes with the model is run where the recipe trusts it.
+    """
+    if target.transport or not target.endpoint.path:
+        return target.transport
+    return FolderTransport(Path(target.endpoint.path), ModelSettings(trust_remote_code=trusted))
 
 
 def _sentence(deployment: Deployed, proof: Proof) -> str:

@@ -6,6 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from embedrun.artifacts import Endpoint
+from embedrun_plugins.cli import verify
+from embedrun_plugins.services.endpoints.deployed import Deployed
+from embedrun_plugins.stages.deployers.directory import Directory
+
 RECIPE = """
 name: served
 model:
@@ -138,3 +143,9 @@ def test_what_embeds_no_texts_and_an_unknown_run_are_explained(project) -> None:
     assert (outcome.code, outcome.out) == (2, "")
     assert "nothing to verify: what it deployed embeds no texts (hub)" in outcome.err
     assert project.run("verify", "nowhere").code == 2
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_code_that_comes_with_a_model_is_run_where_the_recipe_trusts_it(trusted) -> None:
+    target = Deployed("directory", Endpoint(deployer="directory", path="export"), Directory(path="export"))
+    assert verify._transport(target, trusted=trusted).settings.trust_remote_code is trusted

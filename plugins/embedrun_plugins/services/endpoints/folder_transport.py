@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from embedrun.artifacts import Model
+from embedrun.model_settings import ModelSettings
 from embedrun_plugins.services.endpoints.transports import Refused, SharedTransport
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class FolderTransport(SharedTransport["SentenceTransformer"]):
     """A sentence-transformers folder; nothing is changed in what it gives, so `normalize` and `dimensions` are not."""
 
     path: Path
+    settings: ModelSettings = field(default_factory=ModelSettings)
 
     @property
     def where(self) -> str:
@@ -40,7 +42,7 @@ class FolderTransport(SharedTransport["SentenceTransformer"]):
         return json.dumps(vectors.tolist()).encode()
 
     def _make(self) -> SentenceTransformer:
-        return Model(self.path).load("cpu")
+        return Model(self.path, self.settings).load("cpu")
 
     def _end(self, made: SentenceTransformer) -> None:
         """Nothing of it is open."""
