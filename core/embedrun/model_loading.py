@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,31 +28,76 @@ def load(path: Path, settings: ModelSettings, device: str | None = None) -> Sent
         raise DataError(f"{path}: no model here (neither modules.json nor config.json)")
     options = {"dtype": settings.dtype, "attn_implementation": settings.attention}
     try:
-        loaded = SentenceTransformer(
-            str(path),
-            device=device,
-            local_files_only=True,
-            trust_remote_code=settings.trust_remote_code,
-            model_kwargs={"use_safetensors": True, **{name: value for name, value in options.items() if value}},
-        )
+        with _noting_missing() as missing:
+            loaded = SentenceTransformer(
+                str(path),
+                device=device,
+                local_files_only=True,
+                trust_remote_code=settings.trust_remote_code,
+                model_kwargs={"use_safetensors": True, **{name: value for name, value in options.items() if value}},
+            )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise DataError(f"{path}: the model cannot be loaded: {error}") from error
+    if missing:
+        some = ", ".join(sorted(missing)[:3]) + (", …" if len(missing) > 3 else "")  # noqa: PLR2004 - a few tell enough
+        raise DataError(f"{path}: its weights lack {len(missing)} tensors, which would be random: {some}")
     _apply(loaded, settings)
     return loaded
+
+
+@contextmanager
+def _noting_missing() -> Iterator[set[str]]:
+    """Collect the tensors that transformers makes up while it loads, except a pooler's, which no vector depends on."""
+    from transformers.utils.loading_report import LoadStateDictInfo
+
+    missing: set[str] = set()
+    report = LoadStateDictInfo.create_loading_report
+
+    def noting(info: LoadStateDictInfo, model: Any = None) -> str | None:
+        missing.update(key for key in info.missing_keys if "pooler." not in key)
+        return report(info, model)
+
+    LoadStateDictInfo.create_loading_report = noting  # type: ignore[method-assign]
+    try:
+        yield missing
+    finally:
+        LoadStateDictInfo.create_loading_report = report  # type: ignore[method-assign]
 
 
 def _apply(loaded: SentenceTransformer, settings: ModelSettings) -> None:
     if settings.prompts is not None:
         loaded.prompts = {"query": settings.prompts.query, "document": settings.prompts.document}
         loaded.default_prompt_name = None
-    if settings.max_length is not None:
-        loaded.max_seq_length = settings.max_length
+    elif not loaded.prompts.get("document") and (hidden := {"passage", "corpus"} & loaded.prompts.keys()):
+        # sentence-transformers adds an empty "document", behind which it never looks for the author's other names.
+        loaded.prompts["document"] = loaded.prompts[max(hidden)]
+    _limit(loaded, settings.max_length)
     if settings.pooling is not None:
         _pool(loaded, settings.pooling)
     if settings.normalize is not None:
         _normalise(loaded, normalise=settings.normalize)
     if settings.dimensions is not None:
         _cut(loaded, settings.dimensions)
+
+
+def _limit(loaded: SentenceTransformer, declared: int | None) -> None:
+    """Read no more tokens than are declared, and than the transformer learned positions for."""
+    positions = _positions(loaded)
+    if declared and positions and declared > positions:
+        raise DataError(
+            f"model.max_length: {declared} is more than the {positions} tokens that the model has positions for"
+        )
+    length = declared or loaded.max_seq_length
+    if declared or (positions and (length is None or length > positions)):
+        loaded.max_seq_length = min(length or positions or 0, positions or length or 0)
+
+
+def _positions(loaded: SentenceTransformer) -> int | None:
+    for name, module in loaded.named_modules():
+        if name.endswith((".position_embeddings", ".wpe")) and hasattr(module, "num_embeddings"):
+            # RoBERTa and its kin count from behind the padding's position.
+            return int(module.num_embeddings) - (0 if module.padding_idx is None else int(module.padding_idx) + 1)
+    return None
 
 
 def _pool(loaded: SentenceTransformer, mode: str) -> None:

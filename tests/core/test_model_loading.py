@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 
@@ -78,3 +81,48 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(DataError, match="cannot be loaded"):
         Model(tmp_path).load("cpu")
+
+
+def copied(model, folder):
+    shutil.copytree(model.path, folder)
+    return folder
+
+
+def test_weights_that_lack_tensors_are_refused(model, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = copied(model, tmp_path / "lacking")
+    weights = load_file(folder / "model.safetensors")
+    kept = {name: value for name, value in weights.items() if "layer.1." not in name and "pooler" not in name}
+    save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(DataError, match=r"its weights lack 16 tensors, which would be random: .*layer\.1\..*, …"):
+        Model(folder).load("cpu")
+    without_pooler = {name: value for name, value in weights.items() if "pooler" not in name}
+    save_file(without_pooler, folder / "model.safetensors", metadata={"format": "pt"})
+    assert Model(folder).load("cpu").encode([TEXT])[0] == pytest.approx(encoded(model), abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["passage", "corpus"])
+def test_a_prompt_saved_under_another_name_goes_before_documents(model, tmp_path, name):
+    folder = copied(model, tmp_path / "named")
+    file = folder / "config_sentence_transformers.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"prompts": {"query": "where ", name: "room "}}))
+    loaded = Model(folder).load("cpu")
+    assert loaded.prompts["document"] == "room "
+    assert loaded.encode_document([TEXT])[0] == pytest.approx(loaded.encode([f"room {TEXT}"])[0], abs=1e-6)
+
+
+def test_no_more_is_read_than_there_are_positions(model, tmp_path):
+    from transformers import AutoTokenizer, RobertaConfig, RobertaModel
+
+    with pytest.raises(DataError, match=r"model.max_length: 65 is more than the 64 tokens"):
+        encoded(model, max_length=65)
+    tokenizer = AutoTokenizer.from_pretrained(model.path)
+    tokenizer.model_max_length = int(1e30)
+    tokenizer.save_pretrained(tmp_path)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
+    config = RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=18, pad_token_id=0, **sizes)
+    RobertaModel(config).save_pretrained(tmp_path)
+    loaded = Model(tmp_path).load("cpu")
+    assert loaded.max_seq_length == 17, "the first position belongs to padding"
+    assert loaded.encode(["lamp " * 40]).shape == (1, 8)
