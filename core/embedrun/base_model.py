@@ -39,7 +39,7 @@ def find(
     """
     path = _folder(choice.id, folder)
     if path:
-        if not any((path / name).exists() for name in ("modules.json", "config.json")):
+        if not any((path / name).exists() for name in ("modules.json", "config.json", "adapter_config.json")):
             raise UserError(f"{path}: no model here (neither modules.json nor config.json)")
         return BaseModelRef(choice.model_copy(update={"id": str(path)}), files.of(path), path)
     copy = _copy_of(choice, copies)

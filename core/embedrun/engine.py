@@ -243,7 +243,10 @@ class Engine:
         slot = step.needs[need]
         settings = self.plan.recipe.model.settings
         if slot == "model":
-            return Model(fetch(self.plan.base, offline=self.offline), settings)
+            model = Model(fetch(self.plan.base, offline=self.offline), settings)
+            if faults := [why for answer in self.hooks.hook.embedrun_model_faults(model=model) for why in answer]:
+                raise UserError(f"model: {'; '.join(faults)}")
+            return model
         return Model(self.folders[slot], settings.unsaved())
 
     def _keep_scores(self, step: Step) -> None:

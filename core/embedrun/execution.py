@@ -66,11 +66,14 @@ class Loaded:
         if problems := list(rules.missing(self.recipe)):
             raise self.document.error(problems)
 
-    def require_served(self, deployers: Sequence[Deployer], model: Model | None) -> None:
-        """Raise RecipeError where a deployer refuses the model; None, whose files are not here, is refused by none."""
-        refused = [(n, why) for n, stage in enumerate(deployers) if model for why in stage.refuses(model)]
-        if refused:
-            raise self.document.error([Problem(("deployer", n), why) for n, why in refused])
+    def require_usable(self, deployers: Sequence[Deployer], model: Model | None) -> None:
+        """Raise RecipeError where a plugin or a deployer refuses the model; one that is not here is refused by none."""
+        if model is None:
+            return
+        problems = [Problem(("model",), why) for why in self.registry.model_faults(model)]
+        problems += [Problem(("deployer", n), why) for n, stage in enumerate(deployers) for why in stage.refuses(model)]
+        if problems:
+            raise self.document.error(problems)
 
     def plan(self, settings: Settings) -> Plan:
         """Fix what floats and lay out the steps. Raises RecipeError where the model cannot be found or served."""
@@ -81,7 +84,7 @@ class Loaded:
         except UserError as error:
             raise self.document.error([Problem(("model",), str(error))]) from error
         recipe = steps.resolved(self.recipe, Resolver(settings.offline))
-        self.require_served(recipe.deployer, on_disk(base))
+        self.require_usable(recipe.deployer, on_disk(base))
         return steps.make_plan(recipe, base, self.registry.owner, files, settings.until)
 
 

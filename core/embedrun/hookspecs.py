@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from embedrun.artifacts import Model
     from embedrun.finished import Finished
     from embedrun.record import RunRecord
     from embedrun.stage import Stage
@@ -74,6 +75,15 @@ def embedrun_stages() -> Sequence[type[Stage] | StageReference]:  # type: ignore
 @hookspec
 def embedrun_models() -> Sequence[LocalModel]:  # type: ignore[empty-body]
     """Return local copies of hub models. Called when a recipe names a model by its id."""
+
+
+@hookspec
+def embedrun_model_faults(model: Model) -> Sequence[str]:  # type: ignore[empty-body]
+    """Say why no recipe can start from a model, as far as its files tell.
+
+    Called when a recipe is checked and planned, where the files are here, and once they were fetched; so without
+    loading anything heavy. What a user should know of the model, but need not change, goes to a logger as a warning.
+    """
 
 
 @hookspec

@@ -53,7 +53,7 @@ def _noting_missing() -> Iterator[set[str]]:
     missing: set[str] = set()
     report = LoadStateDictInfo.create_loading_report
 
-    def noting(info: LoadStateDictInfo, model: Any = None) -> str | None:
+    def noting(info: LoadStateDictInfo, model: object = None) -> str | None:
         missing.update(key for key in info.missing_keys if "pooler." not in key)
         return report(info, model)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
+from embedrun.artifacts import Model
 from embedrun.errors import PluginError, suggest
 from embedrun.hookspecs import LocalModel, StageReference
 from embedrun.plugins import Owner, Plugins
@@ -119,3 +120,7 @@ class Registry:
     def local_models(self) -> Sequence[LocalModel]:
         """Return the copies of hub models that plugins bring."""
         return [model for models in self.hooks.hook.embedrun_models() for model in models]
+
+    def model_faults(self, model: Model) -> Sequence[str]:
+        """Return why plugins say that no recipe can start from a model."""
+        return [fault for faults in self.hooks.hook.embedrun_model_faults(model=model) for fault in faults]

@@ -9,7 +9,7 @@ from embedrun_plugins.cli import COMMANDS
 from embedrun_plugins.stages import STAGES
 
 if TYPE_CHECKING:
-    from embedrun import RunRecord
+    from embedrun import Model, RunRecord
 
 
 @hookimpl
@@ -38,6 +38,13 @@ def embedrun_models() -> list[LocalModel]:
     from embedrun_plugins.models import local_copies
 
     return local_copies.installed()
+
+
+@hookimpl
+def embedrun_model_faults(model: Model) -> list[str]:
+    from embedrun_plugins.models import model_faults
+
+    return model_faults.faults(model)
 
 
 @hookimpl

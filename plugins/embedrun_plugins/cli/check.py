@@ -16,13 +16,12 @@ def configure(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     checked = loaded(arguments)
     checked.require()
-    require_served(checked)
+    require_usable(checked)
     print(f"{checked.path}: ok: {', '.join(f'{stage.kind} {stage.type}' for _, stage in checked.recipe.stages())}")
     return 0
 
 
-def require_served(loaded: Loaded) -> None:
-    """Raise RecipeError where a deployer refuses the recipe's model; nothing is downloaded or hashed."""
-    if deployers := loaded.recipe.deployer:
-        copies = loaded.registry.local_models()
-        loaded.require_served(deployers, find_on_disk(loaded.recipe.model, copies, loaded.path.parent))
+def require_usable(loaded: Loaded) -> None:
+    """Raise RecipeError where the recipe's model cannot be used or served; nothing is downloaded or hashed."""
+    model = find_on_disk(loaded.recipe.model, loaded.registry.local_models(), loaded.path.parent)
+    loaded.require_usable(loaded.recipe.deployer, model)

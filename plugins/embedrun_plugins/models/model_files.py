@@ -11,7 +11,12 @@ from typing import Any, Self
 from embedrun.model_settings import ModelSettings
 from embedrun_plugins.models.export import POOLING_KEYS
 
-_WITH_OFFSET = frozenset({"camembert", "roberta", "xlm-roberta"})
+_WITH_OFFSET = frozenset(
+    {
+        *("camembert", "data2vec-text", "longformer", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta"),
+        *("xlm-roberta-xl", "xmod"),
+    }
+)
 """Architectures whose first positions belong to padding."""
 DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 """Names under which sentence-transformers looks for a document's prompt, in this order."""
@@ -69,16 +74,39 @@ class ModelFiles:
         saved = self.configs["pooling"]
         if modes := saved.get("pooling_mode"):
             return (modes,) if isinstance(modes, str) else tuple(modes)
-        return tuple(mode for mode, key in POOLING_KEYS.items() if saved.get(key)) or ("mean",)
+        return tuple(mode for mode, key in POOLING_KEYS.items() if saved.get(key)) or (self._plain_pooling,)
+
+    @property
+    def _plain_pooling(self) -> str:
+        """What sentence-transformers takes where nothing is saved."""
+        architecture = str((self.config.get("architectures") or [""])[0])
+        causal = architecture.endswith("ForCausalLM") and self.config.get("is_causal", True)
+        return "lasttoken" if causal and not self.types else "mean"
 
     @property
     def positions(self) -> int | None:
         """How many tokens its positions allow; None where the files do not tell."""
         count = self.config.get("max_position_embeddings") or self.config.get("n_positions")
-        if not isinstance(count, int):
-            return None
-        offset = int(self.config.get("pad_token_id") or 0) + 1 if self.architecture in _WITH_OFFSET else 0
-        return count - offset
+        return count - self._offset if isinstance(count, int) else None
+
+    @property
+    def _offset(self) -> int:
+        return int(self.config.get("pad_token_id", 1) or 0) + 1 if self.architecture in _WITH_OFFSET else 0
+
+    @property
+    def learned_positions(self) -> int | None:
+        """How many tokens it learned a position for; None where it learned none, and reads any number."""
+        from safetensors import SafetensorError, safe_open
+
+        for file in sorted(self.folder.glob("*.safetensors")):
+            try:
+                with safe_open(file, "np") as weights:
+                    for name in weights.keys():  # noqa: SIM118 - it is no mapping
+                        if f".{name}".endswith((".position_embeddings.weight", ".wpe.weight")):
+                            return int(weights.get_slice(name).get_shape()[0]) - self._offset
+            except (OSError, SafetensorError):
+                continue
+        return None
 
     @property
     def max_length(self) -> int | None:

@@ -53,7 +53,8 @@ def lengths(tokenizer: Tokenizer, texts: Iterable[str]) -> Iterator[int]:
 def document_room(model: Model, tokenizer: Tokenizer) -> int | None:
     """Return how many tokens of a document the model reads, beside its prompt and special tokens; None for any."""
     files = ModelFiles.read(model.path, model.settings)
-    if files.max_length is None:
+    limits = [limit for limit in (files.max_length, files.learned_positions) if limit]
+    if not limits:
         return None
     prompt = next(lengths(tokenizer, [files.document_prompt]))
-    return max(0, files.max_length - prompt - tokenizer.num_special_tokens_to_add(False))
+    return max(0, min(limits) - prompt - tokenizer.num_special_tokens_to_add(False))

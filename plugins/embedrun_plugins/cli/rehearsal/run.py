@@ -23,7 +23,7 @@ from embedrun.plan import Plan, Step
 from embedrun.record import RunRecord
 from embedrun.rehearsal import Note
 from embedrun.store import FileDigests, Store
-from embedrun_plugins.cli.check import require_served
+from embedrun_plugins.cli.check import require_usable
 from embedrun_plugins.cli.rehearsal.no_network import quiet
 from embedrun_plugins.cli.rehearsal.rehearsed_recipe import RehearsedRecipe, rehearsed
 
@@ -79,7 +79,7 @@ def _require(loaded: Loaded) -> None:
     problems = [problem for problem in rules.missing(loaded.recipe) if problem.path != ("source", "path")]
     if problems:
         raise loaded.document.error(problems)
-    require_served(loaded)
+    require_usable(loaded)
 
 
 def _execute(
