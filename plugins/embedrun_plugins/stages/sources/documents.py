@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -31,6 +31,8 @@ class Documents(Source):
     test's. Equal passages are one document. Each passage's metadata says where it is from: `source` (the file's name),
     `pages` of a PDF, `title` of the document and `section` (the heading, or bookmark of a PDF, that it stands under).
     """
+
+    version: ClassVar[int] = 2
 
     type: Literal["documents"] = "documents"
     path: Annotated[Location | tuple[Location, ...] | dict[Split, Location | tuple[Location, ...]], Unkeyed] = Field()

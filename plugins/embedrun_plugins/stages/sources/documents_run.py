@@ -54,6 +54,8 @@ class DocumentReader:
     """Names of files read as Windows-1252."""
     empty: list[str] = field(default_factory=list)
     """Names of files, each with its pages without text."""
+    undecoded: list[str] = field(default_factory=list)
+    """Names of files, each with its pages whose fonts do not say which letters they show."""
     run_together: dict[str, list[str]] = field(default_factory=dict)
     """Words that seem to be two, by the file's name."""
 
@@ -97,8 +99,9 @@ class DocumentReader:
             self.legacy.append(file.name)
         if empty := reading.empty_pages:
             self.counts["pages_without_text"] += len(empty)
-            pages = ", ".join(map(str, empty[:_PAGES])) + (", …" if len(empty) > _PAGES else "")
-            self.empty.append(f"{file.name}: {pages}")
+            self.empty.append(f"{file.name}: {_pages(empty)}")
+        if reading.undecoded_pages:
+            self.undecoded.append(f"{file.name}: {_pages(reading.undecoded_pages)}")
         if reading.run_together:
             self.run_together[file.name] = reading.run_together
 
@@ -158,6 +161,11 @@ class DocumentReader:
         if self.empty:
             count = self.counts["pages_without_text"]
             ctx.warn(f"pages without text, blank or scanned: {count} ({_listed(self.empty, '; ')})")
+        if self.undecoded:
+            ctx.warn(
+                f"pages whose fonts do not say which letters they show, so that their passages are no text: "
+                f"{_listed(self.undecoded, '; ')}; recognise their text anew, for example with ocrmypdf --force-ocr"
+            )
         if self.legacy:
             names = _listed(self.legacy)
             ctx.warn(f"not UTF-8, read as Windows-1252; if that is wrong, name the encoding: {names}")
@@ -170,6 +178,10 @@ class DocumentReader:
                 f"{reader} seems to lose spaces between words (such as {examples}) of {names}; "
                 f"set pdf_reader: {other} and compare"
             )
+
+
+def _pages(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers[:_PAGES])) + (", …" if len(numbers) > _PAGES else "")
 
 
 _listed = partial(some, most=_SHOWN)

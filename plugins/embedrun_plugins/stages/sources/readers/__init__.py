@@ -54,6 +54,8 @@ class DocumentContent:
     counts: Counter[str] = field(default_factory=Counter)
     """What was mended or left out, by the name of the note."""
     empty_pages: list[int] = field(default_factory=list)
+    undecoded_pages: list[int] = field(default_factory=list)
+    """Pages whose fonts do not say which letters they show."""
     run_together: list[str] = field(default_factory=list)
     """Words that seem to be two without the space between them, where so many are that the reader is to blame."""
 

@@ -10,6 +10,8 @@ _SPACES = re.compile("[\xa0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 _INVISIBLE = re.compile(
     "[\0-\x08\x0e-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ufffe\uffff\ud800-\udfff]"
 )
+_CODES = re.compile("[\0\x01\x03-\x08\x0e-\x1f\x7f-\x9f\ue000-\uf8ff\ufffd]")
+_MOST_CODES = 0.05
 _LIGATURES = re.compile("[\ufb00-\ufb06]")
 _INNER_SPACE = re.compile(r"(?<=\S)[ \t]+")
 _TRAILING = re.compile(r"[ \t]+$", re.MULTILINE)
@@ -28,6 +30,15 @@ def clean(text: str) -> tuple[str, int]:
     text = _LIGATURES.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text.translate(_SYMBOL_BULLETS))
     text = unicodedata.normalize("NFC", text)
     return _TRAILING.sub("", _INNER_SPACE.sub(" ", text)), removed
+
+
+def is_undecoded(text: str) -> bool:
+    """Say whether a PDF's page shows the numbers of its font's shapes in place of letters.
+
+    Among them are control and private characters, which texts hardly hold; U+0002 is a hyphen of PDFium's.
+    """
+    codes = len(_CODES.findall(text))
+    return codes > _MOST_CODES * len(text)
 
 
 def letters(text: str) -> int:

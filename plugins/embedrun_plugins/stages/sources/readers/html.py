@@ -119,7 +119,8 @@ def _events(root: Tag) -> Iterator[tuple[str, str, bool]]:
     while todo:
         node, closes, verbatim = todo.pop()
         if isinstance(node, Tag):
-            if _LEFT_OUT.fullmatch(node.name) or node.has_attr("hidden"):
+            left_out = _LEFT_OUT.fullmatch(node.name) and not _is_heading_button(node)
+            if left_out or node.has_attr("hidden"):
                 continue
             yield node.name, "", not closes
             if not closes:
@@ -128,3 +129,9 @@ def _events(root: Tag) -> Iterator[tuple[str, str, bool]]:
                 todo += [(child, False, verbatim) for child in reversed(node.contents)]
         elif type(node) in (NavigableString, CData):
             yield "", str(node) if verbatim else _SPACE.sub(" ", str(node)), True
+
+
+def _is_heading_button(node: Tag) -> bool:
+    """Say whether a button opens a section: it stands in a heading or holds one, as an accordion's questions do."""
+    headings = [*_HEADINGS, "summary", "dt"]
+    return node.name == "button" and bool(node.find_parent(headings) or node.find(list(_HEADINGS)))

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from embedrun.errors import DataError
-from embedrun_plugins.stages.sources.readers import Block, DocumentContent, Progress, ReadingOptions
-from embedrun_plugins.stages.sources.readers.characters import letters
+from embedrun_plugins.stages.sources.readers import Block, DocumentContent, Progress, ReadingOptions, pdf_forms
+from embedrun_plugins.stages.sources.readers.characters import is_undecoded, letters
 from embedrun_plugins.stages.sources.readers.pdf_layout import (
     MARK,
+    SOFT_HYPHEN,
     paragraphs,
     run_together,
     unbroken,
@@ -26,10 +27,13 @@ from embedrun_plugins.stages.sources.readers.pdf_layout import (
 if TYPE_CHECKING:
     from pypdf import PdfReader
 
+_INNER_SOFT_HYPHEN = re.compile(rf"{SOFT_HYPHEN}(?!\s*$)", re.MULTILINE)
 _HEAD = 1024
 """Bytes within which a PDF says that it is one (ISO 32000, implementation note 13)."""
 _PASSWORD = "needs a password; remove it first, for example with: qpdf --decrypt --password=… IN.pdf OUT.pdf"  # noqa: S105
 _SCANNED = "seems to be scanned; recognise its text first, for example with: ocrmypdf IN.pdf OUT.pdf"
+_UNDECODED = "has fonts that do not say which letters they show: its text reads"
+_OCR = "recognise its text anew, for example with: ocrmypdf --force-ocr IN.pdf OUT.pdf"
 _WRITERS_MARK = "Microsoft Word - "
 _ENDINGS = (".doc", ".docx", ".pdf", ".indd", ".tex", ".dvi", ".rtf", ".ppt", ".pptx", ".xls", ".xlsx", ".qxd", ".ps")
 
@@ -66,6 +70,9 @@ def read(path: Path, manner: ReadingOptions, progress: Progress) -> DocumentCont
     if not any(pages):
         raise DataError(f"has no text on any of its {len(pages)} pages: it {_SCANNED}")
     empty = [number for number, page in enumerate(pages, 1) if not page]
+    undecoded = [number for number, page in enumerate(raw.pages, 1) if is_undecoded(page)]
+    if len(undecoded) + len(empty) == len(pages):
+        raise DataError(f"{_UNDECODED} {raw.pages[undecoded[0] - 1].strip()[:20]!r}; {_OCR}")
     removed = 0
     if manner.boilerplate:
         pages, removed = without_repeated(pages)
@@ -74,12 +81,17 @@ def read(path: Path, manner: ReadingOptions, progress: Progress) -> DocumentCont
     reading = _arranged(pages, raw)
     reading.counts["boilerplate_lines_removed"] += removed
     reading.empty_pages = empty
+    reading.undecoded_pages = undecoded
     return reading
 
 
 def _with_marks(page: str) -> str:
-    """Normalise what separates words and what PDFium writes for hyphens, before lines are looked at."""
-    return page.replace("\ufffe", MARK).replace("\xa0", " ").replace("\t", " ")
+    """Normalise what separates words and what PDFium writes for hyphens, before lines are looked at.
+
+    Of soft hyphens, those at lines' ends are left.
+    """
+    page = page.replace("\ufffe", MARK).replace("\xa0", " ").replace("\t", " ")
+    return _INNER_SOFT_HYPHEN.sub("", page)
 
 
 def _arranged(pages: list[list[str]], raw: _PdfText) -> DocumentContent:
@@ -155,7 +167,8 @@ def _by_pypdf(path: Path, progress: Progress) -> _PdfText:
                 count = len(file.pages)
             for number in range(count):
                 with _explained("pypdf", f"page {number + 1} cannot be read"):
-                    raw.pages.append(file.pages[number].extract_text())
+                    page = file.pages[number]
+                    raw.pages.append("\n".join([page.extract_text(), *pdf_forms.by_pypdf(page)]))
                 progress((number + 1) / count)
         except DataError as error:
             if isinstance(error.__cause__, DependencyError):
@@ -204,6 +217,7 @@ def _by_pdfium(path: Path, progress: Progress) -> _PdfText:
                 raise DataError(f"is encrypted and {_PASSWORD}") from error
             raise
         try:
+            file.init_forms()
             count = len(file)
             for number in range(count):
                 with _explained("pypdfium2", f"page {number + 1} cannot be read"):
@@ -220,7 +234,8 @@ def _pdfium_text(file: Any, number: int) -> str:
     page = file[number]
     text = page.get_textpage()
     try:
-        return "\n".join(line.strip() for line in text.get_text_bounded().splitlines())
+        lines = (line.strip() for line in text.get_text_bounded().splitlines())
+        return "\n".join([*lines, *pdf_forms.by_pdfium(page)])
     finally:
         text.close()
         page.close()

@@ -24,6 +24,8 @@ _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _MARKED = re.compile("([^\\W\\d_]+)?\x02\\s*([^\\W\\d_]+)?")
 MARK = "\x02"
 """Stands for a hyphen at a line's end, which may belong to the word or not; PDFium writes it, too."""
+SOFT_HYPHEN = "\xad"
+"""At a line's end it breaks a word, to which it never belongs."""
 
 
 def without_repeated(pages: Sequence[Sequence[str]]) -> tuple[list[list[str]], int]:
@@ -65,10 +67,13 @@ def usual_width(pages: Iterable[Sequence[str]]) -> int:
 
 
 def paragraphs(lines: Sequence[str], width: int) -> str:
-    """Join the lines that were broken to fit the page; a hyphen at a break becomes `MARK`."""
+    """Join the lines that were broken to fit the page; a hyphen at a break becomes `MARK`, a soft one goes."""
     pieces = [lines[0].strip()] if lines else []
     for last, line in pairwise(lines):
-        if not goes_on(last, line, width):
+        if last.endswith(SOFT_HYPHEN):
+            pieces[-1] = pieces[-1].removesuffix(SOFT_HYPHEN)
+            pieces.append(line.strip())
+        elif not goes_on(last, line, width):
             pieces += ["\n", line.strip()]
         elif _BROKEN_WORD.search(last) and line.lstrip()[0].islower():
             pieces[-1] = pieces[-1][:-1]
@@ -90,8 +95,8 @@ def goes_on(last: str, line: str, width: int) -> bool:
 
 
 def words_of(text: str) -> Counter[str]:
-    """Count a text's words, in lower case; compounds with hyphens count as one word."""
-    return Counter(_WORD.findall(text.lower()))
+    """Count a text's words, in lower case; compounds with hyphens count as one word, parts at a `MARK` not at all."""
+    return Counter(_WORD.findall(_MARKED.sub(" ", text).lower()))
 
 
 def unbroken(text: str, words: Counter[str]) -> tuple[str, int]:
