@@ -123,11 +123,11 @@ class Plan:
 
 
 def keyed(model: BaseModel) -> dict[str, Any]:
-    """Return a configuration as JSON without the fields that cannot change a result."""
+    """Return a configuration as JSON without the fields that cannot change a result, or are left out of their dump."""
     config = {}
     dumped = model.model_dump(mode="json", serialize_as_any=True)
     for name, info in type(model).model_fields.items():
-        if Unkeyed not in info.metadata and not _mentions_unkeyed(info.annotation):
+        if name in dumped and Unkeyed not in info.metadata and not _mentions_unkeyed(info.annotation):
             config[name] = _keyed_value(getattr(model, name), dumped[name])
     return config
 

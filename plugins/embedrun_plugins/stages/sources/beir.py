@@ -38,6 +38,8 @@ _Qrels = list[tuple[str, str, float]]
 class Beir(Source):
     """A folder in BEIR layout: corpus.jsonl, queries.jsonl, qrels/*.tsv, and negatives/train.tsv if there is one.
 
+    Judgements may be JSON lines, too (qrels/*.jsonl), as in MTEB's repositories.
+
     Ids and texts are kept as given, so that results can be scored with the folder's own judgements; equal passages
     with different ids therefore stay apart, and what that costs is noted. Queries without judgements are kept, empty
     ones dropped with their judgements and counted. corpus.jsonl and queries.jsonl may be packed with gzip (.jsonl.gz).
@@ -63,12 +65,12 @@ class Beir(Source):
         """Return the file of each split, as far as they are named or there."""
         folder = self.path / "qrels"
         if self.splits is not None:
-            return {split: folder / f"{self.splits[split]}.tsv" for split in SPLITS if split in self.splits}
+            return {split: _qrels_file(folder, self.splits[split]) for split in SPLITS if split in self.splits}
         files = {
-            split: folder / f"{name}.tsv"
+            split: file
             for split in SPLITS
             for name in reversed(_NAMES[split])
-            if (folder / f"{name}.tsv").is_file()
+            if (file := _qrels_file(folder, name)).is_file()
         }
         return {"train": next(iter(files.values()))} if self.holdout and len(files) == 1 else files
 
@@ -152,7 +154,7 @@ class Beir(Source):
         return publish(ctx, reader.collected.contents(ctx, self.holdout))
 
     def _check_qrels(self) -> None:
-        there = sorted(file.stem for file in (self.path / "qrels").glob("*.tsv"))
+        there = sorted({file.stem for kind in ("tsv", "jsonl") for file in (self.path / "qrels").glob(f"*.{kind}")})
         for split, file in self.qrels().items():
             if not file.is_file():
                 raise DataError(f"splits.{split}: {file}: no such file{suggest(file.stem, there)}")
@@ -161,6 +163,12 @@ class Beir(Source):
                 f"{self.path / 'qrels'}: which file is which split? Name them: splits: {{test: …}}; "
                 f"there are: {', '.join(there)}"
             )
+
+
+def _qrels_file(folder: Path, name: str) -> Path:
+    """Return a split's file of judgements: TSV, or JSON lines as in MTEB's repositories where there is no TSV."""
+    files = [folder / f"{name}.{kind}" for kind in ("tsv", "jsonl")]
+    return next((file for file in files if file.is_file()), files[0])
 
 
 def _cut_beir(stage: Beir, folder: Path, count: int) -> None:
@@ -177,7 +185,7 @@ def _cut_beir(stage: Beir, folder: Path, count: int) -> None:
         rows = open_table(stage.texts("queries"), "jsonl").read(())
         write_rows(folder / "queries.jsonl", (r.values for r in rows if str(r.values.get("_id")) in queries))
     for split, file in stage.qrels().items():
-        _write_judged(folder / "qrels" / file.name, chosen[split])
+        _write_judged(folder / "qrels" / f"{file.stem}.tsv", chosen[split])
     if rejected:
         _write_judged(folder / "negatives" / "train.tsv", rejected)
 

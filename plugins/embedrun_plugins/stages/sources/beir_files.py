@@ -11,25 +11,33 @@ from embedrun.artifacts import Document, Query, Split
 from embedrun.errors import DataError, suggest
 from embedrun_plugins.stages.sources.columns import Columns
 from embedrun_plugins.stages.sources.identified_set import IdentifiedSet
+from embedrun_plugins.stages.sources.json_values import json_lines
 from embedrun_plugins.stages.sources.opened_files import lines
 from embedrun_plugins.stages.sources.row_reader import RowReader
 from embedrun_plugins.stages.sources.tables import open_table
 
 _FIELDS = 3
+_KEYS = {"query-id", "corpus-id", "score"}
 _NOTHING: Mapping[str, Any] = {}
 
 
 def qrels_lines(file: Path) -> Iterator[tuple[int, str, str, float]]:
-    """Yield line number, query id, document id and score of a TSV file of judgements, with or without a header.
+    """Yield line number, query id, document id and score of a file of judgements: TSV, or JSON lines by its name.
 
-    Raises DataError, naming the line, where one cannot be read.
+    TSV may have a header. Raises DataError, naming the line, where one cannot be read.
     """
+    if file.suffix == ".jsonl":
+        yield from _qrels_objects(file)
+        return
     for number, line in lines(file):
         if not line.strip():
             continue
         fields = line.split("\t")
         if len(fields) != _FIELDS:
-            raise DataError(f"{file}:{number}: has {len(fields)} fields; a line is query-id, corpus-id, score, by tabs")
+            hint = "; of TREC's four fields, leave out the second" if len(fields) == _FIELDS + 1 else ""
+            raise DataError(
+                f"{file}:{number}: has {len(fields)} fields; a line is query-id, corpus-id, score, by tabs{hint}"
+            )
         try:
             score = float(fields[2])
         except ValueError as error:
@@ -39,6 +47,16 @@ def qrels_lines(file: Path) -> Iterator[tuple[int, str, str, float]]:
         if not math.isfinite(score):
             raise DataError(f"{file}:{number}: the score must be a finite number, not {fields[2]!r}")
         yield number, fields[0], fields[1], score
+
+
+def _qrels_objects(file: Path) -> Iterator[tuple[int, str, str, float]]:
+    for number, value in json_lines(file):
+        if not isinstance(value, dict) or not _KEYS.issubset(value):
+            raise DataError(f"{file}:{number}: must be an object with query-id, corpus-id and score")
+        score = value["score"]
+        if isinstance(score, bool) or not isinstance(score, (int, float)) or not math.isfinite(score):
+            raise DataError(f"{file}:{number}: the score must be a finite number, not {score!r}")
+        yield number, str(value["query-id"]), str(value["corpus-id"]), float(score)
 
 
 class BeirReader:

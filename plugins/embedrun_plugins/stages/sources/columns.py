@@ -104,17 +104,18 @@ _GUESSES: Mapping[str, str] = {
 _MANY = frozenset({"negative", "negative_score"})
 
 
-def complete(declared: Columns, present: Sequence[str], name: str) -> Columns:
+def complete(declared: Columns, present: Sequence[str], name: str, nested: Sequence[str] = ()) -> Columns:
     """Fill in what is not declared from well-known names among the columns that are present.
+
+    Values inside objects, which are `nested`, are taken only where they are declared.
 
     Raises DataError, naming the file, where a declared column is not there or a needed one cannot be guessed.
     """
     for role, column in declared.named():
-        if column not in present:
-            names = ", ".join(present)
-            raise DataError(
-                f"{name}: no column '{column}' for columns.{role}{_meant(column, present)}; it has: {names}"
-            )
+        if column not in present and column not in nested:
+            every = [*present, *nested]
+            names = ", ".join(every)
+            raise DataError(f"{name}: no column '{column}' for columns.{role}{_meant(column, every)}; it has: {names}")
     if declared.anchor and declared.positive:
         return declared
     taken = {column for _, column in declared.named()}
@@ -128,7 +129,7 @@ def complete(declared: Columns, present: Sequence[str], name: str) -> Columns:
         elif len(matching) == 1:
             guessed[role] = matching[0]
         elif matching or role in ("anchor", "positive"):
-            raise _undecided(name, role, matching, present)
+            raise _undecided(name, role, matching, [*present, *nested])
     return _consistent(declared, declared.model_copy(update=guessed), name)
 
 

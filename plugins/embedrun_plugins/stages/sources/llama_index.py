@@ -20,10 +20,10 @@ from embedrun_plugins.stages.rehearsal.texts import Text, texts
 from embedrun_plugins.stages.sources.beir_files import checked_id
 from embedrun_plugins.stages.sources.holdout import HoldoutField, held_out_splits
 from embedrun_plugins.stages.sources.identified_set import IdentifiedSet
+from embedrun_plugins.stages.sources.json_values import json_value
 from embedrun_plugins.stages.sources.opened_files import existing
 from embedrun_plugins.stages.sources.rehearsal_rows import OTHERS, few_queries, held_out_of
 from embedrun_plugins.stages.sources.set_writer import publish
-from embedrun_plugins.stages.sources.tables import json_value
 
 _PARTS = ("corpus", "queries", "relevant_docs")
 

@@ -12,6 +12,14 @@ from typing import BinaryIO, cast
 from embedrun.errors import DataError
 from embedrun.yamlfile import near
 
+_MARKS = {
+    b"PK\x03\x04": "is an Excel workbook (or another zip archive); save it as CSV UTF-8, and name that file",
+    b"\xd0\xcf\x11\xe0": "is an old Excel workbook, or one with a password; save it as CSV UTF-8, and name that file",
+    b"PAR1": "is a Parquet file; set format: parquet",
+    b"%PDF-": "is a PDF; PDFs are read by the source 'documents'",
+    b"\x1f\x8b": "is packed with gzip; let its name end in .gz",
+}
+"""How files begin that hold no lines of text, and what to do with them."""
 _BOMS = {b"\xff\xfe\x00\x00": "UTF-32", b"\x00\x00\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
 
 
@@ -24,6 +32,15 @@ def existing(path: Path) -> Path:
     if not path.parent.is_dir():
         raise DataError(f"{path}: no such file; there is no folder {path.parent} either")
     raise DataError(f"{path}: no such file{near(path)}")
+
+
+def refuse_packed(path: Path) -> None:
+    """Raise DataError where a file begins as a workbook, or as another kind of file that holds no lines of text."""
+    with opened(path) as stream:
+        start = stream.read(8)
+    for mark, what in _MARKS.items():
+        if start.startswith(mark):
+            raise DataError(f"{path}: {what}")
 
 
 @contextmanager

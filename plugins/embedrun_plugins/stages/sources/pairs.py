@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -17,6 +18,7 @@ from embedrun.stages import Column, Source
 from embedrun_plugins.stages.sources.columns import Columns, complete
 from embedrun_plugins.stages.sources.holdout import Holdout, HoldoutField, held_out_splits
 from embedrun_plugins.stages.sources.rehearsal_rows import ROWS, first_rows, held_out_of, made_up_rows
+from embedrun_plugins.stages.sources.row_reader import must_be_texts
 from embedrun_plugins.stages.sources.row_set import make_set
 from embedrun_plugins.stages.sources.tables import Format, Table, format_of, open_table
 
@@ -56,7 +58,11 @@ class Pairs(Source):
     format: Format | tuple[Format, ...] | None = None
     """Format of all files, or a list with one for each; by default what each file's name ends in."""
     delimiter: str | None = Field(None, pattern=r'^[^"\r\n]$')
-    """Character between fields of CSV and TSV files; by default a comma, and a tab for TSV."""
+    """Character between fields of CSV and TSV files; by default a tab for TSV, and for CSV a comma, or the semicolon,
+    tab or bar of a first line without commas."""
+    quoting: bool = Field(True, exclude_if=bool)
+    """Whether double quotes enclose fields of CSV and TSV files. False where quotes are only characters of the text, as
+    in many TSV files."""
     columns: Columns = Columns()
     """Which column is what: {anchor: question, positive: context, …}; by default guessed from well-known names."""
     holdout: HoldoutField = None
@@ -130,30 +136,38 @@ class Pairs(Source):
 
     @cached_property
     def _columns_seen(self) -> Columns | DataError | None:
-        """Look at the first file's head where columns are not named; None where that is not cheap.
+        """Look at the files' heads; None where the columns are not named and looking is not cheap.
 
         An error is what `run` would raise, too.
         """
-        if self.columns.anchor and self.columns.positive:
-            return self.columns
-        path = next(iter(self.inputs()))
-        kind = self._formats()[0] or format_of(path)
-        if kind == "parquet" or not path.is_file() or (kind == "json" and path.stat().st_size > _HEAD_LIMIT):
+        first: Columns | None = None
+        for path, kind in zip(self.inputs(), self._formats(), strict=False):
+            try:
+                seen = self._columns_of(path, kind or format_of(path))
+            except DataError as error:
+                return error
+            first = first or seen
+        return first or (self.columns if self.columns.anchor and self.columns.positive else None)
+
+    def _columns_of(self, path: Path, kind: Format | None) -> Columns | None:
+        """Read a file's first rows; None where it is not there or too large for that."""
+        if not path.is_file() or (kind == "json" and path.stat().st_size > _HEAD_LIMIT):
             return None
-        try:
-            table = open_table(path, kind, self.delimiter)
-            if not table.columns:
-                return DataError(f"{table.name}: holds no rows")
-            return complete(self.columns, table.columns, table.name)
-        except DataError as error:
-            return error
+        if kind == "parquet" and not find_spec("pyarrow"):
+            return None
+        table = open_table(path, kind, self.delimiter, quoting=self.quoting)
+        if not table.columns:
+            raise DataError(f"{table.name}: holds no rows")
+        columns = complete(self.columns, table.columns, table.name, table.nested)
+        must_be_texts(table, columns)
+        return columns
 
     def splits_given(self) -> frozenset[Split]:
         return self._file_splits() | held_out_splits(self.holdout)
 
     def rehearsal(self, rehearsal: Rehearsal) -> Pairs:
         tables = (
-            (split, path.name, open_table(path, kind, self.delimiter))
+            (split, path.name, open_table(path, kind, self.delimiter, quoting=self.quoting))
             if path.exists()
             else (split, f"{path} is not here", None)
             for (split, path), kind in zip(self.files(), self._formats(), strict=True)
@@ -165,7 +179,7 @@ class Pairs(Source):
 
     def _tables(self) -> Iterator[tuple[Split, Table]]:
         for (split, path), kind in zip(self.files(), self._formats(), strict=True):
-            yield split, open_table(path, kind, self.delimiter)
+            yield split, open_table(path, kind, self.delimiter, quoting=self.quoting)
 
 
 def few_rows(

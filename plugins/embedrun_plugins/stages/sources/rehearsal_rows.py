@@ -28,13 +28,13 @@ def first_rows(table: Table, columns: Columns, file: Path) -> int:
 
     Rows whose texts were not met yet come first, so that some of them can be held out from the others.
     """
-    named = complete(columns, table.columns, table.name)
+    named = complete(columns, table.columns, table.name, table.nested)
     looked_at = list(islice(table.read(table.columns), _LOOKED_AT))
     spread = looked_at[:: max(1, len(looked_at) // ROWS)]
     seen: set[str] = set()
     chosen: dict[int, Row] = {}
     for row in (*spread, *looked_at):
-        sides = [str(row.values.get(column) or "").strip() for column in (named.anchor, named.positive) if column]
+        sides = [str(row.value(column) or "").strip() for column in (named.anchor, named.positive) if column]
         if len(chosen) < ROWS and all(sides) and not seen.intersection(sides):
             seen.update(sides)
             chosen[row.number] = row

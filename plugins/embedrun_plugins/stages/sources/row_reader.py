@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, NamedTuple
 
 from embedrun.errors import DataError
 from embedrun_plugins.stages.sources.columns import Columns
 from embedrun_plugins.stages.sources.tables import Row, Table
 
+_LIST = re.compile(r"""\[\s*(['"]).*['"]\s*,?\s*\]""", re.DOTALL)
+"""A list as pandas, NumPy and JSON write it into a cell."""
+_HEAD = 100
+"""Rows looked at before a run."""
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 Scored = tuple[str, float]
 
@@ -31,6 +36,9 @@ class RowReader:
     def __init__(self, table: Table, columns: Columns) -> None:
         self.table = table
         self.columns = columns
+        self.list_column = ""
+        """The first column with a list that is written as text, where cells can hold no lists."""
+        self.rows_with_lists = 0
 
     def pairing(self, row: Row) -> ParsedRow | None:
         """Return what a row says; None where it has no anchor or no positive."""
@@ -42,6 +50,7 @@ class RowReader:
         positives = self._scored(row, columns.positive, grades, 1.0)
         if not anchor or not positives:
             return None
+        self._count_lists(row)
         scores = columns.negative_score or (None,) * len(columns.negative)
         negatives = [
             scored
@@ -49,12 +58,12 @@ class RowReader:
             for scored in self._scored(row, column, graded, 0.0)
         ]
         title = self._text(row, columns.title) if columns.title else ""
-        metadata = {name: self.plain(row, name, row.values.get(name)) for name in columns.metadata}
+        metadata = {name: self.plain(row, name, row.value(name)) for name in columns.metadata}
         return ParsedRow(anchor, positives, negatives, title, metadata)
 
     def _scored(self, row: Row, column: str, graded: str | None, default: float) -> list[Scored]:
         """Return the texts of a cell with their scores, empty ones left out."""
-        value = row.values.get(column)
+        value = row.value(column)
         values = value if isinstance(value, list) else [value]
         texts = [self.checked(row, column, item).strip() for item in values]
         if not any(texts):
@@ -63,7 +72,7 @@ class RowReader:
         return [(text, score) for text, score in zip(texts, scores, strict=True) if text]
 
     def _scores(self, row: Row, column: str, count: int) -> list[float]:
-        value = row.values.get(column)
+        value = row.value(column)
         if not isinstance(value, list):
             return [self._number(row, column, value)] * count
         if len(value) != count:
@@ -79,8 +88,28 @@ class RowReader:
             raise self._wrong(row, column, f"must hold a number, not {_shown(value)}")
         return number
 
+    def _count_lists(self, row: Row) -> None:
+        if self.table.flat:
+            columns = [name for role, name in self.columns.named() if role in ("anchor", "positive", "negative")]
+            listing = [name for name in columns if _LIST.fullmatch(str(row.value(name) or "").strip())]
+            self.list_column = self.list_column or "".join(listing[:1])
+            self.rows_with_lists += bool(listing)
+
+    def listed_as_text(self, used: int) -> str:
+        """Say what is wrong where cells hold lists as text; raises DataError where most of the `used` rows do."""
+        if not self.rows_with_lists:
+            return ""
+        what = (
+            f"column '{self.list_column}' holds a list written as text in {self.rows_with_lists:,} of {used:,} rows; "
+            "a cell of CSV or TSV is one text, so save the rows as JSON lines, whose lists are read as several texts "
+            "(with pandas: to_json('rows.jsonl', orient='records', lines=True), after ast.literal_eval of that column)"
+        )
+        if self.rows_with_lists > used / 2:
+            raise DataError(f"{self.table.name}: {what}")
+        return f"{self.table.label}: {what}"
+
     def _text(self, row: Row, column: str) -> str:
-        return self.checked(row, column, row.values.get(column)).strip()
+        return self.checked(row, column, row.value(column)).strip()
 
     def checked(self, row: Row, column: str, value: Any) -> str:
         """Return a cell's text as it stands, empty where there is none; raises DataError where it is no text."""
@@ -108,6 +137,13 @@ class RowReader:
 
     def _wrong(self, row: Row, column: str, what: str) -> DataError:
         return DataError(f"{self.table.where(row)}: column '{column}' {what}")
+
+
+def must_be_texts(table: Table, columns: Columns) -> None:
+    """Read a table's first rows; raises DataError as reading all of it would."""
+    reader = RowReader(table, columns)
+    rows = islice(table.read({name for _, name in columns.named()}), _HEAD)
+    reader.listed_as_text(sum(reader.pairing(row) is not None for row in rows))
 
 
 def _shown(value: Any) -> str:

@@ -18,6 +18,8 @@ from embedrun_plugins.stages.sources.tables import Table
 
 _SHOWN = 10
 """Dropped rows that are named."""
+_LABELS = ("label", "labels", "is_duplicate", "duplicate", "relevance", "relevant", "is_relevant", "target", "class")
+"""Columns that may say which rows are pairs."""
 _EVERY = 1000
 """Rows between two reports of progress."""
 
@@ -103,7 +105,7 @@ def _gather(ctx: Context, tables: Iterable[tuple[Split, Table]], declared: Colum
     for split, table in tables:
         if not table.columns:
             raise DataError(f"{table.name}: holds no rows")
-        columns = complete(declared, table.columns, table.name)
+        columns = complete(declared, table.columns, table.name, table.nested)
         if not _read(ctx, gathered, table, columns, split):
             sides = f"'{columns.anchor}' and '{columns.positive}'"
             raise DataError(f"{table.name}: no row can be used: none has text in both {sides}")
@@ -128,12 +130,14 @@ def _read(ctx: Context, gathered: RowSet, table: Table, columns: Columns, split:
             gathered.drop(f"{table.label}:{row.number}")
         if gathered.read % _EVERY == 0:
             ctx.progress("rows read", gathered.read)
+    if warning := reader.listed_as_text(used):
+        ctx.warn(warning)
     return used
 
 
 def _note_columns(ctx: Context, table: Table, declared: Columns, columns: Columns, *, first: bool) -> None:
     named = columns.model_dump(mode="json", exclude_defaults=True)
-    used = {name for _, name in columns.named()}
+    used = {part for _, name in columns.named() for part in (name, name.partition(".")[0])}
     guessed = sorted(set(named) - set(declared.model_dump(exclude_defaults=True)))
     unused = [name for name in table.columns if name not in used]
     name = "columns" if first else f"columns_of_{table.label}"
@@ -141,6 +145,12 @@ def _note_columns(ctx: Context, table: Table, declared: Columns, columns: Column
     if guessed:
         ctx.note(
             f"{name}_guessed", ", ".join(f"{role} {column}" for role, column in columns.named() if role in guessed)
+        )
+    labels = [name for name in unused if name.strip().lower() in _LABELS]
+    if labels and not columns.score and guessed:
+        ctx.warn(
+            f"{table.label}: the column '{labels[0]}' is not used, so each row's texts are taken to belong together; "
+            f"if it grades them (0: not relevant), set columns: {{score: {labels[0]}}}"
         )
     if "prompt" in unused:
         ctx.warn(f"{table.label}: the column 'prompt' is not used; prompts are declared once, on the model")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -12,7 +9,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from embedrun.errors import DataError
-from embedrun_plugins.stages.sources.opened_files import existing, lines, not_utf8, opened, whole_text
+from embedrun_plugins.stages.sources.delimited import columns_and_records
+from embedrun_plugins.stages.sources.json_values import json_lines, json_objects
+from embedrun_plugins.stages.sources.opened_files import existing, refuse_packed
 
 Format = Literal["json", "jsonl", "csv", "tsv", "parquet"]
 
@@ -24,6 +23,7 @@ _SUFFIXES: Mapping[str, Format] = {
     ".tsv": "tsv",
     ".parquet": "parquet",
 }
+_WORKBOOKS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
 _LOOKED_AT = 100
 """JSON rows whose keys are taken as the table's columns, since a row may leave some out."""
 _SHAPES = "allowed: a list of objects, an object that holds one such list, or one object per line"
@@ -36,6 +36,18 @@ class Row(NamedTuple):
     line: int | None
     values: Mapping[str, Any]
 
+    def value(self, name: str) -> Any:
+        """Return what a column holds, or an object in it by a name such as set.query; None where there is nothing."""
+        return _value(self.values, name)
+
+
+def _value(values: Mapping[str, Any], name: str) -> Any:
+    if name in values or "." not in name:
+        return values.get(name)
+    outer, _, inner = name.partition(".")
+    held = values.get(outer)
+    return _value(held, inner) if isinstance(held, dict) else None
+
 
 @dataclass(frozen=True)
 class Table:
@@ -44,6 +56,10 @@ class Table:
     name: str
     columns: tuple[str, ...]
     read: Callable[[Collection[str]], Iterator[Row]]
+    nested: tuple[str, ...] = ()
+    """Values inside objects, by the names of column and key with a dot between, such as set.query."""
+    flat: bool = False
+    """Whether a cell can only hold one text, as in CSV."""
 
     @property
     def label(self) -> str:
@@ -61,72 +77,53 @@ def format_of(path: Path) -> Format | None:
     return _SUFFIXES.get(name.suffix.lower())
 
 
-def open_table(path: Path, kind: Format | None = None, delimiter: str | None = None) -> Table:
+def open_table(path: Path, kind: Format | None = None, delimiter: str | None = None, *, quoting: bool = True) -> Table:
     """Open a file of rows; the head is read at once, the rest as rows are asked for.
 
-    Raises DataError, also while rows are read, with the file, line and column of what cannot be read.
+    `delimiter` and `quoting`, whether double quotes enclose fields, are for CSV and TSV. Raises DataError, also while
+    rows are read, with the file, line and column of what cannot be read.
     """
     existing(path)
     kind = kind or format_of(path)
+    if kind != "parquet":
+        refuse_packed(path)
     match kind:
         case "csv" | "tsv":
-            return _delimited(path, delimiter or ("\t" if kind == "tsv" else ","))
+            return _delimited(path, delimiter or ("\t" if kind == "tsv" else None), quoting=quoting)
         case "jsonl":
-            return _of_objects(path, _json_lines(path))
+            return _of_objects(path, json_lines(path))
         case "json":
-            return _of_objects(path, _json_objects(path))
+            return _of_objects(path, json_objects(path))
         case "parquet":
             return _parquet(path)
+    if path.suffix.lower() in _WORKBOOKS:
+        raise DataError(f"{path}: is a workbook; save it as CSV UTF-8, and name that file")
     raise DataError(f"{path}: what format is this? Name it: format: one of {', '.join(get_args(Format))}")
 
 
-def _delimited(path: Path, delimiter: str) -> Table:
-    records = _records(path, delimiter)
-    _, header = next(records, (0, []))
-    columns = tuple(name.strip() for name in header)
-    if not columns:
-        raise DataError(f"{path}: is empty; the first line must name the columns")
-    for index, name in enumerate(columns):
-        if name and name in columns[:index]:
-            raise DataError(f"{path}:1: the column '{name}' is there twice; rename one of them")
+def _delimited(path: Path, delimiter: str | None, *, quoting: bool) -> Table:
+    columns, records = columns_and_records(path, delimiter, quoting=quoting)
 
     def read(_: Collection[str]) -> Iterator[Row]:
         for number, (line, fields) in enumerate(records):
-            if len(fields) != len(columns):
-                raise DataError(
-                    f"{path}:{line} (row {number}): has {len(fields)} fields, but the header names {len(columns)}; "
-                    f"a field that holds {delimiter!r} or a line break must be in double quotes"
-                )
             yield Row(number, line, dict(zip(columns, fields, strict=True)))
 
-    return Table(str(path), columns, read)
-
-
-def _records(path: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line on which each record starts, and its fields; blank lines are left out."""
-    csv.field_size_limit(2**31 - 1)  # Python's default refuses fields above 131,072 characters
-    start = 1
-    with opened(path) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
-        reader = csv.reader(text, delimiter=delimiter, strict=True)
-        try:
-            for fields in reader:
-                if fields:
-                    yield start, fields
-                start = reader.line_num + 1
-        except csv.Error as error:
-            raise DataError(
-                f"{path}:{start}: the record that starts here cannot be read: {error}; "
-                'a field with quotes in it must be in double quotes, with each quote doubled ("")'
-            ) from error
-        except UnicodeDecodeError as error:
-            raise not_utf8(path) from error
+    return Table(str(path), columns, read, flat=True)
 
 
 def _of_objects(path: Path, objects: Iterator[tuple[int, Any]]) -> Table:
     rows = _rows(path, objects)
     head = list(islice(rows, _LOOKED_AT))
     columns = tuple(dict.fromkeys(key for row in head for key in row.values))
-    return Table(str(path), columns, lambda _: chain(head, rows))
+    nested = tuple(dict.fromkeys(name for row in head for name in _nested(row.values)))
+    return Table(str(path), columns, lambda _: chain(head, rows), nested)
+
+
+def _nested(values: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of values inside objects, however deep."""
+    for name, value in values.items():
+        for key in value if isinstance(value, dict) else ():
+            yield from (f"{name}.{inner}" for inner in (key, *_nested({key: value[key]})))
 
 
 def _rows(path: Path, objects: Iterator[tuple[int, Any]]) -> Iterator[Row]:
@@ -134,91 +131,6 @@ def _rows(path: Path, objects: Iterator[tuple[int, Any]]) -> Iterator[Row]:
         if not isinstance(value, dict):
             raise DataError(f"{path}:{line} (row {number}): is not a JSON object with named values; {_SHAPES}")
         yield Row(number, line, value)
-
-
-def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
-    for number, line in lines(path):
-        if line.strip():
-            try:
-                yield number, json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{path}:{number}:{error.colno}: not JSON: {error.msg}") from error
-            except (ValueError, RecursionError) as error:
-                raise DataError(f"{path}:{number}: not usable JSON: {error}") from error
-
-
-def _json_objects(path: Path) -> Iterator[tuple[int, Any]]:
-    """Yield the objects of a list, of the list that a lone object holds, or of a sequence, with their lines."""
-    text = whole_text(path)
-    values = _sequence(path, text, text.lstrip()[:1] == "[")
-    first = list(islice(values, 2))
-    held = [v for v in first[0][1].values() if _is_rows(v)] if len(first) == 1 and isinstance(first[0][1], dict) else []
-    if len(held) == 1:
-        yield from ((first[0][0], row) for row in held[0])
-    else:
-        yield from first
-        yield from values
-
-
-def json_value(path: Path) -> Any:
-    """Return the one value of a JSON file; raises DataError, with line and column, where it is none."""
-    try:
-        return json.loads(whole_text(path))
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not usable JSON: {error}") from error
-
-
-def _is_rows(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
-
-
-def _sequence(path: Path, text: str, listed: bool) -> Iterator[tuple[int, Any]]:
-    """Parse one value after the other, so that only the text and one row are held."""
-    decoder = json.JSONDecoder()
-    position = line_start = _skip(text, 0)
-    line = 1 + text.count("\n", 0, position)
-    if listed:
-        position = _skip(text, position + 1)
-    while position < len(text) and not (listed and text[position] == "]"):
-        line += text.count("\n", line_start, position)
-        line_start = position
-        try:
-            value, end = decoder.raw_decode(text, position)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}:{line}: not usable JSON: {error}") from error
-        yield line, value
-        position = _separated(path, text, _skip(text, end)) if listed else _skip(text, end)
-    if listed and _skip(text, position + 1) < len(text):
-        raise _misplaced(path, text, _skip(text, position + 1), "more text after the list's end")
-    if listed and position >= len(text):
-        raise _misplaced(path, text, len(text), "the list is not closed; is the file cut off?")
-
-
-def _separated(path: Path, text: str, position: int) -> int:
-    """Step over the comma between a list's items; raises DataError where there is none."""
-    if position >= len(text) or text[position] == "]":
-        return position
-    if text[position] != ",":
-        raise _misplaced(path, text, position, "expecting ',' between two rows")
-    following = _skip(text, position + 1)
-    if text[following : following + 1] == "]":
-        raise _misplaced(path, text, position, "a comma before the list's end")
-    return following
-
-
-def _misplaced(path: Path, text: str, position: int, what: str) -> DataError:
-    error = json.JSONDecodeError(what, text, min(position, len(text)))
-    return DataError(f"{path}:{error.lineno}:{error.colno}: not JSON: {what}")
-
-
-def _skip(text: str, position: int) -> int:
-    while position < len(text) and text[position] in " \t\r\n":
-        position += 1
-    return position
 
 
 def _parquet(path: Path) -> Table:
@@ -230,9 +142,11 @@ def _parquet(path: Path) -> Table:
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{path}: is not a Parquet file: {str(error).splitlines()[0]}") from error
     columns = tuple(file.schema_arrow.names)
+    nested = tuple(name for field in file.schema_arrow for name in _arrow_names(field))
 
     def read(wanted: Collection[str]) -> Iterator[Row]:
         number = 0
+        wanted = {*wanted, *(name.partition(".")[0] for name in wanted)}
         try:
             for batch in file.iter_batches(batch_size=1024, columns=[c for c in columns if c in wanted]):
                 for values in batch.to_pylist():
@@ -243,4 +157,14 @@ def _parquet(path: Path) -> Table:
         finally:
             file.close()
 
-    return Table(str(path), columns, read)
+    return Table(str(path), columns, read, nested)
+
+
+def _arrow_names(field: Any, before: str = "") -> Iterator[str]:
+    """Yield the names of values inside a column of structures, however deep."""
+    import pyarrow as pa
+
+    for inner in field.type if pa.types.is_struct(field.type) else ():
+        name = f"{before or field.name}.{inner.name}"
+        yield name
+        yield from _arrow_names(inner, name)

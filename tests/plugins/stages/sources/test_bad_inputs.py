@@ -78,7 +78,7 @@ CASES = [
     case("open quote", "rows.csv", 'question,context\na,b\nc,"d\ne,f\n', "rows.csv:3", "cannot be read"),
     case("stray quote", "rows.csv", 'question,context\na,"b" c\n', "rows.csv:2", "cannot be read"),
     case("column twice", "rows.csv", "question,context,question\na,b,c\n", "'question' is there twice"),
-    case("other delimiter", "rows.csv", "question;context\na;b\n", "which column is the anchor", "question;context"),
+    case("other delimiter", "rows.csv", "question~context\na~b\n", "which column is the anchor", "question~context"),
     case("unknown columns", "rows.jsonl", '{"foo": "a", "bar": "b"}', "which column is the anchor", "foo, bar"),
     case(
         "ambiguous columns", "rows.csv",
