@@ -92,6 +92,11 @@ def embedrun_commands() -> Sequence[Command]:  # type: ignore[empty-body]
 
 
 @hookspec
+def embedrun_usual_names() -> Mapping[str, str]:  # type: ignore[empty-body]
+    """Return keys, as in "trainer.epochs", by what other tools call them. Called when a recipe has an unknown key."""
+
+
+@hookspec
 def embedrun_run_started(run: RunRecord) -> None:
     """Observe a run's start, after its plan is made and before its first stage."""
 

@@ -77,8 +77,7 @@ def _problem(error: Any, registry: Registry, data: Any) -> Problem:
     path = tuple(error["loc"])
     match error["type"]:
         case "extra_forbidden":
-            hint = suggest(str(path[-1]), _model_at(registry, path[:-1], data).model_fields)
-            return Problem(path, f"unknown key{hint}", at_key=True)
+            return Problem(path, f"unknown key{_meant(registry, path, data)}", at_key=True)
         case "missing":
             return Problem(path, "is missing; every recipe needs it" if len(path) == 1 else "is missing")
         case "literal_error":
@@ -88,6 +87,17 @@ def _problem(error: Any, registry: Registry, data: Any) -> Problem:
     if error["type"] not in ("stage", "stage_type", "value_error") and isinstance(value, (str, int, float, bool)):
         message = f"{message[0].lower()}{message[1:]}, not {value!r}"
     return Problem(path, message)
+
+
+def _meant(registry: Registry, path: yamlfile.KeyPath, data: Any) -> str:
+    """Say which key was meant: what other tools call so, else a similar one of its neighbours."""
+    *around, name = map(str, path)
+    usual = registry.usual_names().get(name.lower(), "")
+    *outer, key = usual.split(".")
+    known = _model_at(registry, tuple(outer), data).model_fields.keys()
+    if key in known or (usual and known <= {"type"}):
+        return f"; did you mean '{usual.removeprefix(''.join(f'{part}.' for part in around))}'?"
+    return suggest(name, _model_at(registry, path[:-1], data).model_fields)
 
 
 def _model_at(registry: Registry, path: yamlfile.KeyPath, data: Any) -> type[BaseModel]:

@@ -117,6 +117,10 @@ class Registry:
         """Return the context that lets pydantic narrow a kind to an installed stage and find a recipe's files."""
         return {"find_stage": self.find, "folder": folder}
 
+    def usual_names(self) -> Mapping[str, str]:
+        """Return keys from the recipe's root by what other tools call them."""
+        return dict(item for names in self.hooks.hook.embedrun_usual_names() for item in names.items())
+
     def local_models(self) -> Sequence[LocalModel]:
         """Return the copies of hub models that plugins bring."""
         return [model for models in self.hooks.hook.embedrun_models() for model in models]

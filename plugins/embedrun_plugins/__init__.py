@@ -18,6 +18,13 @@ def embedrun_stages() -> tuple[StageReference, ...]:
 
 
 @hookimpl
+def embedrun_usual_names() -> dict[str, str]:
+    from embedrun_plugins.cli import usual_names
+
+    return usual_names.table()
+
+
+@hookimpl
 def embedrun_run_started(run: RunRecord) -> None:
     from embedrun_plugins.results.reproduce import environments
     from embedrun_plugins.stages.trainers import determinism
