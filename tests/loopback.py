@@ -16,7 +16,8 @@ from starlette.responses import Response
 
 from embedrun.artifacts import Model
 from embedrun_plugins.models.serving.app import App
-from embedrun_plugins.models.serving.embedder import RequestEmbedder, ServerLimits
+from embedrun_plugins.models.serving.embedder import RequestEmbedder
+from embedrun_plugins.models.serving.limits import ServerLimits
 from embedrun_plugins.models.serving.listener import listen, url_of
 from embedrun_plugins.models.serving.metrics import Metrics
 

@@ -12,6 +12,7 @@ from embedrun.errors import MissingPackageError
 from embedrun.registry import Registry
 from embedrun.store import FileDigests
 from embedrun_plugins.cli.arguments import places, settings_of
+from embedrun_plugins.models.serving.limits import ServerLimits
 from embedrun_plugins.models.serving.models import named
 from embedrun_plugins.services.credentials import variable
 
@@ -24,6 +25,9 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--api-key-env", type=_variable, metavar="NAME", help="environment variable with the API key to require"
     )
+    parser.add_argument(
+        "--client-batch-size", type=_texts, metavar="N", help="texts that one request may hold; by default 8192"
+    )
     parser.add_argument("--offline", action="store_true", help="download nothing")
     places(parser)
 
@@ -35,15 +39,23 @@ def _variable(name: str) -> str:
         raise ArgumentTypeError(str(error)) from None
 
 
+def _texts(word: str) -> int:
+    if not word.isdecimal() or int(word) < 1:
+        raise ArgumentTypeError(f"must be a whole number of at least 1, not {word!r}")
+    return int(word)
+
+
 def run(arguments: Namespace) -> int:
     files = FileDigests(settings_of(arguments).store_folder / "files.json")
     served = named(arguments.model, Registry(), files, runs=arguments.runs, offline=arguments.offline)
     serve = _server()
+    texts = arguments.client_batch_size
     options = {"host": arguments.host, "port": arguments.port, "device": arguments.device}
     serve(
         served.model,
         **options,
         api_key_env=arguments.api_key_env,
+        limits=ServerLimits(max_client_batch_size=texts) if texts else ServerLimits(),
         name=served.name,
         on_ready=partial(_announce, served.name),
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from embedrun.artifacts import Model
-from embedrun_plugins.models.serving.embedder import ServerLimits
+from embedrun_plugins.models.serving.limits import ServerLimits
 from loopback import recording, serving
 
 RECIPE = """

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 from embedrun.artifacts import Model
@@ -14,8 +17,10 @@ from embedrun.model_settings import ModelSettings
 
 def main() -> int:
     arguments = _parser().parse_args()
+    if arguments.starter:
+        threading.Thread(target=_end_if_forgotten, args=(arguments.starter, arguments.record), daemon=True).start()
     try:
-        from embedrun_plugins.models.serving.embedder import ServerLimits
+        from embedrun_plugins.models.serving.limits import ServerLimits
         from embedrun_plugins.models.serving.server import serve
 
         serve(
@@ -45,7 +50,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--limits", default="{}", metavar="JSON", help="the server's limits")
     parser.add_argument("--name", help="what the server calls the model; by default its folder's name")
     parser.add_argument("--url-file", type=Path, help="file that the URL is written to when the server answers")
+    parser.add_argument("--starter", type=int, metavar="PID", help="process that starts it, and writes the record")
+    parser.add_argument("--record", type=Path, help="file without which nobody knows of it once the starter has ended")
     return parser
+
+
+def _end_if_forgotten(starter: int, record: Path) -> None:
+    """End this process where the one that started it has ended, by a kill say, and left no record of it."""
+    while not record.exists():
+        if os.getppid() != starter and not record.exists():
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        time.sleep(1)
 
 
 def _tell(url: str, file: Path | None) -> None:

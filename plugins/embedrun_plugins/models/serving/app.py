@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from embedrun_plugins.models.serving.embedder import RequestEmbedder
 from embedrun_plugins.models.serving.encoders import TokenEncoder, Vectors
 from embedrun_plugins.models.serving.errors import RequestError
+from embedrun_plugins.models.serving.limits import SAGEMAKER_BYTES
 from embedrun_plugins.models.serving.metrics import Metrics
-from embedrun_plugins.models.serving.requests import Embed, OpenAi, Similarity, TextOptions, Tokenize, parse
+from embedrun_plugins.models.serving.requests import Body, Embed, OpenAi, Similarity, TextOptions, Tokenize, parse
 
 log = logging.getLogger(__name__)
-Answer = Callable[[bytes], Awaitable[Response]]
-_LIMITS = {"/invocations": 6_291_456}
-"""Bytes of a body that a route takes in any case: SageMaker passes on so many."""
+Answer = Callable[[bytes], Coroutine[Any, Any, Response]]
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+_Body = TypeVar("_Body", bound=Body)
+_LIMITS = {"/invocations": SAGEMAKER_BYTES}
+"""Bytes of a body that a route takes in any case."""
+_OPENAI = ("/v1/embeddings", "/embeddings")
+_BODY_SECONDS = 60.0
+"""How long a body may take to arrive."""
+_DRAINED = 16
+"""A body over the limit is read to its end, up to so many times the limit: a client that sends doesn't read."""
+_SMALL = 64_000
+"""Bytes, or numbers, that are read or written in the event loop, since a thread would take longer."""
 
 
 class App:
@@ -48,7 +60,7 @@ class App:
             "/invocations": self._embed,
             "/similarity": self._similarity,
             "/tokenize": self._tokenize,
-            "/v1/embeddings": self._openai,
+            **dict.fromkeys(_OPENAI, self._openai),
         }
         routes = [Route(path, self._guarded(answer), methods=["POST"]) for path, answer in posts.items()]
         routes += [Route(path, self._health) for path in ("/health", "/ping", "/")]
@@ -68,14 +80,24 @@ class App:
             self._metrics.request()
             try:
                 self._authorize(request)
-                response = await answer(await self._body(request, _LIMITS.get(request.url.path, 0)))
+                body = await self._body(request, _LIMITS.get(request.url.path, 0))
+                response = await _unless_gone(request, answer(body))
             except RequestError as error:
-                self._metrics.failed(error.kind)
-                return _error(error, openai=request.url.path.startswith("/v1/"))
+                return self._failed(error, request)
+            except asyncio.CancelledError:
+                self._metrics.failed("Cancelled")
+                raise
+            except Exception:
+                log.exception("%s failed", request.url.path)
+                return self._failed(RequestError("Backend", "the server failed; see its log", 500), request)
             self._metrics.succeeded(time.monotonic() - started)
             return response
 
         return respond
+
+    def _failed(self, error: RequestError, request: Request) -> Response:
+        self._metrics.failed(error.kind)
+        return _error(error, openai=request.url.path in _OPENAI)
 
     def _authorize(self, request: Request) -> None:
         header = request.headers.get("authorization", "").encode("utf-8", "replace")
@@ -84,51 +106,69 @@ class App:
 
     async def _body(self, request: Request, least: int) -> bytes:
         limit = max(least, self._embedder.limits.payload_limit)
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise RequestError("Validation", f"the body is longer than {limit} bytes", 413)
+        body, size = bytearray(), 0
+        try:
+            async with asyncio.timeout(_BODY_SECONDS):
+                async for chunk in request.stream():
+                    size += len(chunk)
+                    if size > limit * _DRAINED:
+                        break
+                    if size <= limit:
+                        body += chunk
+        except ClientDisconnect:
+            raise RequestError("Cancelled", "the client left before its body was whole") from None
+        except TimeoutError:
+            raise RequestError("Validation", f"the body took more than {_BODY_SECONDS:g} s to arrive", 408) from None
+        if size > limit:
+            raise RequestError("Validation", f"the body is longer than {limit} bytes", 413)
         return bytes(body)
 
+    async def _beside(self, size: int, function: Callable[_P, _T], *arguments: _P.args, **options: _P.kwargs) -> _T:
+        """Call what would hold up the event loop in a thread."""
+        if size <= _SMALL:
+            return function(*arguments, **options)
+        return await self._embedder.in_thread(function, *arguments, **options)
+
+    async def _parsed(self, kind: type[_Body], body: bytes) -> _Body:
+        return await self._beside(len(body), parse, kind, body)
+
     async def _embed(self, body: bytes) -> Response:
-        query = parse(Embed, body)
-        texts = [query.inputs] if isinstance(query.inputs, str) else query.inputs
-        vectors, _ = await self._embedder.embed(texts, query, normalize=query.normalize, dimensions=query.dimensions)
-        return Response(f"[{','.join(rows_as_json(vectors))}]", media_type="application/json")
+        request = await self._parsed(Embed, body)
+        texts = [request.inputs] if isinstance(request.inputs, str) else request.inputs
+        vectors, _ = await self._embedder.embed(
+            texts, request, normalize=request.normalize, dimensions=request.dimensions
+        )
+        rows = await self._beside(vectors.size, rows_as_json, vectors)
+        return Response(f"[{','.join(rows)}]", media_type="application/json")
 
     async def _similarity(self, body: bytes) -> Response:
-        query = parse(Similarity, body)
-        if not query.inputs.sentences:
+        request = await self._parsed(Similarity, body)
+        if not request.inputs.sentences:
             raise RequestError("Empty", "`inputs.sentences` cannot be empty")
-        texts = [query.inputs.source_sentence, *query.inputs.sentences]
-        vectors, _ = await self._embedder.embed(texts, query.parameters, normalize=True)
+        texts = [request.inputs.source_sentence, *request.inputs.sentences]
+        vectors, _ = await self._embedder.embed(texts, request.parameters, normalize=True)
         return JSONResponse((vectors[1:] @ vectors[0]).astype(float).tolist())
 
     async def _openai(self, body: bytes) -> Response:
-        query = parse(OpenAi, body)
-        texts = [query.input] if isinstance(query.input, str) else query.input
-        vectors, tokens = await self._embedder.embed(texts, TextOptions(), normalize=True, dimensions=query.dimensions)
-        rows = _rows_as_base64(vectors) if query.encoding_format == "base64" else rows_as_json(vectors)
+        request = await self._parsed(OpenAi, body)
+        texts = [request.input] if isinstance(request.input, str) else request.input
+        vectors, tokens = await self._embedder.embed(
+            texts, TextOptions(), normalize=True, dimensions=request.dimensions
+        )
+        written = _rows_as_base64 if request.encoding_format == "base64" else rows_as_json
+        rows = await self._beside(vectors.size, written, vectors)
         data = ",".join(f'{{"object":"embedding","index":{n},"embedding":{row}}}' for n, row in enumerate(rows))
         rest = json.dumps({"model": self._embedder.name, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
         return Response(f'{{"object":"list","data":[{data}],{rest[1:]}', media_type="application/json")
 
     async def _tokenize(self, body: bytes) -> Response:
-        query = parse(Tokenize, body)
-        texts = [query.inputs] if isinstance(query.inputs, str) else query.inputs
+        request = await self._parsed(Tokenize, body)
+        texts = [request.inputs] if isinstance(request.inputs, str) else request.inputs
         encoder = self._embedder.encoder
         if not isinstance(encoder, TokenEncoder):
             raise RequestError("NotFound", "this model's tokens cannot be shown")
-        return JSONResponse(
-            [
-                [
-                    {"id": i, "text": t, "special": bool(s), "start": None if s else a, "stop": None if s else b}
-                    for i, t, s, (a, b) in zip(e.ids, e.tokens, e.special_tokens_mask, e.offsets, strict=True)
-                ]
-                for e in encoder.tokenize(texts, special=query.add_special_tokens)
-            ]
-        )
+        self._embedder.check_count(texts)
+        return await self._embedder.in_thread(_tokens, encoder, texts, special=request.add_special_tokens)
 
     async def _health(self, _: Request) -> Response:
         return Response()
@@ -158,6 +198,36 @@ class App:
     async def _render_metrics(self, _: Request) -> Response:
         text = self._metrics.render({"te_queue_size": self._embedder.waiting})
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4")
+
+
+def _tokens(encoder: TokenEncoder, texts: Sequence[str], *, special: bool) -> Response:
+    return JSONResponse(
+        [
+            [
+                {"id": i, "text": t, "special": bool(s), "start": None if s else a, "stop": None if s else b}
+                for i, t, s, (a, b) in zip(e.ids, e.tokens, e.special_tokens_mask, e.offsets, strict=True)
+            ]
+            for e in encoder.tokenize(texts, special=special)
+        ]
+    )
+
+
+async def _unless_gone(request: Request, answer: Coroutine[Any, Any, Response]) -> Response:
+    """Return the answer, or end its computation as soon as nobody waits for it."""
+    answering, leaving = asyncio.ensure_future(answer), asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if answering.done():
+            return answering.result()
+        raise RequestError("Cancelled", "the client left before it was answered")
+    finally:
+        answering.cancel()
+        leaving.cancel()
+
+
+async def _left(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def rows_as_json(vectors: Vectors) -> list[str]:

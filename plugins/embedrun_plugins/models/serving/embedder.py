@@ -4,42 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 
 from embedrun.artifacts import Model
+from embedrun_plugins.models.routes import length_of, routes_of
 from embedrun_plugins.models.serving.batching import Batcher
 from embedrun_plugins.models.serving.encoders import TokenEncoder, Vectors, encoder_for, without_normalisation
 from embedrun_plugins.models.serving.errors import RequestError
+from embedrun_plugins.models.serving.limits import ServerLimits
 from embedrun_plugins.models.serving.metrics import Metrics
 from embedrun_plugins.models.serving.requests import TextOptions
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+PART_CHARACTERS = 50_000
+"""Characters that are tokenized at once: requests take turns, and none waits for all of another's texts."""
 CPU_TOKENS = 512  # a thread's throughput no longer grows from some 200 tokens on; smaller batches hold less padding
-
-
-class ServerLimits(BaseModel):
-    """What the server takes on; the names are TEI's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    max_batch_tokens: int | None = Field(None, ge=1)
-    """Tokens in a batch, padding included; by default 16384 on an accelerator and 512 for each thread on a CPU."""
-    max_client_batch_size: int = Field(32, ge=1)
-    """Texts in one request."""
-    max_concurrent_requests: int = Field(512, ge=1)
-    """Requests in hand at once; more are answered 429."""
-    payload_limit: int = Field(2_000_000, ge=1)
-    """Bytes in a request's body; SageMaker's `/invocations` takes 6,291,456 in any case, as SageMaker does."""
-    auto_truncate: bool = True
-    """Whether texts over the model's length are cut, where the request doesn't say."""
-    workers: int | None = Field(None, ge=1)
-    """Batches encoded at once; by default 1 on an accelerator and up to 4 on a CPU, which share its cores."""
 
 
 class RequestEmbedder:
@@ -54,9 +41,10 @@ class RequestEmbedder:
         self.dimensions = loaded.get_embedding_dimension()
         self.prompts = {name: prompt or "" for name, prompt in loaded.prompts.items()}
         self.default_prompt = self.prompts.get(loaded.default_prompt_name or "", "")
-        self.max_length = loaded.max_seq_length
+        self.max_length = length_of(loaded)
         self.dtype = str(loaded.dtype).removeprefix("torch.")
         self.pooling = next((str(m.pooling_mode) for m in loaded if hasattr(m, "pooling_mode")), None)
+        self._routes = routes_of(loaded)
         loaded.truncate_dim = None
         without_normalisation(loaded)
         self._normalize = model.settings.normalize is not False
@@ -104,21 +92,31 @@ class RequestEmbedder:
     async def _encode(self, texts: Sequence[str], options: TextOptions) -> tuple[Vectors, int]:
         prepare = partial(
             self.encoder.prepare,
-            texts,
-            self._prompt(options.prompt_name),
+            prompt=self._prompt(options.prompt_name),
+            route=self._routes.get(options.prompt_name or ""),
             truncate=self.limits.auto_truncate if options.truncate is None else options.truncate,
             direction=options.truncation_direction,
         )
-        prepared = await asyncio.get_running_loop().run_in_executor(self._preparing, prepare)
+        prepared = [text for part in _parts(texts) for text in await self.in_thread(prepare, part)]
         vectors = await asyncio.wrap_future(self._batcher.submit(prepared))
         return vectors, sum(text.size for text in prepared)
+
+    async def in_thread(self, function: Callable[_P, _T], *arguments: _P.args, **options: _P.kwargs) -> _T:
+        """Run what takes long beside the event loop, so that other requests are answered meanwhile."""
+        call = partial(function, *arguments, **options)
+        return await asyncio.get_running_loop().run_in_executor(self._preparing, call)
+
+    def check_count(self, texts: Sequence[str]) -> None:
+        """Raise RequestError where a request holds more texts than it may."""
+        most = self.limits.max_client_batch_size
+        if len(texts) > most:
+            hint = "`embedrun serve --client-batch-size`, or client_batch_size of deployer local, raises it"
+            raise RequestError("Validation", f"batch size {len(texts)} > maximum allowed batch size {most}; {hint}")
 
     def _check(self, texts: Sequence[str], dimensions: int | None) -> None:
         if not texts or not all(texts):
             raise RequestError("Empty", "`inputs` cannot be empty")
-        if len(texts) > self.limits.max_client_batch_size:
-            allowed = self.limits.max_client_batch_size
-            raise RequestError("Validation", f"batch size {len(texts)} > maximum allowed batch size {allowed}")
+        self.check_count(texts)
         if dimensions and self.dimensions and dimensions > self.dimensions:
             raise RequestError("Validation", f"`dimensions` must be at most {self.dimensions}. Given: {dimensions}")
 
@@ -134,6 +132,19 @@ class RequestEmbedder:
         """Answer what waits, then end."""
         self._preparing.shutdown()
         self._batcher.close()
+
+
+def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the texts in parts of few characters."""
+    part: list[str] = []
+    room = PART_CHARACTERS
+    for text in texts:
+        if part and len(text) > room:
+            yield part
+            part, room = [], PART_CHARACTERS
+        part.append(text)
+        room -= len(text) + 1
+    yield part
 
 
 def usable_cores() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Transformer
 from tokenizers import Encoding, Tokenizer
 
+from embedrun_plugins.models.routes import length_of
 from embedrun_plugins.models.serving.errors import RequestError
 
 Direction = Literal["Left", "Right"]
@@ -39,7 +40,13 @@ class BatchEncoder(Protocol):
     """A model split in two: what may run in many threads, and what runs in batches."""
 
     def prepare(
-        self, texts: Sequence[str], prompt: str, *, truncate: bool = True, direction: Direction = "Right"
+        self,
+        texts: Sequence[str],
+        prompt: str,
+        *,
+        route: str | None = None,
+        truncate: bool = True,
+        direction: Direction = "Right",
     ) -> list[Prepared]: ...
 
     def encode(self, batch: Sequence[Prepared]) -> Vectors:
@@ -76,7 +83,7 @@ class TokenEncoder:
         self._pad = tokenizer.pad_token_id or 0, tokenizer.pad_token_type_id
         self._pad_left = tokenizer.padding_side == "left"
         self._pools_prompt = all(getattr(module, "include_prompt", True) for module in model)
-        self.max_length: int | None = model.max_seq_length
+        self.max_length = length_of(model)
         # Threads share these copies, so that nobody changes one while another uses it.
         self._tokenizer = lru_cache(maxsize=None)(self._copy)
 
@@ -100,7 +107,13 @@ class TokenEncoder:
         return copy
 
     def prepare(
-        self, texts: Sequence[str], prompt: str, *, truncate: bool = True, direction: Direction = "Right"
+        self,
+        texts: Sequence[str],
+        prompt: str,
+        *,
+        route: str | None = None,  # noqa: ARG002 # such a model reads all texts in one way
+        truncate: bool = True,
+        direction: Direction = "Right",
     ) -> list[Prepared]:
         tokenizer = self._tokenizer(direction if truncate else None)
         encodings = tokenizer.encode_batch_fast([prompt + text for text in texts])
@@ -144,18 +157,27 @@ class TextEncoder:
         self._model = model
 
     def prepare(
-        self, texts: Sequence[str], prompt: str, *, truncate: bool = True, direction: Direction = "Right"
+        self,
+        texts: Sequence[str],
+        prompt: str,
+        *,
+        route: str | None = None,
+        truncate: bool = True,
+        direction: Direction = "Right",
     ) -> list[Prepared]:
         if not truncate or direction == "Left":
             raise RequestError("Validation", "`truncate` and `truncation_direction` cannot be chosen for this model")
-        return [Prepared(1 + len(text) // 4, prompt, text) for text in texts]
+        return [Prepared(1 + len(text) // 4, (prompt, route), text) for text in texts]
 
     def encode(self, batch: Sequence[Prepared]) -> Vectors:
         texts = [item.content for item in batch]
-        vectors = self._model.encode(
-            texts, prompt=str(batch[0].group), batch_size=len(texts), show_progress_bar=False, convert_to_tensor=True
+        prompt, route = cast("tuple[str, str | None]", batch[0].group)
+        options: dict[str, Any] = {"task": route} if route else {}
+        return _numpy(
+            self._model.encode(
+                texts, prompt=prompt, batch_size=len(texts), show_progress_bar=False, convert_to_tensor=True, **options
+            )
         )
-        return _numpy(vectors)
 
 
 def without_normalisation(model: SentenceTransformer) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-ErrorType = Literal["Empty", "Validation", "Overloaded", "Backend", "Unauthorized", "NotFound"]
+ErrorType = Literal["Empty", "Validation", "Overloaded", "Backend", "Unauthorized", "NotFound", "Cancelled"]
 STATUS: dict[ErrorType, int] = {
     "Empty": 400,
     "Validation": 422,
@@ -12,6 +12,7 @@ STATUS: dict[ErrorType, int] = {
     "Backend": 424,
     "Unauthorized": 401,
     "NotFound": 404,
+    "Cancelled": 499,
 }
 
 

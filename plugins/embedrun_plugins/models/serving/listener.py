@@ -8,6 +8,9 @@ from ipaddress import ip_address
 
 from embedrun.errors import UserError
 
+BACKLOG = 2048
+"""Connections that wait to be accepted."""
+
 
 def listen(host: str, port: int) -> socket.socket:
     """Listen at once, so that a taken port is known before a model is loaded; clients wait in the meantime.
@@ -16,7 +19,7 @@ def listen(host: str, port: int) -> socket.socket:
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((host, port), family=family, backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except socket.gaierror as error:
         raise UserError(f"cannot listen on {host}: {error.strerror}") from None
     except (OSError, OverflowError) as error:

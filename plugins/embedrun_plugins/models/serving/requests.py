@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 
 from embedrun_plugins.models.serving.encoders import Direction
 from embedrun_plugins.models.serving.errors import RequestError
+
+
+def _capitalised(direction: Any) -> Any:
+    return direction.capitalize() if direction in {"left", "right"} else direction
+
+
+def _texts(texts: Any) -> Any:
+    """Refuse token ids, as LangChain sends them by default: they are of OpenAI's vocabulary, not of this model's."""
+    if isinstance(texts, list) and texts and isinstance(texts[0], (int, list)):
+        langchain = "LangChain's OpenAIEmbeddings does with check_embedding_ctx_length=False"
+        raise PydanticCustomError("token_ids", f"these are token ids of another vocabulary; send texts, as {langchain}")
+    return texts
 
 
 class Body(BaseModel):
@@ -21,8 +34,8 @@ class TextOptions(Body):
 
     truncate: bool | None = None
     """Whether texts over the model's length are cut; false answers them with an error. By default the server's."""
-    truncation_direction: Direction = "Right"
-    """The end at which they are cut: "Right" or "Left"."""
+    truncation_direction: Annotated[Direction, BeforeValidator(_capitalised)] = "Right"
+    """The end at which they are cut: "Right" or "Left", or as huggingface_hub writes it, "right" or "left"."""
     prompt_name: str | None = None
     """Prompt put before each text: "query", "document" or another that is saved with the model."""
 
@@ -59,9 +72,9 @@ class Tokenize(Body):
 
 
 class OpenAi(Body):
-    """`/v1/embeddings`: vectors are always normalised."""
+    """`/v1/embeddings`, `/embeddings`: vectors are always normalised."""
 
-    input: str | list[str]
+    input: Annotated[str | list[str], BeforeValidator(_texts)]
     model: str | None = None
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(None, ge=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,12 +15,16 @@ import uvicorn
 from embedrun.artifacts import Model
 from embedrun.errors import UserError
 from embedrun_plugins.models.serving.app import App
-from embedrun_plugins.models.serving.embedder import RequestEmbedder, ServerLimits
-from embedrun_plugins.models.serving.listener import is_loopback, listen, url_of
+from embedrun_plugins.models.serving.connections import Connection, use_all_files
+from embedrun_plugins.models.serving.embedder import RequestEmbedder
+from embedrun_plugins.models.serving.limits import ServerLimits
+from embedrun_plugins.models.serving.listener import BACKLOG, is_loopback, listen, url_of
 from embedrun_plugins.models.serving.metrics import Metrics
 
 log = logging.getLogger(__name__)
 GRACE_SECONDS = 30
+_ACCEPTED_AT_ONCE = 16
+"""asyncio accepts so many before any of them can make room for others, and when files run out, fails as often."""
 
 
 def serve(
@@ -48,7 +53,14 @@ def serve(
         metrics = Metrics()
         app = App(RequestEmbedder(model, limits or ServerLimits(), metrics, device, name), metrics, api_key).starlette()
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=GRACE_SECONDS
+            app,
+            http=type("Connection", (Connection,), {"most": use_all_files()}),
+            ws="none",
+            backlog=_ACCEPTED_AT_ONCE,
+            log_level="warning",
+            access_log=False,
+            lifespan="on",
+            timeout_graceful_shutdown=GRACE_SECONDS,
         )
         on_ready(url_of(listener))
         _Server(config).run(sockets=[listener])
@@ -65,6 +77,11 @@ def _api_key(variable: str | None) -> str | None:
 
 class _Server(uvicorn.Server):
     """uvicorn raises a signal again when it has ended by it, which would end this process before it could return."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(BACKLOG)  # uvicorn has set it to what asyncio accepts at once
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

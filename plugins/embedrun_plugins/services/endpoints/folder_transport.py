@@ -29,11 +29,16 @@ class FolderTransport(SharedTransport["SentenceTransformer"]):
         return str(self.path)
 
     def send(self, body: bytes) -> bytes:
+        from embedrun_plugins.models.routes import routes_of
+
         request = json.loads(body)
+        prompt = request.get("prompt_name")
+        route = routes_of(self._client).get(prompt)
         try:
             vectors = self._client.encode(
                 request["inputs"],
-                prompt_name=request.get("prompt_name"),
+                prompt_name=prompt,
+                **({"task": route} if route else {}),
                 show_progress_bar=False,
                 convert_to_numpy=True,
             )

@@ -17,6 +17,7 @@ from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context, RunRef, Unkeyed
 from embedrun.errors import StageError, UserError
 from embedrun.rehearsal import Rehearsal
+from embedrun_plugins.models.serving.limits import CLIENT_TEXTS, ServerLimits
 from embedrun_plugins.services.credentials import VariableName
 from embedrun_plugins.services.endpoints.transports import Transport
 from embedrun_plugins.stages.deployers.endpoint_deployer import AnsweringDeployer
@@ -41,6 +42,8 @@ class LocalServer(AnsweringDeployer):
     """Port to listen on; 0 takes one that is free."""
     api_key_env: VariableName | None = None
     """Environment variable that holds the key which clients must send; by default none is asked for."""
+    client_batch_size: Annotated[int, Unkeyed, Field(ge=1)] = CLIENT_TEXTS
+    """Texts that one request may hold. Some clients, such as Chroma's and LangChain's, send all of theirs at once."""
     device: Annotated[str | None, Unkeyed] = None
     """torch device that it runs on; by default the run's."""
     timeout: Annotated[float, Unkeyed, Field(gt=0)] = 300.0
@@ -111,6 +114,11 @@ class LocalServer(AnsweringDeployer):
         command = [sys.executable, "-m", "embedrun_plugins.models.serving", str(model.path.absolute())]
         command += ["--host", self.host, "--port", str(self.port), "--url-file", str(ctx.out.absolute() / "url")]
         command += ["--settings", model.settings.model_dump_json(exclude_defaults=True)]
+        command += [
+            "--limits",
+            ServerLimits(max_client_batch_size=self.client_batch_size).model_dump_json(exclude_defaults=True),
+        ]
+        command += ["--starter", str(os.getpid()), "--record", str(ctx.out.absolute().parent / deployments.ENDPOINT)]
         command += _option("--name", ctx.run and ctx.run.id)
         return [*command, *_option("--device", self.device or ctx.device), *_option("--api-key-env", self.api_key_env)]
 

@@ -9,7 +9,8 @@ from starlette.testclient import TestClient
 from embedrun.artifacts import Model
 from embedrun.model_settings import ModelSettings, Prompts
 from embedrun_plugins.models.serving.app import App
-from embedrun_plugins.models.serving.embedder import RequestEmbedder, ServerLimits
+from embedrun_plugins.models.serving.embedder import RequestEmbedder
+from embedrun_plugins.models.serving.limits import ServerLimits
 from embedrun_plugins.models.serving.metrics import Metrics
 
 

@@ -10,7 +10,8 @@ from starlette.testclient import TestClient
 from embedrun.artifacts import Model
 from embedrun.model_settings import ModelSettings
 from embedrun_plugins.models.serving.app import App, rows_as_json
-from embedrun_plugins.models.serving.embedder import RequestEmbedder, ServerLimits
+from embedrun_plugins.models.serving.embedder import RequestEmbedder
+from embedrun_plugins.models.serving.limits import ServerLimits
 from embedrun_plugins.models.serving.metrics import Metrics
 
 TEXTS = ["How do I reset it?", "naïve café 🎉 東京", "x", "a long passage about revenue " * 30]
@@ -57,6 +58,9 @@ def test_the_end_that_is_cut_can_be_chosen(client, loaded) -> None:
     assert not np.allclose(
         embed(client, inputs=text), embed(client, inputs=text, truncation_direction="Left"), atol=0.05
     )
+    for direction in ("left", "right"):  # as huggingface_hub's client writes them
+        other = embed(client, inputs=text, truncation_direction=direction.capitalize())
+        np.testing.assert_allclose(embed(client, inputs=text, truncation_direction=direction), other, atol=1e-5)
     np.testing.assert_allclose(embed(client, inputs=text, truncate=True), loaded.encode([text]), atol=1e-5)
 
 
@@ -67,7 +71,7 @@ def test_similarity_is_the_cosine(client, loaded) -> None:
 
 
 def test_openai_clients_get_floats_or_base64_and_the_tokens_used(client, loaded) -> None:
-    floats = client.post("/v1/embeddings", json={"input": TEXTS, "model": "any"}).json()
+    floats = client.post("/embeddings", json={"input": TEXTS, "model": "any"}).json()
     coded = client.post("/v1/embeddings", json={"input": TEXTS, "encoding_format": "base64"}).json()
     assert [row["index"] for row in floats["data"]] == [0, 1, 2, 3]
     assert floats["usage"]["prompt_tokens"] == floats["usage"]["total_tokens"] > 60
@@ -116,6 +120,21 @@ def test_errors_have_teis_codes_and_bodies(client, body, status, kind, message) 
     response = client.post("/embed", content=body)
     assert (response.status_code, response.json()["error_type"]) == (status, kind)
     assert message in response.json()["error"]
+
+
+@pytest.mark.parametrize("ids", [[6, 7], [[6, 7], [9]]])
+def test_token_ids_of_another_vocabulary_are_refused_with_the_setting_that_sends_texts(client, ids) -> None:
+    response = client.post("/v1/embeddings", json={"input": ids})
+    assert response.status_code == 422
+    assert "check_embedding_ctx_length=False" in response.json()["message"]
+
+
+def test_as_many_texts_are_taken_as_chroma_sends_and_a_lower_limit_names_its_option(client, model) -> None:
+    assert ServerLimits().max_client_batch_size > 5461
+    for path in ("/embed", "/tokenize"):
+        error = client.post(path, json={"inputs": ["a"] * 9}).json()["error"]
+        assert "batch size 9 > maximum allowed batch size 8" in error
+        assert "--client-batch-size" in error
 
 
 def test_sagemakers_route_takes_a_body_as_long_as_sagemaker_passes_on(client) -> None:

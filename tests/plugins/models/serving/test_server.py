@@ -15,11 +15,13 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+import uvicorn
 
 from embedrun.artifacts import Model
 from embedrun.errors import UserError
+from embedrun_plugins.models.serving.connections import Connection
 from embedrun_plugins.models.serving.listener import listen
-from embedrun_plugins.models.serving.server import serve
+from embedrun_plugins.models.serving.server import _Server, serve
 
 
 @pytest.fixture
@@ -67,13 +69,38 @@ def test_concurrent_clients_get_exact_vectors_and_what_is_asked_is_answered_befo
         begun = threading.Barrier(9)
         last = [pool.submit(lambda: (begun.wait(), embed(url, texts[:32]))[1]) for _ in range(8)]
         begun.wait()
-        while "te_queue_size 0" in _metrics(url):
+        while "te_queue_size 0" in _metrics(url) and not all(future.done() for future in last):
             time.sleep(0.005)
         process.terminate()
         answered = [future for future in last if future.exception() is None]
     assert process.wait(60) == 0
     assert answered
     assert all(len(future.result()) == 32 for future in answered)
+
+
+def counts(url: str) -> dict[str, float]:
+    lines = (line.rsplit(" ", 1) for line in _metrics(url).splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, value in lines}
+
+
+def test_every_request_ends_in_one_count_even_where_its_client_hangs_up(server) -> None:
+    _, url = server
+    host = urlsplit(url)
+    body = json.dumps({"inputs": ["what does the filing say on revenue? " * 9] * 32}).encode()
+    head = b"POST /embed HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body)
+    for sent in (head + body[:50], *[head + body] * 20):
+        with socket.create_connection((host.hostname, host.port)) as connection:
+            connection.sendall(sent)
+    assert embed(url, ["hello"]).shape == (1, 384)
+    deadline = time.monotonic() + 60
+    while (counted := counts(url))["te_request_count"] < 22 or counted["te_queue_size"]:
+        assert time.monotonic() < deadline, counted
+        time.sleep(0.1)
+    time.sleep(1)
+    counted = counts(url)
+    failed = sum(value for name, value in counted.items() if name.startswith("te_request_failure"))
+    assert counted["te_request_count"] == 22 == counted["te_request_success"] + failed
+    assert counted["te_embed_count"] < 20 * 32 / 2
 
 
 def _metrics(url: str) -> str:
@@ -107,3 +134,42 @@ def test_an_answer_does_not_wait_until_its_header_is_acknowledged() -> None:
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_a_body_over_the_limit_is_refused_to_a_client_that_is_still_sending(server) -> None:
+    _, url = server
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)
+    connection.request("POST", "/embed", b'{"inputs": "' + b"a" * 20_000_000 + b'"}')
+    assert connection.getresponse().status == 413
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
+    """A server without a model that takes three connections, and ends those that send nothing for 1 s."""
+    monkeypatch.setattr("embedrun_plugins.models.serving.connections.REQUEST_SECONDS", 1.0)
+
+    async def answer(scope, receive, send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    config = uvicorn.Config(answer, http=type("Few", (Connection,), {"most": 3}), lifespan="off", log_level="error")
+    server = _Server(config)
+    with listen("127.0.0.1", 0) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        yield listener.getsockname()[:2]
+        server.should_exit = True
+        thread.join()
+
+
+def test_connections_that_send_nothing_are_ended_and_make_room_for_others(connections) -> None:
+    idle = [socket.create_connection(connections, timeout=30) for _ in range(9)]
+    assert [connection.recv(1) for connection in idle[:6]] == [b""] * 6
+    client = http.client.HTTPConnection(*connections, timeout=30)
+    client.request("GET", "/")
+    assert client.getresponse().status == 200
+    idle[8].sendall(b"GET / HTTP/1.1\r\nhost")  # half a head is no request
+    assert [connection.recv(1) for connection in idle] == [b""] * 9
+    for connection in idle:
+        connection.close()

@@ -13,7 +13,7 @@ import pytest
 
 from embedrun.artifacts import Model
 from embedrun.errors import StageError, UserError
-from embedrun_plugins.models.serving.embedder import ServerLimits
+from embedrun_plugins.models.serving.limits import ServerLimits
 from embedrun_plugins.services.endpoints import transports
 from embedrun_plugins.services.endpoints.client import Client, RequestParameters
 from embedrun_plugins.services.endpoints.http_transport import HttpTransport, Key

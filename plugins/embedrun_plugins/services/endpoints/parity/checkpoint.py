@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedrun.artifacts import Model, Role
-from embedrun_plugins.models.model_files import DOCUMENT_PROMPTS
+from embedrun_plugins.models.routes import length_of, routes_of
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -64,12 +64,12 @@ class Checkpoint:
 
     @property
     def length(self) -> int | None:
-        return self.loaded.max_seq_length
+        return length_of(self.loaded)
 
     @property
     def positions(self) -> int | None:
         """Tokens that the transformer has positions for."""
-        config = getattr(self.loaded.transformers_model, "config", None)
+        config = getattr(getattr(self.loaded, "transformers_model", None), "config", None)
         count = getattr(config, "max_position_embeddings", None)
         return count if isinstance(count, int) else None
 
@@ -82,12 +82,18 @@ class Checkpoint:
         """Return the same when something is done otherwise."""
         loaded = self._of_base() if how.base else self.loaded
         prompts = how.prompts or self.prompts
+        routes = routes_of(loaded)
+        readings = {role: (prompts[role], routes.get(role)) for role in ROLES}
         with _changed(loaded, how.pooling, how.length or self.length):
             vectors = {
-                prompt: _array(loaded.encode(list(texts), prompt=prompt, show_progress_bar=False))
-                for prompt in set(prompts.values())
+                (prompt, route): _array(
+                    loaded.encode(
+                        list(texts), prompt=prompt, show_progress_bar=False, **({"task": route} if route else {})
+                    )
+                )
+                for prompt, route in set(readings.values())
             }
-        return {role: vectors[prompts[role]] for role in ROLES}
+        return {role: vectors[readings[role]] for role in ROLES}
 
     def _of_base(self) -> SentenceTransformer:
         if self._loaded_base is None:
@@ -106,10 +112,12 @@ def _changed(loaded: SentenceTransformer, pooling: str | None, length: int | Non
         for index, module in enumerate(modules):
             if pooling and isinstance(module, Pooling):
                 loaded[index] = Pooling(module.embedding_dimension, pooling_mode=pooling)
-        loaded.max_seq_length = length
+        if length:
+            loaded.max_seq_length = length
         yield
     finally:
-        loaded.max_seq_length = length_before
+        if length:
+            loaded.max_seq_length = length_before
         for index, module in enumerate(modules):
             loaded[index] = module
 

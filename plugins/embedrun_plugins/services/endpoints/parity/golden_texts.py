@@ -6,6 +6,8 @@ from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from embedrun_plugins.models.routes import length_of
+
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
@@ -47,7 +49,7 @@ _SENTENCES = (
 def golden(loaded: SentenceTransformer) -> list[str]:
     """Return the texts for a model: the longest is more than it reads."""
     size = _counter(loaded)
-    reads = loaded.max_seq_length or MOST_TOKENS
+    reads = length_of(loaded) or MOST_TOKENS
     short = [text for text in SHORT if size(text)]  # some tokenizers make nothing of a space
     longest = min(2 * reads + _BEYOND, MOST_TOKENS)
     return [*short, _of_tokens(min(reads, longest) // 2, size), _of_tokens(longest, size)]

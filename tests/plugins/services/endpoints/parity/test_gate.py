@@ -10,7 +10,7 @@ import pytest
 from embedrun.artifacts import Model
 from embedrun.errors import StageError, UserError
 from embedrun.model_settings import ModelSettings, Prompts
-from embedrun_plugins.models.serving.embedder import ServerLimits
+from embedrun_plugins.models.serving.limits import ServerLimits
 from embedrun_plugins.services.endpoints.client import RequestParameters
 from embedrun_plugins.services.endpoints.http_transport import HttpTransport
 from embedrun_plugins.services.endpoints.parity.gate import Gate, Proof
