@@ -36,6 +36,10 @@ def load(path: Path, settings: ModelSettings, device: str | None = None) -> Sent
                 trust_remote_code=settings.trust_remote_code,
                 model_kwargs={"use_safetensors": True, **{name: value for name, value in options.items() if value}},
             )
+        _check_prompts(loaded)
+    except (TypeError, AttributeError) as error:
+        reason = f"one of its JSON files does not hold what it should ({error})"
+        raise DataError(f"{path}: the model cannot be loaded: {reason}") from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise DataError(f"{path}: the model cannot be loaded: {error}") from error
     if missing:
@@ -62,6 +66,12 @@ def _noting_missing() -> Iterator[set[str]]:
         yield missing
     finally:
         LoadStateDictInfo.create_loading_report = report  # type: ignore[method-assign]
+
+
+def _check_prompts(loaded: SentenceTransformer) -> None:
+    for name, prompt in loaded.prompts.items():
+        if not isinstance(prompt, str | None):
+            raise TypeError(f"config_sentence_transformers.json: prompt {name!r} is no text")
 
 
 def _apply(loaded: SentenceTransformer, settings: ModelSettings) -> None:

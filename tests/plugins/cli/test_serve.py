@@ -8,6 +8,7 @@ import pytest
 from embedrun.errors import UserError
 from embedrun.registry import Registry
 from embedrun.store import FileDigests
+from embedrun.testing import tiny_model
 from embedrun_plugins.models.serving.models import Served, named
 
 KEY = "ab" + "0" * 62
@@ -64,3 +65,28 @@ def test_a_key_in_place_of_a_variables_name_is_refused_without_repeating_it(proj
     assert outcome.code == 2
     assert "must be the name of an environment variable" in outcome.err
     assert "sk-secret" not in outcome.err + outcome.out
+
+
+@pytest.mark.parametrize("size", ["0", "-3", "many"])
+def test_a_client_batch_size_that_is_none_is_refused(project, size):
+    outcome = project.run("serve", "x", "--client-batch-size", size)
+    assert outcome.code == 2
+    assert "--client-batch-size" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("modules.json", "null"),
+        ("sentence_bert_config.json", "[1]"),
+        ("config_sentence_transformers.json", '{"prompts": {"query": 5}}'),
+        ("1_Pooling/config.json", "{}"),
+    ],
+)
+def test_a_damaged_model_is_refused_in_a_line(project, file, content):
+    tiny_model(project.folder / "model")
+    (project.folder / "model" / file).write_text(content)
+    outcome = project.run("serve", "model", "--port", "0", "--offline")
+    assert outcome.code == 2
+    assert "model" in outcome.err.splitlines()[-1]
+    assert "Traceback" not in outcome.err

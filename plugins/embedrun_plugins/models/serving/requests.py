@@ -12,7 +12,7 @@ from embedrun_plugins.models.serving.errors import RequestError
 
 
 def _capitalised(direction: Any) -> Any:
-    return direction.capitalize() if direction in {"left", "right"} else direction
+    return direction.capitalize() if direction in ("left", "right") else direction
 
 
 def _texts(texts: Any) -> Any:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context, RunRef
 from embedrun.errors import StageError, UserError
 from embedrun.model_settings import ModelSettings, Prompts
+from embedrun.testing import tiny_model
 from embedrun_plugins.stages.deployers.background_process import Process, serving_on
 from embedrun_plugins.stages.deployers.local import LocalServer
 
@@ -87,6 +89,26 @@ def test_a_taken_port_is_named(ctx: Context, minilm: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UserError, match="choose another port, or 0"):
         LocalServer(port=taken.getsockname()[1]).run(ctx, Model(minilm))
     assert not (ctx.out / "server.log").exists()
+
+
+def test_a_server_whose_run_was_killed_before_it_wrote_its_record_ends(tmp_path: Path) -> None:
+    tiny_model(tmp_path / "model")
+    start = (
+        "import os; from pathlib import Path; from embedrun.artifacts import Model; from embedrun.context import Context;"
+        "from embedrun_plugins.stages.deployers.local import LocalServer;"
+        "LocalServer.proven = lambda *_: os.kill(os.getpid(), 9);"
+        "LocalServer(port=0).run(Context(out=Path('out'), state=Path('state')), Model(Path('model')))"
+    )
+    with subprocess.Popen([sys.executable, "-c", start], cwd=tmp_path) as killed:
+        assert killed.wait(300) == -signal.SIGKILL
+    url = (tmp_path / "out/url").read_text()
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", urlsplit(url).port or 0)):
+                return
+        time.sleep(0.2)
+    pytest.fail("it still listens")
 
 
 def test_deleting_what_was_killed_in_between_is_quiet() -> None:

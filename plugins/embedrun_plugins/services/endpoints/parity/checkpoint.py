@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedrun.artifacts import Model, Role
+from embedrun_plugins.models.model_files import DOCUMENT_PROMPTS
 from embedrun_plugins.models.routes import length_of, routes_of
 
 if TYPE_CHECKING:
