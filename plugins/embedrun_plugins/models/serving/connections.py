@@ -71,4 +71,5 @@ def use_all_files() -> int:
     wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    return max(16, wanted - psutil.Process().num_fds() - _SPARE_FILES)
+    open_files = int(psutil.Process().num_fds())
+    return max(16, wanted - open_files - _SPARE_FILES)

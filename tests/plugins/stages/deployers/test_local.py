@@ -94,7 +94,8 @@ def test_a_taken_port_is_named(ctx: Context, minilm: Path) -> None:
 def test_a_server_whose_run_was_killed_before_it_wrote_its_record_ends(tmp_path: Path) -> None:
     tiny_model(tmp_path / "model")
     start = (
-        "import os; from pathlib import Path; from embedrun.artifacts import Model; from embedrun.context import Context;"
+        "import os; from pathlib import Path;"
+        "from embedrun.artifacts import Model; from embedrun.context import Context;"
         "from embedrun_plugins.stages.deployers.local import LocalServer;"
         "LocalServer.proven = lambda *_: os.kill(os.getpid(), 9);"
         "LocalServer(port=0).run(Context(out=Path('out'), state=Path('state')), Model(Path('model')))"
