@@ -110,13 +110,13 @@ class Batcher:
         wait = started - min(item.job.since for item in batch)
         try:
             vectors = self._encoder.encode([item.text for item in batch])
-        except Exception as error:  # whatever a model may raise is that request's answer, and the next one's turn
+        except Exception:  # whatever a model may raise is that request's answer, and the next one's turn
             if len({item.job for item in batch}) > 1:
                 self._encode(batch[: len(batch) // 2])
                 self._encode(batch[len(batch) // 2 :])
                 return
             log.exception("a request failed, with %d texts", len(batch))
-            self._fail(batch, error if isinstance(error, RequestError) else _FAILED)
+            self._fail(batch, "inference failed; see the log")
             return
         tokens = sum(item.text.size for item in batch)
         self._on_batch(len(batch), tokens, wait, time.monotonic() - started)
@@ -136,15 +136,16 @@ class Batcher:
             self._turn = max(self._turn, batch[0].turn) if batch else self._turn
             return batch
 
-    def _fail(self, batch: list[_Item], error: RequestError) -> None:
+    def _fail(self, batch: list[_Item], message: str) -> None:
         with self._changed:  # two workers may hold texts of one request
             for job in {item.job for item in batch}:
                 if _still_wanted(job):
-                    job.answer.set_exception(error)
+                    job.answer.set_exception(RequestError("Backend", message))
 
     def _finish(self, batch: list[_Item], vectors: Vectors) -> None:
         finite = np.isfinite(vectors).all(axis=1)
-        self._fail([item for item, good in zip(batch, finite, strict=True) if not good], _NOT_FINITE)
+        strange = [item for item, good in zip(batch, finite, strict=True) if not good]
+        self._fail(strange, "the model gave a vector that holds NaN or infinity")
         done = []
         with self._changed:
             for item, vector in zip(batch, vectors, strict=True):
@@ -155,10 +156,6 @@ class Batcher:
         for job in done:
             if _still_wanted(job):
                 job.answer.set_result(np.stack([row for row in job.rows if row is not None]))
-
-
-_FAILED = RequestError("Backend", "inference failed; see the log")
-_NOT_FINITE = RequestError("Backend", "the model gave a vector that holds NaN or infinity")
 
 
 def _still_wanted(job: _QueuedRequest) -> bool:
