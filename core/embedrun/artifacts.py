@@ -226,7 +226,7 @@ class Comparison:
 class Endpoint(BaseModel):
     """Where a deployed model answers, and all that is needed to delete it: `endpoint.json`."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", defer_build=True)
 
     deployer: str
     """Type of the deployer that made it, and that can delete it."""

@@ -15,6 +15,9 @@ from embedrun.plugins import Plugins
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code: 0 done, 1 a stage failed, 2 the user's mistake, 130 interrupted."""
+    # pydantic would look through the entry points of every installed package for plugins of its own, which takes longer
+    # than reading a recipe. Whoever wants theirs sets the variable, be it to nothing.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         commands = {command.name: command for command in Plugins().commands()}
@@ -43,7 +46,11 @@ def _parser(commands: Mapping[str, Command], words: Sequence[str]) -> ArgumentPa
     parser.add_argument("--version", action="version", version=f"embedrun {installed_version('embedrun')}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
     command_name = next((word for word in words if not word.startswith("-")), None)
+    # One that is named first needs no other's parser.
+    named_first = command_name in commands and command_name == words[0]
     for name, command in commands.items():
+        if named_first and name != command_name:
+            continue
         subparser = subparsers.add_parser(name, help=command.summary, description=command.summary)
         if name == command_name:
             command.configure(subparser)

@@ -6,24 +6,25 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from embedrun import recipe_file, rules, steps
 from embedrun.artifacts import Model
 from embedrun.base_model import find, on_disk
 from embedrun.console import Console
 from embedrun.context import Resolver
-from embedrun.engine import Engine
 from embedrun.errors import INTERRUPTED, EmbedrunError, Problem, StageError, UserError
 from embedrun.job import Job
 from embedrun.plan import Plan
 from embedrun.recipe import Recipe
-from embedrun.record import RunRecord, environment
 from embedrun.registry import Registry
 from embedrun.shipped_recipes import find_recipe
 from embedrun.stages import Deployer, Runtime
 from embedrun.store import FileDigests, Store
 from embedrun.yamlfile import YamlFile
+
+if TYPE_CHECKING:
+    from embedrun.record import RunRecord
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,8 @@ def execute(loaded: Loaded, settings: Settings, console: Console) -> tuple[RunRe
 
 def _record(loaded: Loaded, plan: Plan, settings: Settings) -> RunRecord:
     """Begin a run's record, or go on with the one that a runtime began elsewhere."""
+    from embedrun.record import RunRecord, environment
+
     if settings.record:
         record = RunRecord.read(settings.record)
         record.change(environment={**environment(), "git": record.environment["git"]})
@@ -148,9 +151,13 @@ class Execution:
     @property
     def record(self) -> RunRecord:
         """The record as it is on disk, whoever wrote it."""
+        from embedrun.record import RunRecord
+
         return RunRecord.read(self.folder)
 
     def here(self) -> int:
+        from embedrun.engine import Engine
+
         device, offline, hooks = self.settings.device, self.settings.offline, self.loaded.registry.hooks
         try:
             Engine(self.plan, self.store, self.record, self.console, hooks, device, offline).run()

@@ -13,7 +13,7 @@ STRICT = ConfigDict(frozen=True, extra="forbid", defer_build=True, allow_inf_nan
 class Prompts(BaseModel):
     """Text put before each input, by its role in retrieval."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     query: str = ""
     """Before every query, for example "query: "."""

@@ -94,7 +94,8 @@ def parse(text: str, name: str) -> YamlFile:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-    yaml = YAML(typ="rt")
+    # The round-trip loader takes half as long again, and marks the folds of a folded text in it.
+    yaml = YAML(typ="safe", pure=True)
     try:
         node = yaml.compose(text)
     except RecursionError as error:

@@ -218,6 +218,11 @@ def test_paths_in_a_recipe_are_meant_from_its_folder_and_on_the_command_line_fro
     assert extra("--set", "source.file=data.txt") == "here"
 
 
+def test_the_folds_of_a_folded_text_are_spaces(project):
+    path = project.write("r.yaml", GOOD + "description: >-\n  one\n  two\n")
+    assert yamlfile.read(path).data["description"] == "one two"
+
+
 @pytest.mark.parametrize(
     ("given", "meant"),
     [("query: ", "query: "), ("a #b", "a #b"), ('"query: "', "query: "), ("''", ""), ("no", "no"), ("- x", "- x")],

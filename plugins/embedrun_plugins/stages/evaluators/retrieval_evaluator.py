@@ -12,7 +12,6 @@ from pydantic import AfterValidator, Field
 from embedrun.artifacts import Comparison, Encoder, Model, RetrievalSet, Scores, Split
 from embedrun.context import Context, Unkeyed
 from embedrun.stages import Evaluator
-from embedrun_plugins.stages.evaluators.bootstrap import comparison
 from embedrun_plugins.stages.evaluators.thresholds import Limit
 
 if TYPE_CHECKING:
@@ -93,6 +92,8 @@ class RetrievalEvaluator(Evaluator, ABC):
             yield from limit.faults(self.metrics())
 
     def compare(self, ctx: Context, scores: Mapping[str, Scores]) -> Comparison:
+        from embedrun_plugins.stages.evaluators.bootstrap import comparison
+
         return comparison(ctx, scores)
 
     def models_named(self) -> Iterable[str]:

@@ -23,7 +23,7 @@ class Limit(BaseModel):
     Better and worse are by the paired bootstrap over queries: the 95% interval of the difference leaves out 0.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     metric: str
     """What is limited, for example ndcg@10 or dim_128_ndcg@10."""

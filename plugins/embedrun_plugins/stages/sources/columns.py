@@ -29,7 +29,7 @@ class Columns(BaseModel):
     named is guessed from the columns' names, and the guess is told.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     anchor: Name | None = None
     """Column of the questions. Guessed: the one named anchor, query, question or sentence1."""

@@ -7,14 +7,16 @@ import random
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from embedrun.artifacts import SPLITS, Split
 from embedrun.errors import DataError
-from embedrun_plugins.stages.sources.relations import Relations
 from embedrun_plugins.stages.texts.keys import UnionFind, near_key
+
+if TYPE_CHECKING:
+    from embedrun_plugins.stages.sources.relations import Relations
 
 
 def _share_or_number(value: Any) -> Any:
@@ -33,7 +35,7 @@ ShareOrNumber = Annotated[int | float, BeforeValidator(_share_or_number, json_sc
 class Holdout(BaseModel):
     """What is held out of training."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     test: ShareOrNumber = Field(0, ge=0)
     """Queries held out for the comparison at the end: a share (0.1) or a number (700). 0 holds none out."""

@@ -17,9 +17,6 @@ from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Column, Source
 from embedrun_plugins.stages.sources.columns import Columns, complete
 from embedrun_plugins.stages.sources.holdout import Holdout, HoldoutField, held_out_splits
-from embedrun_plugins.stages.sources.rehearsal_rows import ROWS, first_rows, held_out_of, made_up_rows
-from embedrun_plugins.stages.sources.row_reader import must_be_texts
-from embedrun_plugins.stages.sources.row_set import make_set
 from embedrun_plugins.stages.sources.tables import Format, Table, format_of, open_table
 
 ANY_COLUMN: frozenset[Column] = frozenset({"positive", "negative", "score", "teacher_score"})
@@ -159,6 +156,8 @@ class Pairs(Source):
         if not table.columns:
             raise DataError(f"{table.name}: holds no rows")
         columns = complete(self.columns, table.columns, table.name, table.nested)
+        from embedrun_plugins.stages.sources.row_reader import must_be_texts
+
         must_be_texts(table, columns)
         return columns
 
@@ -175,6 +174,8 @@ class Pairs(Source):
         return few_rows(rehearsal, tables, self.columns, self.holdout)
 
     def run(self, ctx: Context) -> RetrievalSet:
+        from embedrun_plugins.stages.sources.row_set import make_set
+
         return make_set(ctx, self._tables(), self.columns, self.holdout)
 
     def _tables(self) -> Iterator[tuple[Split, Table]]:
@@ -189,6 +190,8 @@ def few_rows(
 
     The name of what is missing says why, as in "faq.csv is not here".
     """
+    from embedrun_plugins.stages.sources.rehearsal_rows import ROWS, first_rows, held_out_of, made_up_rows
+
     files, splits, trained = [], [], 0
     for number, (split, name, table) in enumerate(tables):
         file = rehearsal.folder / f"{number}.jsonl"

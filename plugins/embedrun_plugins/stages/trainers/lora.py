@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Lora(BaseModel):
     """Train small matrices beside the weights (LoRA, Hu et al. 2021); they are merged into the weights at the end."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     r: int = Field(16, ge=1)
     """Rank of the matrices."""

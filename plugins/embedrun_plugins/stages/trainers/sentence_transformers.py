@@ -11,11 +11,8 @@ from typing import TYPE_CHECKING, Literal
 from embedrun.artifacts import Model, RetrievalSet, Split
 from embedrun.errors import MissingPackageError, UserError
 from embedrun.rehearsal import Rehearsal
-from embedrun_plugins.stages.rehearsal.stand_ins import changed
-from embedrun_plugins.stages.trainers import option_checks, rows
-from embedrun_plugins.stages.trainers.rehearsal import ON_GPU_EXTRA, STEPS, fewer, on_cpu
+from embedrun_plugins.stages.trainers import option_checks
 from embedrun_plugins.stages.trainers.training_options import TrainingOptions
-from embedrun_plugins.stages.trainers.training_rows import TrainingData
 
 if TYPE_CHECKING:
     from embedrun.context import Context
@@ -50,6 +47,9 @@ class SentenceTransformersTrainer(TrainingOptions):
 
     def rehearsal(self, rehearsal: Rehearsal) -> SentenceTransformersTrainer:
         """Return the trainer for two steps on the CPU, with an evaluation and a checkpoint as the recipe has them."""
+        from embedrun_plugins.stages.rehearsal.stand_ins import changed
+        from embedrun_plugins.stages.trainers.rehearsal import ON_GPU_EXTRA, STEPS, fewer, on_cpu
+
         self._require_packages()
         evaluated, saved = self.eval_strategy != "no", self.save_strategy in ("steps", "epoch")
         if self.report_to:
@@ -110,6 +110,9 @@ class SentenceTransformersTrainer(TrainingOptions):
         """Say how many rows and steps there are; rows are pairs where the loss is not given."""
         if data is None:
             return {}
+        from embedrun_plugins.stages.trainers import rows
+        from embedrun_plugins.stages.trainers.training_rows import TrainingData
+
         if loss is None:
             from embedrun_plugins.stages.losses.ranking import MultipleNegativesRanking
 
