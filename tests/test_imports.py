@@ -45,9 +45,10 @@ HELP = {
     *("embedrun.plugins", "embedrun_plugins", "embedrun_plugins.cli", "embedrun_plugins.stages"),
 }
 """What `--help` loads: no stage, no command, no pydantic."""
-CHECK = {"cli", "results.roles", "services.aws", "services.credentials", "services.openai"} | {
-    f"stages.{folder}" for folder in ("sources", "losses", "trainers", "evaluators", "texts", "rehearsal")
-}
+CHECK = {
+    *("cli", "results.roles", "services.aws", "services.credentials", "services.openai"),
+    *("models.model_faults", "models.model_files", "models.export", "models.local_copies"),
+} | {f"stages.{folder}" for folder in ("sources", "losses", "trainers", "evaluators", "texts", "rehearsal")}
 """Folders and modules of plugins that the quickstart's stages need, and what its commands need beside them."""
 RUN = CHECK | {"models.local_copies", "services.plain_console", "results"}
 COMMANDS = {"check": {"arguments", "check"}, "run": {"arguments", "run", "console", "score_tables"}}

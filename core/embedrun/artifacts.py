@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import entry_points
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -149,9 +150,8 @@ class Model:
 
         Raises DataError where the folder holds no model that can be loaded.
         """
-        from embedrun.model_loading import load
-
-        return load(self.path, self.settings, device)
+        load = entry_points(group="embedrun.names")["model_loading"].load()
+        return cast("SentenceTransformer", load(self.path, self.settings, device))
 
 
 class Encoder(Protocol):

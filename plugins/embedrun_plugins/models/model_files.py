@@ -22,6 +22,8 @@ DOCUMENT_PROMPTS = ("document", "passage", "corpus")
 """Names under which sentence-transformers looks for a document's prompt, in this order."""
 _NO_LIMIT = 10**9
 """What tokenizers name as their length where they have none is far above it."""
+_LONGEST_HEADER = 100_000_000
+"""Bytes that the format allows."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +98,10 @@ class ModelFiles:
     @property
     def learned_positions(self) -> int | None:
         """How many tokens it learned a position for; None where it learned none, and reads any number."""
-        from safetensors import SafetensorError, safe_open
-
         for file in sorted(self.folder.glob("*.safetensors")):
-            try:
-                with safe_open(file, "np") as weights:
-                    for name in weights.keys():  # noqa: SIM118 - it is no mapping
-                        if f".{name}".endswith((".position_embeddings.weight", ".wpe.weight")):
-                            return int(weights.get_slice(name).get_shape()[0]) - self._offset
-            except (OSError, SafetensorError):
-                continue
+            for name, tensor in _header(file).items():
+                if f".{name}".endswith((".position_embeddings.weight", ".wpe.weight")):
+                    return int(tensor["shape"][0]) - self._offset
         return None
 
     @property
@@ -145,3 +141,16 @@ def _json(file: Path) -> Any:
         return json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
         return None
+
+
+def _header(file: Path) -> dict[str, Any]:
+    """Return what a safetensors file says of its tensors; nothing where it is none.
+
+    Its first 8 bytes are the length of the JSON that follows. The library's own reader would import numpy.
+    """
+    try:
+        with file.open("rb") as stream:
+            header = json.loads(stream.read(min(int.from_bytes(stream.read(8), "little"), _LONGEST_HEADER)))
+    except (OSError, ValueError):
+        return {}
+    return header if isinstance(header, dict) else {}

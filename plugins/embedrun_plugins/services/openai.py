@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,7 +34,7 @@ def client(base_url: str | None = None, *, api_key_env: str | None = None) -> An
 
     variable = key_variable(base_url, api_key_env)
     key = secret(variable, base_url or OPENAI) if variable else _NO_KEY
-    hooks = {"request": [_begin], "response": [_arrive]}
+    hooks: dict[str, list[Callable[..., Any]]] = {"request": [_begin], "response": [_arrive]}
     transport = openai.DefaultHttpxClient(follow_redirects=False, event_hooks=hooks)
     opened = openai.OpenAI(
         api_key=key,

@@ -347,7 +347,7 @@ def test_data_that_lies_elsewhere_now_can_be_named(made, project):
 @pytest.mark.slow
 def test_a_run_elsewhere_is_reproduced_on_request(made, project):
     run = made(more="runtime: {type: elsewhere, image: first}")
-    record = RunRecord.read(run).data
+    record = RunRecord.read(run).dump()
     assert (record["image"]["reference"], record["environment"]["threads"]) == ("first", "7")
     here = project.run("reproduce", "small")
     assert here.code == 0

@@ -143,8 +143,7 @@ class Batcher:
                     job.answer.set_exception(RequestError("Backend", message))
 
     def _finish(self, batch: list[_Item], vectors: Vectors) -> None:
-        finite = np.isfinite(vectors).all(axis=1)
-        strange = [item for item, good in zip(batch, finite, strict=True) if not good]
+        strange = [item for item, vector in zip(batch, vectors, strict=True) if not np.isfinite(vector).all()]
         self._fail(strange, "the model gave a vector that holds NaN or infinity")
         done = []
         with self._changed:

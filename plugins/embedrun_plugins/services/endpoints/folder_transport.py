@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from embedrun.artifacts import Model
 from embedrun.model_settings import ModelSettings
@@ -34,13 +34,10 @@ class FolderTransport(SharedTransport["SentenceTransformer"]):
         request = json.loads(body)
         prompt = request.get("prompt_name")
         route = routes_of(self._client).get(prompt)
+        options: dict[str, Any] = {"task": route} if route else {}
         try:
             vectors = self._client.encode(
-                request["inputs"],
-                prompt_name=prompt,
-                **({"task": route} if route else {}),
-                show_progress_bar=False,
-                convert_to_numpy=True,
+                request["inputs"], prompt_name=prompt, **options, show_progress_bar=False, convert_to_numpy=True
             )
         except ValueError as error:
             raise Refused(_NO_SUCH_PROMPT, str(error)) from error

@@ -68,8 +68,9 @@ def _records(path: Path, delimiter: str, *, quoting: bool) -> Iterator[Record]:
     start = 1
     with opened(path) as stream, io.TextIOWrapper(stream, "utf-8-sig", newline="") as text:
         lines = _LineMemory(text)
-        style = csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE
-        reader = csv.reader(lines, delimiter=delimiter, strict=quoting, quoting=style)
+        reader = csv.reader(
+            lines, delimiter=delimiter, strict=quoting, quoting=csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE
+        )
         try:
             for fields in reader:
                 if fields:

@@ -85,12 +85,11 @@ class Checkpoint:
         prompts = how.prompts or self.prompts
         routes = routes_of(loaded)
         readings = {role: (prompts[role], routes.get(role)) for role in ROLES}
+        options: dict[str | None, dict[str, Any]] = {None: {}, **{route: {"task": route} for route in routes.values()}}
         with _changed(loaded, how.pooling, how.length or self.length):
             vectors = {
                 (prompt, route): _array(
-                    loaded.encode(
-                        list(texts), prompt=prompt, show_progress_bar=False, **({"task": route} if route else {})
-                    )
+                    loaded.encode(list(texts), prompt=prompt, show_progress_bar=False, **options[route])
                 )
                 for prompt, route in set(readings.values())
             }
