@@ -73,7 +73,7 @@ def test_what_the_model_will_not_read_is_told_with_its_share(tmp_path, read, fol
     assert given.notes["share_of_passages_cut"] == 0.5
     assert given.notes["share_of_tokens_lost"] == pytest.approx(30 / 90)
     assert "1 of 2 passages (50.0%) are longer than the 30 tokens" in given.warnings[0]
-    assert "33.3% of all tokens are lost" in given.warnings[0]
+    assert "33.3% of all tokens are not read" in given.warnings[0]
     assert "source.size to 30" in given.warnings[0]
 
 
