@@ -61,7 +61,7 @@ def _noting_missing() -> Iterator[set[str]]:
         missing.update(key for key in info.missing_keys if "pooler." not in key)
         return report(info, model)
 
-    LoadStateDictInfo.create_loading_report = noting  # type: ignore[method-assign]
+    LoadStateDictInfo.create_loading_report = noting  # type: ignore[assignment,method-assign]
     try:
         yield missing
     finally:
