@@ -85,7 +85,7 @@ def test_vectors_find_what_letters_do_not(made, sift, minilm):
 
 
 def test_settings_that_do_nothing_are_faults():
-    assert "no use" in next(iter(Duplicates(method="equal", threshold=0.5).faults()))
+    assert "no effect" in next(iter(Duplicates(method="equal", threshold=0.5).faults()))
     assert "does nothing" in next(iter(Duplicates(queries=False, documents="keep").faults()))
     assert not list(Duplicates().faults())
 
