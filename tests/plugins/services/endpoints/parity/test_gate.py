@@ -180,7 +180,7 @@ def test_what_no_usual_mistake_explains_is_said_with_the_nearest(cls_gate: Gate,
 def test_what_are_no_vectors_is_said(cls_gate: Gate, cls_model: Model) -> None:
     found = proof(cls_gate, cls_model, found=lambda rows: {"vectors": rows})
     assert not found.holds
-    assert "it answers no list of vectors of one length: {'vectors': " in str(found)
+    assert "it returned no list of vectors of one length: {'vectors': " in str(found)
 
 
 def test_a_limit_of_ones_own_can_be_stricter_or_looser(mean_gate: Gate, mean_model: Model) -> None:
