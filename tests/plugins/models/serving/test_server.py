@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -138,9 +139,10 @@ def test_an_answer_does_not_wait_until_its_header_is_acknowledged() -> None:
 
 def test_a_body_over_the_limit_is_refused_to_a_client_that_is_still_sending(server) -> None:
     _, url = server
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)
-    connection.request("POST", "/embed", b'{"inputs": "' + b"a" * 20_000_000 + b'"}')
-    assert connection.getresponse().status == 413
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)) as connection:
+        connection.request("POST", "/embed", b'{"inputs": "' + b"a" * 20_000_000 + b'"}')
+        with connection.getresponse() as response:
+            assert response.status == 413
 
 
 @pytest.fixture
@@ -166,9 +168,10 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
 def test_connections_that_send_nothing_are_ended_and_make_room_for_others(connections) -> None:
     idle = [socket.create_connection(connections, timeout=30) for _ in range(9)]
     assert [connection.recv(1) for connection in idle[:6]] == [b""] * 6
-    client = http.client.HTTPConnection(*connections, timeout=30)
-    client.request("GET", "/")
-    assert client.getresponse().status == 200
+    with closing(http.client.HTTPConnection(*connections, timeout=30)) as client:
+        client.request("GET", "/")
+        with client.getresponse() as response:
+            assert response.status == 200
     idle[8].sendall(b"GET / HTTP/1.1\r\nhost")  # half a head is no request
     assert [connection.recv(1) for connection in idle] == [b""] * 9
     for connection in idle:

@@ -316,7 +316,7 @@ def test_a_repository_that_was_pushed_to_since_is_left_alone(hub, branch):
     hub.repositories[REPO] = True
     made = Endpoint(deployer="hub", details={"repo_id": REPO, "commit": COMMIT, "created": True})
     hub.heads[branch] = "b" * 40
-    with pytest.raises(UserError, match="was pushed to after this run, so it is left alone"):
+    with pytest.raises(UserError, match="was pushed to after this run, so it is not deleted"):
         HubDeployer(repo_id=REPO).delete(made)
     assert hub.repositories == {REPO: True}
     hub.repositories.clear()
