@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Bytecode is written where a module is first imported: to compile all of torch's and AWS's takes a minute or two.
+# Bytecode is written where a module is first imported: to compile all of torch's and AWS's takes a minute or two. It must
+# be kept, whatever the environment says, or each of the tests' processes takes half a minute to read torch.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 # What a local run, the tests and the linters need; every version is pinned in constraints.txt.
 EXTRAS := offline,serve,lora,tracking,documents,mining,flag,bedrock,openai,docker,sagemaker,langchain,llama-index
