@@ -10,10 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from embedrun.artifacts import Model
+from embedrun.errors import printable
+from embedrun.hashing import folder_files
 from embedrun_plugins.models.model_files import ModelFiles
 
 log = logging.getLogger(__name__)
 _ADAPTER = "adapter_config.json"
+_CONFIGS = (
+    *("modules.json", "config.json", "sentence_bert_config.json", "config_sentence_transformers.json"),
+    *("tokenizer_config.json", "tokenizer.json", "special_tokens_map.json", _ADAPTER),
+)
+"""Files that hold an object, but for the list of modules; so does the config.json of each module's folder."""
 _OTHER_TASKS = ("ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", "ForMultipleChoice")
 _KINDS = {
     "SparseEncoder": "a sparse encoder, whose vectors are weights of words",
@@ -33,7 +40,41 @@ def faults(model: Model) -> list[str]:
     """Return why it cannot be used; nothing where its weights are not here, since other files may be missing then."""
     if not any(model.path.rglob("*.safetensors")):
         return []
+    if damaged := list(_damaged_files(model.path)):
+        return damaged
     files = ModelFiles.read(model.path, model.settings)
+    try:
+        return _reasons(model, files)
+    except (TypeError, ValueError, AttributeError, KeyError, LookupError) as error:
+        reason = f"one of its JSON files does not hold what it should ({type(error).__name__}: {error})"
+        return [f"{model.path}: {reason}; restore its files"]
+
+
+def _damaged_files(folder: Path) -> Iterator[str]:
+    """Name what no library could read, or would read as something else."""
+    for name in folder_files(folder):
+        if name.encode("utf-8", "replace") != name.encode("utf-8", "surrogatepass"):
+            yield f"{folder}: holds a file whose name is not UTF-8 ({printable(name)}); rename or remove it"
+    configs = [folder / name for name in _CONFIGS] + sorted(folder.glob("*/config.json"))
+    for file in dict.fromkeys(configs):
+        if file.is_file() and (fault := _shape_fault(file)):
+            yield f"{file}: {fault}; restore the file"
+
+
+def _shape_fault(file: Path) -> str | None:
+    expected, noun = (list, "a list") if file.name == "modules.json" else (dict, "an object")
+    try:
+        value = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        return f"holds no JSON ({error})"
+    if not isinstance(value, expected) or not all(isinstance(key, (str, dict)) for key in value):
+        return f"must hold {noun}, not {json.dumps(value)[:40]}"
+    return None
+
+
+def _reasons(model: Model, files: ModelFiles) -> list[str]:
+    # What is read later, by deployers say, is read here once.
+    _ = files.max_length, files.prompts, files.dtype, files.document_prompt, files.positions, files.learned_positions
     if adapter := next((file for folder in (model.path, files.folder) if (file := folder / _ADAPTER).is_file()), None):
         return [_adapter_fault(adapter)]
     reasons = [*_kind_faults(model.path, files), *_length_faults(files)]
@@ -85,7 +126,4 @@ def _length_faults(files: ModelFiles) -> Iterator[str]:
 
 
 def _json(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
+    return json.loads(file.read_text("utf-8"))

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from embedrun import shipped_recipes
 from embedrun.errors import StoreError, UserError, suggest
 from embedrun.store import Build, Store
+from embedrun_plugins.services import shipped_recipes
 from embedrun_plugins.services.sagemaker.container.contract import JobConfiguration
 
 LOCK = "recipe.lock.json"

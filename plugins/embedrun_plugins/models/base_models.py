@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
 
 from embedrun.artifacts import Model
 from embedrun.errors import PluginError, UserError
+from embedrun.file_digests import FileDigests
 from embedrun.hashing import value_digest
 from embedrun.hookspecs import LocalModel
-from embedrun.model_settings import ModelChoice
-from embedrun.store import FileDigests
+from embedrun.model_settings import BaseModelRef, ModelChoice
 from embedrun.yamlfile import near
-
-
-@dataclass(frozen=True)
-class BaseModelRef:
-    """The model that a recipe starts from, fixed: a local folder, or a hub id at a commit."""
-
-    choice: ModelChoice
-    digest: str
-    path: Path | None = None
-    """None until it is fetched from the hub."""
+from embedrun_plugins.models import hub_models
 
 
 def find(
@@ -45,15 +33,19 @@ def find(
         if files.of(copy.path / "model.safetensors") != copy.sha256:
             raise PluginError(f"the installed copy of '{copy.id}' is damaged; reinstall the package it is in")
         return BaseModelRef(choice, files.of(copy.path), copy.path)
-    commit = _hub().commit(choice, offline=offline, installed=[copy.id for copy in copies])
+    commit = hub_models.commit(choice, offline=offline, installed=[copy.id for copy in copies])
     return BaseModelRef(choice.model_copy(update={"revision": commit}), value_digest(["hub", choice.id, commit]))
 
 
 def _folder(name: str, recipe_folder: Path, *, required: bool = True) -> Path | None:
-    path = Path(name).expanduser()
-    for candidate in (recipe_folder / path, path):
-        if candidate.is_dir():
-            return candidate.resolve()
+    try:
+        path = Path(name).expanduser()
+        for candidate in (recipe_folder / path, path):
+            if candidate.is_dir():
+                return candidate.resolve()
+    except (OSError, RuntimeError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise UserError(f"{name[:60]}: no folder or model can be called so: {reason}") from error
     if required and name.startswith((".", "/", "~")):
         raise UserError(f"{name}: no such folder{near(path)}")
     return None
@@ -76,7 +68,7 @@ def find_on_disk(choice: ModelChoice, copies: Iterable[LocalModel], folder: Path
 
 def on_disk(base: BaseModelRef) -> Model | None:
     """Return the model where its files are on this machine, be it without its weights; nothing is downloaded."""
-    path = base.path or _hub().cached(base.choice)
+    path = base.path or hub_models.cached(base.choice)
     return Model(path, base.choice.settings) if path else None
 
 
@@ -85,9 +77,4 @@ def fetch(base: BaseModelRef, *, offline: bool) -> Path:
 
     Raises UserError where the download fails, or the model has no safetensors weights.
     """
-    return base.path or Path(_hub().download(base.choice, offline=offline))
-
-
-def _hub() -> Any:
-    """Return the module that talks to the hub, which plugins bring."""
-    return entry_points(group="embedrun.names")["hub_models"].load()
+    return base.path or hub_models.download(base.choice, offline=offline)
