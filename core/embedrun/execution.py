@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,6 +150,7 @@ class Execution:
     settings: Settings
     console: Console
     stopped: EmbedrunError | None = None
+    ran_here: bool = False
 
     @property
     def record(self) -> RunRecord:
@@ -160,6 +162,7 @@ class Execution:
     def here(self) -> int:
         from embedrun.engine import Engine
 
+        self.ran_here = True
         device, offline, hooks = self.settings.device, self.settings.offline, self.loaded.registry.hooks
         try:
             Engine(self.plan, self.store, self.record, self.console, hooks, device, offline).run()
@@ -172,6 +175,8 @@ class Execution:
         try:
             with self.record.lent():
                 code = runtime.run(self.job())
+                if not self.ran_here:  # only this machine deploys, and deletes what its records say
+                    shutil.rmtree(self.folder / "deployments", ignore_errors=True)
         except EmbedrunError as error:
             self.stopped, code = error, error.exit_code
         except KeyboardInterrupt:

@@ -188,7 +188,8 @@ class Store:
             plain_files.write_text(described, json.dumps(manifest, indent=1, ensure_ascii=False))
             for path in (*files.values(), described):
                 path.chmod(path.stat().st_mode | described.stat().st_mode)  # some libraries hide what they write
-                _flush(path)
+                with path.open("rb") as stream:
+                    os.fsync(stream.fileno())
             target = self.folder(key)
             target.parent.mkdir(parents=True, exist_ok=True)
             spent = build.path.with_suffix(".spent")
@@ -214,12 +215,12 @@ class Store:
         for reference in sorted((self.root / "runs").glob("*")):
             try:
                 run = (self.root.resolve() / plain_files.read_text(reference)).resolve()
-                exists = (run / "run.json").exists()
+                if not (run / "run.json").exists():
+                    continue
             except (OSError, ValueError, RuntimeError) as error:
                 advice = "remove the file if no run uses this store any more"
                 raise StoreError(f"{reference}: is damaged, it names no run's folder ({error}); {advice}") from error
-            if exists:
-                yield run
+            yield run
 
     def discard(self, folder: Path) -> None:
         """Remove a folder of the store, whose lock the caller holds."""
@@ -227,8 +228,3 @@ class Store:
         shutil.rmtree(doomed, ignore_errors=True)
         folder.rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())

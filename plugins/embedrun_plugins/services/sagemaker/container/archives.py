@@ -5,7 +5,10 @@ from __future__ import annotations
 import shutil
 import tarfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 
 def unpack(archive: tarfile.TarFile, folder: Path) -> None:
@@ -15,10 +18,29 @@ def unpack(archive: tarfile.TarFile, folder: Path) -> None:
     folder, is anything else, or the archive is damaged.
     """
     root = folder.resolve()
-    try:
+    with _damage():
         for member in archive:
             _write(archive, member, root)
-    except (ValueError, KeyError, IndexError, TypeError, RecursionError, OverflowError, zlib.error) as error:
+
+
+def unpack_file(file: Path, folder: Path) -> None:
+    """Unpack an archive from its file, as `unpack` does."""
+    # tarfile reads the first header as it opens, and raises what its parser stumbles on.
+    with _damage(), tarfile.open(file) as archive:
+        unpack(archive, folder)
+
+
+def unpack_stream(stream: IO[bytes], folder: Path) -> None:
+    """Unpack an uncompressed archive as it comes, as `unpack` does."""
+    with _damage(), tarfile.open(fileobj=stream, mode="r|") as archive:
+        unpack(archive, folder)
+
+
+@contextmanager
+def _damage() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, ArithmeticError, zlib.error) as error:
         raise tarfile.TarError(f"is damaged ({type(error).__name__}: {error})") from error
 
 
