@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from embedrun.artifacts import Model
@@ -34,6 +34,21 @@ _PACKAGES = {
     "multi_vector_encoder": "MultiVectorEncoder",
 }
 """Packages of sentence-transformers that hold those kinds' modules."""
+
+
+_FIELDS: dict[str, tuple[Any, str]] = {
+    **dict.fromkeys(
+        ("max_position_embeddings", "n_positions", "hidden_size", "vocab_size", "max_seq_length", "pad_token_id"),
+        (int, "a whole number"),
+    ),
+    "model_max_length": ((int, float), "a number"),
+    **dict.fromkeys(("model_type", "default_prompt_name", "similarity_fn_name"), (str, "a text")),
+    **dict.fromkeys(("dtype", "torch_dtype"), (str, "a text")),
+    "pooling_mode": ((str, list), "a text or a list of texts"),
+    "architectures": (list, "a list"),
+    "prompts": (dict, "an object of texts"),
+}
+"""Fields that are read of these files, wherever they stand."""
 
 
 def faults(model: Model) -> list[str]:
@@ -67,9 +82,35 @@ def _shape_fault(file: Path) -> str | None:
         value = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         return f"holds no JSON ({error})"
-    if not isinstance(value, expected) or not all(isinstance(key, (str, dict)) for key in value):
-        return f"must hold {noun}, not {json.dumps(value)[:40]}"
-    return None
+    if not isinstance(value, expected):
+        return f"must hold {noun}, not {_shown(value)}"
+    return next(_module_faults(value) if isinstance(value, list) else _field_faults(value, file.name), None)
+
+
+def _module_faults(entries: list[Any]) -> Iterator[str]:
+    for entry in entries:
+        words = [entry.get("type"), entry.get("path")] if isinstance(entry, dict) else [None]
+        if not all(isinstance(word, str) for word in words):
+            yield f"must list objects with a 'type' and a 'path', not {_shown(entry)}"
+        elif PurePosixPath(words[1]).is_absolute() or ".." in PurePosixPath(words[1]).parts:
+            yield f"names a module in another folder, {_shown(words[1])}; a module's path lies in the model's folder"
+
+
+def _field_faults(value: dict[str, Any], name: str) -> Iterator[str]:
+    """Compare what is read of a file with what it must be; what is null is as if it was not there."""
+    for key, (types, noun) in _FIELDS.items():
+        field = value.get(key)
+        if field is not None and (not isinstance(field, types) or isinstance(field, bool)):
+            yield f"'{key}' must be {noun}, not {_shown(field)}"
+    prompts = value.get("prompts") if name == "config_sentence_transformers.json" else None
+    for prompt, text in (prompts or {}).items() if isinstance(prompts, dict) else ():
+        if not isinstance(text, str | None):
+            yield f"the prompt '{prompt}' must be a text, not {_shown(text)}"
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 40 else f"{text[:40]}…"  # noqa: PLR2004  # as much as fits on a line
 
 
 def _reasons(model: Model, files: ModelFiles) -> list[str]:
