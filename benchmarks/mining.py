@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from embedrun import Document, Query
-from embedrun.memory import peak_memory
+from embedrun_plugins.services.machine import peak_memory
 from embedrun_plugins.stages.miners.candidate_pool import Pool
 from embedrun_plugins.stages.miners.ranking import Exact, ranked
 from embedrun_plugins.stages.miners.selection import Chooser

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 
-from embedrun.memory import peak_memory
+from embedrun_plugins.services.machine import peak_memory
 from embedrun_plugins.stages.texts.keys import bare
 from embedrun_plugins.stages.texts.near_duplicates import PERMUTATIONS, RUN, THRESHOLD, clusters
 

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from embedrun import Document, Query
-from embedrun.memory import peak_memory
+from embedrun_plugins.services.machine import peak_memory
 from embedrun_plugins.stages.evaluators import retrieval_task
 from embedrun_plugins.stages.evaluators.information_retrieval import InformationRetrieval
 

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from embedrun import shipped_recipes
+from embedrun_plugins.services import shipped_recipes
 
 STOP_WORDS = """
 i me my myself we our ours ourselves you your yours yourself yourselves he him his himself she her hers herself it its

@@ -48,9 +48,10 @@ HELP = {
 CHECK = {
     *("cli", "results.roles", "services.aws", "services.credentials", "services.openai"),
     *("models.model_faults", "models.model_files", "models.export", "models.local_copies"),
+    *("models.base_models", "models.hub_models", "services.shipped_recipes"),
 } | {f"stages.{folder}" for folder in ("sources", "losses", "trainers", "evaluators", "texts", "rehearsal")}
 """Folders and modules of plugins that the quickstart's stages need, and what its commands need beside them."""
-RUN = CHECK | {"models.local_copies", "services.plain_console", "results"}
+RUN = CHECK | {"models.local_copies", "services.plain_console", "services.machine", "results"}
 COMMANDS = {"check": {"arguments", "check"}, "run": {"arguments", "run", "console", "score_tables"}}
 
 

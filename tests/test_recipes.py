@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
-from embedrun import shipped_recipes
 from embedrun.testing import small_set, tiny_model
+from embedrun_plugins.services import shipped_recipes
 from fake_embedders import routes as embedding_routes
 from fake_llm import FakeModel
 from fake_llm import routes as language_routes

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from embedrun import shipped_recipes
 from embedrun.testing import tiny_model
+from embedrun_plugins.services import shipped_recipes
 
 RECIPES = shipped_recipes.recipes()
 

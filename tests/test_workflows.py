@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from embedrun.cli import main
-from embedrun.shipped_recipes import recipes
 from embedrun.yamlfile import read
+from embedrun_plugins.services.shipped_recipes import recipes
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))

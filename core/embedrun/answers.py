@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import Any
+
+from embedrun.names import of_plugins
 
 
 def __getattr__(name: str) -> Any:
-    return getattr(entry_points(group="embedrun.names")["answers"].load(), name)
+    return getattr(of_plugins("answers"), name)

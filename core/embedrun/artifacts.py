@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import entry_points
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from embedrun.errors import DataError
 from embedrun.hashing import text_id
 from embedrun.model_settings import ModelSettings
+from embedrun.names import of_plugins
 
 if TYPE_CHECKING:
     import torch
@@ -150,8 +150,7 @@ class Model:
 
         Raises DataError where the folder holds no model that can be loaded.
         """
-        load = entry_points(group="embedrun.names")["model_loading"].load()
-        return cast("SentenceTransformer", load(self.path, self.settings, device))
+        return cast("SentenceTransformer", of_plugins("model_loading")(self.path, self.settings, device))
 
 
 class Encoder(Protocol):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 
-from embedrun.errors import INTERRUPTED, EmbedrunError
+from embedrun.errors import INTERRUPTED, EmbedrunError, printable
 from embedrun.hookspecs import Command
 from embedrun.installed import installed_version
 from embedrun.plugins import Plugins
@@ -26,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser(commands, words).parse_args(words or ["--help"])
         return commands[arguments.command].run(arguments)
     except EmbedrunError as error:
-        print(error, file=sys.stderr)
+        if isinstance(error.__context__, EmbedrunError) and not error.__suppress_context__:
+            print(printable(str(error.__context__)), file=sys.stderr)  # what could not be written down
+        print(printable(str(error)), file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("interrupted; run the same command again to continue from here", file=sys.stderr)
@@ -34,6 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None and error.errno != errno.ENOSPC:
+            raise
+        print(printable(f"{error.filename or 'the disk'}: {error.strerror}"), file=sys.stderr)
+        return 2 if error.errno == errno.ENAMETOOLONG else 1
 
 
 def _parser(commands: Mapping[str, Command], words: Sequence[str]) -> ArgumentParser:

@@ -29,13 +29,27 @@ class FromCommandLine(str):
     __slots__ = ()
 
 
+def candidates(value: str | Path, info: ValidationInfo) -> list[Path]:
+    """Return where a path of a recipe may lead: from the recipe's folder, unless `--set` gave it, then from here.
+
+    Raises ValueError where the system takes it for no path.
+    """
+    try:
+        path = Path(value).expanduser()
+        folder = (info.context or {}).get("folder")
+        paths = [path] if folder is None or isinstance(value, FromCommandLine) else [folder / path, path]
+        any(path.exists() for path in paths)
+    except (OSError, RuntimeError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise ValueError(f"'{str(value)[:60]}' cannot be a path: {reason}") from error
+    return paths
+
+
 def _resolve_path(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(value, (str, Path)) or not str(value):
         return value
-    path = Path(value).expanduser()
-    folder = (info.context or {}).get("folder")
-    from_recipe = folder / path if folder and not isinstance(value, FromCommandLine) else None
-    return from_recipe.resolve() if from_recipe and from_recipe.exists() else path.resolve()
+    paths = candidates(value, info)
+    return next((path for path in paths if path.exists()), paths[-1]).resolve()
 
 
 InputPath = Annotated[Path, BeforeValidator(_resolve_path), Unkeyed]

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from embedrun import plain_files
 from embedrun.artifacts import Endpoint
 
 if TYPE_CHECKING:
@@ -27,13 +28,13 @@ def write(folder: Path, deployer: Deployer, endpoint: Endpoint) -> Path:
     """Describe a deployment in its folder, with all that is needed to delete it."""
     described = {"endpoint": endpoint.model_dump(mode="json"), "deployer": deployer.model_dump(mode="json")}
     file = folder / ENDPOINT
-    file.write_text(json.dumps(described, indent=1) + "\n", "utf-8")
+    plain_files.write_text(file, json.dumps(described, indent=1) + "\n")
     return file
 
 
 def read(file: Path) -> Endpoint:
     """Return what was deployed. Raises OSError, ValueError, KeyError or TypeError where its description is damaged."""
-    return Endpoint.model_validate(json.loads(file.read_text("utf-8"))["endpoint"])
+    return Endpoint.model_validate(json.loads(plain_files.read_text(file))["endpoint"])
 
 
 def delete(file: Path) -> None:

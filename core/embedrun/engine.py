@@ -16,12 +16,11 @@ import pluggy
 
 from embedrun import deployments
 from embedrun.artifacts import Comparison, Model, RetrievalSet, Scores
-from embedrun.base_model import fetch
 from embedrun.console import Console
 from embedrun.context import Context, RunRef
 from embedrun.errors import EmbedrunError, PluginError, RequirementError, StageError, UserError
 from embedrun.finished import Finished
-from embedrun.memory import peak_memory
+from embedrun.names import of_plugins
 from embedrun.plan import Plan, Step
 from embedrun.record import RunRecord
 from embedrun.stages import Deployer, Evaluator, Filter, Generator, Merger, Miner, Source, Trainer
@@ -104,7 +103,7 @@ class Engine:
         finished = Finished(step.slot, step.stage.type, key if step.cached else None)
         started = time.monotonic()
         try:
-            with peak_memory() as peak:
+            with of_plugins("machine").peak_memory() as peak:
                 stored, cached = self._make(step, key, reports)
             if stored:
                 self._keep(step, stored)
@@ -159,6 +158,8 @@ class Engine:
                     raise PluginError(f"returned {artifact!r}; it must return the artifact that it wrote to ctx.out")
                 if not any(build.out.iterdir()):
                     raise PluginError("wrote nothing below ctx.out")
+                if file := self.plan.changed_file(step):
+                    raise UserError(f"{file}: changed while it was read; run the same command again")
             description = self.plan.description(step, self.digests)
             manifest = {"slot": step.slot, "made_of": description, "notes": reports.notes, "warnings": reports.warnings}
             return self.store.publish(key, build, manifest), False
@@ -243,7 +244,7 @@ class Engine:
         slot = step.needs[need]
         settings = self.plan.recipe.model.settings
         if slot == "model":
-            model = Model(fetch(self.plan.base, offline=self.offline), settings)
+            model = Model(of_plugins("base_models").fetch(self.plan.base, offline=self.offline), settings)
             if faults := [why for answer in self.hooks.hook.embedrun_model_faults(model=model) for why in answer]:
                 raise UserError(f"model: {'; '.join(faults)}")
             return model

@@ -13,6 +13,7 @@ EmbedrunError            printed bare by the command line; anything else is a bu
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -89,3 +90,12 @@ def suggest(word: str, known: Iterable[str]) -> str:
     if close:
         return f"; did you mean '{next(name for name in names if name.lower() == close[0])}'?"
     return f"; allowed: {', '.join(names)}" if names else ""
+
+
+def printable(text: str) -> str:
+    """Return text whose control characters are written as escapes, so that no data steers the terminal it is shown on.
+
+    Those are C0 and C1 but for tab and newline, those that turn the direction of writing, and halves of characters.
+    """
+    steering = "[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+    return re.sub(steering, lambda match: match[0].encode("unicode_escape").decode("ascii"), text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from embedrun import recipe_file, rules, steps
 from embedrun.artifacts import Model
-from embedrun.base_model import find, on_disk
 from embedrun.console import Console
 from embedrun.context import Resolver
 from embedrun.errors import INTERRUPTED, EmbedrunError, Problem, StageError, UserError
+from embedrun.file_digests import FileDigests
 from embedrun.job import Job
+from embedrun.names import of_plugins
 from embedrun.plan import Plan
 from embedrun.recipe import Recipe
 from embedrun.registry import Registry
-from embedrun.shipped_recipes import find_recipe
 from embedrun.stages import Deployer, Runtime
-from embedrun.store import FileDigests, Store
+from embedrun.store import Store
 from embedrun.yamlfile import YamlFile
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Loaded:
 
     @classmethod
     def read(cls, name: str | Path, overrides: Mapping[str, Any] | None = None) -> Loaded:
-        path = find_recipe(str(name))
+        path = of_plugins("shipped_recipes").find_recipe(str(name))
         recipe, registry, document = recipe_file.load(path, overrides)
         comments = [f"\n# --set {key}={' '.join(str(text).splitlines())}" for key, text in (overrides or {}).items()]
         written = path.read_text("utf-8-sig") + "".join(comments) + ("\n" if comments else "")
@@ -72,20 +73,22 @@ class Loaded:
         if model is None:
             return
         problems = [Problem(("model",), why) for why in self.registry.model_faults(model)]
-        problems += [Problem(("deployer", n), why) for n, stage in enumerate(deployers) for why in stage.refuses(model)]
+        problems = problems or [
+            Problem(("deployer", n), why) for n, stage in enumerate(deployers) for why in stage.refuses(model)
+        ]
         if problems:
             raise self.document.error(problems)
 
     def plan(self, settings: Settings) -> Plan:
         """Fix what floats and lay out the steps. Raises RecipeError where the model cannot be found or served."""
-        files = FileDigests(settings.store_folder / "files.json")
+        files, models = FileDigests(settings.store_folder / "files.json"), of_plugins("base_models")
         try:
             copies = self.registry.local_models()
-            base = find(self.recipe.model, copies, files, folder=self.path.parent, offline=settings.offline)
+            base = models.find(self.recipe.model, copies, files, folder=self.path.parent, offline=settings.offline)
         except UserError as error:
             raise self.document.error([Problem(("model",), str(error))]) from error
         recipe = steps.resolved(self.recipe, Resolver(settings.offline))
-        self.require_usable(recipe.deployer, on_disk(base))
+        self.require_usable(recipe.deployer, models.on_disk(base))
         return steps.make_plan(recipe, base, self.registry.owner, files, settings.until)
 
 
@@ -125,11 +128,11 @@ def execute(loaded: Loaded, settings: Settings, console: Console) -> tuple[RunRe
 
 def _record(loaded: Loaded, plan: Plan, settings: Settings) -> RunRecord:
     """Begin a run's record, or go on with the one that a runtime began elsewhere."""
-    from embedrun.record import RunRecord, environment
+    from embedrun.record import RunRecord
 
     if settings.record:
         record = RunRecord.read(settings.record)
-        record.change(environment={**environment(), "git": record.environment["git"]})
+        record.change(environment={**of_plugins("machine").describe(), "git": record.environment.get("git")})
         return record
     owners = {stage.type: str(plan.owner_of(stage)) for _, stage in plan.recipe.stages()}
     plugins = [loaded.path.parent / name for name in plan.recipe.plugins]
@@ -147,6 +150,7 @@ class Execution:
     settings: Settings
     console: Console
     stopped: EmbedrunError | None = None
+    ran_here: bool = False
 
     @property
     def record(self) -> RunRecord:
@@ -158,6 +162,7 @@ class Execution:
     def here(self) -> int:
         from embedrun.engine import Engine
 
+        self.ran_here = True
         device, offline, hooks = self.settings.device, self.settings.offline, self.loaded.registry.hooks
         try:
             Engine(self.plan, self.store, self.record, self.console, hooks, device, offline).run()
@@ -168,7 +173,10 @@ class Execution:
 
     def elsewhere(self, runtime: Runtime) -> None:
         try:
-            code = runtime.run(self.job())
+            with self.record.lent():
+                code = runtime.run(self.job())
+                if not self.ran_here:  # only this machine deploys, and deletes what its records say
+                    shutil.rmtree(self.folder / "deployments", ignore_errors=True)
         except EmbedrunError as error:
             self.stopped, code = error, error.exit_code
         except KeyboardInterrupt:

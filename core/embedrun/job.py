@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from embedrun.base_model import BaseModelRef
 from embedrun.console import Console
 from embedrun.context import RunRef
 from embedrun.hookspecs import LocalModel
+from embedrun.model_settings import BaseModelRef
 from embedrun.stage import Stage
 from embedrun.store import Store, Stored
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -59,3 +61,13 @@ class ModelChoice(ModelSettings):
     @property
     def settings(self) -> ModelSettings:
         return ModelSettings.model_validate(self.model_dump(exclude={"id", "revision"}))
+
+
+@dataclass(frozen=True)
+class BaseModelRef:
+    """The model that a recipe starts from, fixed: a local folder, or a hub id at a commit."""
+
+    choice: ModelChoice
+    digest: str
+    path: Path | None = None
+    """None until it is fetched from the hub."""

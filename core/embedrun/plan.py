@@ -11,16 +11,17 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from embedrun.artifacts import RetrievalSet
-from embedrun.base_model import BaseModelRef
 from embedrun.context import Unkeyed
+from embedrun.file_digests import FileDigests
 from embedrun.hashing import value_digest
 from embedrun.hookspecs import LocalModel
 from embedrun.job import Forecast
+from embedrun.model_settings import BaseModelRef
 from embedrun.plugins import Owner
 from embedrun.recipe import Recipe
 from embedrun.stage import Stage
 from embedrun.stages import Deployer, Embedder, Evaluator, Loss, Runtime, Trainer
-from embedrun.store import FileDigests, Store
+from embedrun.store import Store
 
 KEY_SCHEMA = 1
 """Raise it when the meaning of keys or the layout of artifacts changes: everything then runs again."""
@@ -90,6 +91,14 @@ class Plan:
         if files := [path for stage in stages.values() for path in stage.inputs()]:
             described["files"] = [self.files.of(path) for path in files]
         return described
+
+    def changed_file(self, step: Step) -> Path | None:
+        """Return a file that a step reads and that is not what its key was made of any more."""
+        stages = [stage for stage in (step.stage, step.loss, step.comparison, step.dev) if stage]
+        paths = {path for stage in stages for path in stage.inputs()}
+        if self.base.path and "model" in step.needs.values():
+            paths.add(self.base.path)
+        return self.files.changed(paths)
 
     def _identity(self, stage: Stage) -> dict[str, Any]:
         owner = list(astuple(self.owner_of(stage)))

@@ -10,7 +10,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from embedrun import rules, yamlfile
-from embedrun.errors import Problem, suggest
+from embedrun.context import FromCommandLine
+from embedrun.errors import Problem, RecipeError, UserError, suggest
 from embedrun.recipe import Recipe
 from embedrun.registry import Registry
 from embedrun.stages import KINDS
@@ -28,14 +29,14 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[Recipe
     document.data.setdefault("name", re.sub(r"[^\w.-]+", "-", path.name.split(".")[0]).strip("-.") or "recipe")
     overrides = dict(overrides or {})
     first = {key: overrides.pop(key) for key in list(overrides) if key.split(".")[0] == "plugins"}
-    yamlfile.override(document, first)
+    override(document, first)
     registry = Registry(_plugin_files(document, path))
 
     def keys(path: yamlfile.KeyPath, name: Any) -> Iterable[str] | None:
         fields = _model_at(registry, path, document.data).model_fields
         return fields if "type" in fields and fields["type"].default == name else None
 
-    yamlfile.override(document, overrides, keys)
+    override(document, overrides, keys)
     return validate(document, registry, path.parent), registry, document
 
 
@@ -119,3 +120,63 @@ def _nested_model(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next(filter(None, map(_nested_model, get_args(annotation))), None)
+
+
+def override(document: yamlfile.YamlFile, settings: Mapping[str, Any], keys: Any = None) -> None:
+    """Change values by dotted path, as `--set trainer.epochs=1` does; text is read as YAML.
+
+    `keys(path, type)` names the keys that stay when a stage's `type` has changed, so that keys of the old type do not
+    linger as unknown keys of the new one.
+    Raises UserError where the path leads nowhere.
+    """
+    for dotted, raw in settings.items():
+        value = _value(dotted, raw)
+        parts = tuple(int(p) if p.isascii() and p.isdecimal() else p for p in dotted.split("."))
+        parent = _descend(document.data, parts[:-1], dotted)
+        retyped = parts[-1] == "type" and isinstance(parent, dict) and parent.get("type") != value
+        try:
+            parent[parts[-1]] = value
+        except (IndexError, TypeError) as error:
+            raise UserError(f"--set {dotted}: there is no '{dotted}' in this recipe") from error
+        if retyped and keys and (kept := keys(parts[:-1], value)) is not None:
+            for key in parent.keys() - kept:
+                del parent[key]
+        document.overridden[parts] = dotted
+
+
+def _value(dotted: str, raw: Any) -> Any:
+    """Read text as YAML, but keep plain words as they are: `query: ` is a prompt, not a mapping."""
+    if not isinstance(raw, str):
+        return raw
+    try:
+        yamlfile.whole_text(f"{dotted} {raw}")
+    except ValueError as error:
+        raise UserError(f"--set {dotted}: {error}") from error
+    try:
+        value = yamlfile.parse(f"value: {raw}", "--set").data["value"]
+    except RecipeError as error:
+        if raw[:1] in ("[", "{", "'", '"'):
+            raise UserError(f"--set {dotted}: {str(error).split(': ', 1)[-1]}") from error
+        value = raw
+    if isinstance(value, str):
+        return FromCommandLine(value if raw[:1] in ("'", '"') else raw)
+    return value
+
+
+def _descend(data: Any, parts: yamlfile.KeyPath, text: str) -> Any:
+    for depth, part in enumerate(parts):
+        if isinstance(data, dict) and part == 0:
+            continue  # a single stage stands where a list of one is meant
+        if isinstance(data, dict):
+            child = data.setdefault(str(part), {})
+            # `loss: triplet` is short for `loss: {type: triplet}`, and so is a missing stage.
+            if isinstance(child, str):
+                child = data[str(part)] = {"id" if part == "model" else "type": child}
+            elif child is None:
+                child = data[str(part)] = {}
+            data = child
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        else:
+            raise UserError(f"--set {text}: there is no '{'.'.join(map(str, parts[: depth + 1]))}' in this recipe")
+    return data

@@ -5,30 +5,35 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Generic, TypeVar
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import Any, Generic, TypeVar, get_args
 
-from embedrun.errors import UserError, suggest
+from pydantic import TypeAdapter, ValidationError
+
+from embedrun import plain_files
+from embedrun.errors import StageError, UserError
 from embedrun.finished import Finished
-from embedrun.installed import installed_version
+from embedrun.names import of_plugins
+from embedrun.plain_files import explained
 from embedrun.store import Store
 from embedrun.yamlfile import near
 
-_PACKAGES = ("embedrun", "torch", "sentence-transformers", "transformers", "datasets", "accelerate", "numpy", "pluggy")
 LOCK = "recipe.lock.json"
 _HERE = ("store", "started", "command", "plugins", "name", "image", "job")
 """What a run's record says of this machine, wherever the run was carried out."""
+_TOLD = ("image", "job")
+"""Those of them that a runtime writes down while it runs."""
 
 
 _T = TypeVar("_T")
+_STAGES = TypeAdapter(list[Finished])
 
 
 class _Fact(Generic[_T]):
@@ -39,6 +44,11 @@ class _Fact(Generic[_T]):
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
+
+    @cached_property
+    def adapter(self) -> TypeAdapter[Any]:
+        (declared,) = get_args(getattr(self, "__orig_class__", None)) or (type(self.default),)
+        return TypeAdapter(declared)
 
     def __get__(self, record: RunRecord, owner: type) -> _T:
         value: _T | None = record.dump().get(self.name)
@@ -97,14 +107,15 @@ class RunRecord:
         """Make the run's folder, with copies of its local plugins. Raises UserError where it cannot be written."""
         started = datetime.now(UTC)
         folder = _new_folder(runs / recipe["name"], started.strftime("%Y-%m-%dT%H-%M-%SZ"))
-        (folder / "recipe.yaml").write_text(written, "utf-8")
-        plugins = []
-        for index, file in enumerate(plugin_files):
-            plugins.append(f"plugins/{index}/{file.name}")
-            (folder / "plugins" / str(index)).mkdir(parents=True)
-            shutil.copy(file, folder / plugins[-1])
-        lock = {"lock": {"schema": 1, "recipe": {**recipe, "plugins": plugins}}}
-        (folder / LOCK).write_text(json.dumps(lock, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        with explained(f"run {folder}", "--runs"):
+            plain_files.write_text(folder / "recipe.yaml", written)
+            plugins = []
+            for index, file in enumerate(plugin_files):
+                plugins.append(f"plugins/{index}/{file.name}")
+                (folder / "plugins" / str(index)).mkdir(parents=True)
+                shutil.copy(file, folder / plugins[-1])
+            lock = {"lock": {"schema": 1, "recipe": {**recipe, "plugins": plugins}}}
+            plain_files.write_text(folder / LOCK, json.dumps(lock, indent=1, ensure_ascii=False) + "\n")
         record = cls(folder, {})
         record.change(
             name=recipe["name"],
@@ -113,7 +124,7 @@ class RunRecord:
             store=os.path.relpath(store.resolve(), folder.resolve()),
             seed=recipe["seed"],
             command=[Path(sys.argv[0]).name, *sys.argv[1:]],
-            environment=environment(),
+            environment=of_plugins("machine").describe(),
             plugins=dict(owners),
             stages=[],
             scores={},
@@ -124,12 +135,18 @@ class RunRecord:
     def read(cls, folder: Path) -> RunRecord:
         """Read a run's folder. Raises UserError where there is no run."""
         try:
-            facts = json.loads((folder / "run.json").read_text("utf-8"))
-            return cls(folder, {"stages": facts["stages"], "store": facts["store"], **facts})
+            facts = json.loads(plain_files.read_text(folder / "run.json"))
+            record = cls(folder, {"stages": facts["stages"], "store": facts["store"], **facts})
+            TypeAdapter(str).validate_python(facts["store"])
+            for fact in (fact for fact in vars(cls).values() if isinstance(fact, _Fact) and facts.get(fact.name)):
+                fact.adapter.validate_python(facts[fact.name])
+            list(record.stages())
         except FileNotFoundError as error:
             raise UserError(f"{folder}: no run here (no run.json){near(folder)}") from error
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            raise UserError(f"{folder}/run.json: is damaged ({error}); remove this run's folder") from error
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+            raise UserError(f"{folder}/run.json: is damaged ({reason}); remove this run's folder") from error
+        return record
 
     def dump(self) -> Mapping[str, Any]:
         """Return all that run.json says."""
@@ -138,7 +155,16 @@ class RunRecord:
     @property
     def recipe(self) -> dict[str, Any]:
         """The recipe as JSON, from the lock: every default written out, everything that floats fixed."""
-        return dict(json.loads((self.folder / LOCK).read_text("utf-8"))["lock"]["recipe"])
+        try:
+            return dict(json.loads(plain_files.read_text(self.folder / LOCK))["lock"]["recipe"])
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            raise UserError(f"{self.folder / LOCK}: is damaged ({error}); remove this run's folder") from error
+
+    @property
+    def plugins_kept(self) -> list[Path]:
+        """The copies of the recipe's local plugins; other code in the run's folder is never loaded."""
+        names = map(PurePosixPath, map(str, self.recipe.get("plugins") or ()))
+        return [self.folder / name for name in names if name.parts[:1] == ("plugins",) and ".." not in name.parts]
 
     @property
     def store(self) -> Path:
@@ -163,8 +189,7 @@ class RunRecord:
         return None
 
     def stages(self) -> Iterator[Finished]:
-        for stage in self._facts["stages"]:
-            yield Finished(**{**stage, "warnings": tuple(stage["warnings"])})
+        yield from _STAGES.validate_python(self._facts["stages"])
 
     def add(self, finished: Finished) -> None:
         self.log("stage", **asdict(finished))
@@ -177,19 +202,49 @@ class RunRecord:
 
     def take_over(self, other: RunRecord) -> None:
         """Say how the run went elsewhere, with what is this machine's as it was."""
-        self.change(**{name: value for name, value in other.dump().items() if name not in _HERE})
+        self._take(other, _HERE)
+        self.change()
+
+    def _take(self, other: RunRecord, kept: Sequence[str]) -> None:
+        self._facts.update({name: value for name, value in other.dump().items() if name not in kept})
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[None]:
+        """Lend the folder to whatever carries the run out, and take it back with what is this machine's as it was.
+
+        Raises StageError where anything but plain files and folders was left in it; that is removed.
+        """
+        files = [self.folder / "recipe.yaml", self.folder / LOCK, *self.plugins_kept]
+        kept = {file: plain_files.read_text(file) for file in files}
+        try:
+            yield
+        finally:
+            strange = plain_files.strange(self.folder)
+            for path in strange:
+                path.unlink()
+            for file, content in kept.items():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                plain_files.write_text(file, content)
+            with contextlib.suppress(UserError):
+                self._take(RunRecord.read(self.folder), tuple(name for name in _HERE if name not in _TOLD))
+            self.change()
+        if strange:
+            reason = f"runtime: left {strange[0].relative_to(self.folder)} in the run's folder, which is no plain file"
+            self.end("failed", self.seconds, reason)
+            raise StageError(reason)
 
     def change(self, **facts: Any) -> None:
         """Change what run.json says, in memory and, by one rename, on disk."""
         self._facts.update(facts)
-        scratch = self.folder / ".run.json"
-        scratch.write_text(json.dumps(self._facts, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        scratch.replace(self.folder / "run.json")
+        with explained(f"run {self.folder}", "--runs"):
+            plain_files.write_text(
+                self.folder / "run.json", json.dumps(self._facts, indent=1, ensure_ascii=False) + "\n"
+            )
 
     def log(self, event: str, **values: Any) -> None:
         line = {"time": round(time.time(), 3), "event": event, **values}
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+        with explained(f"run {self.folder}", "--runs"):
+            plain_files.append_line(self.folder / "log.jsonl", json.dumps(line, ensure_ascii=False, default=str))
 
 
 def _new_folder(parent: Path, name: str) -> Path:
@@ -203,46 +258,3 @@ def _new_folder(parent: Path, name: str) -> Path:
     except OSError as error:
         raise UserError(f"{parent}: cannot be written: {error.strerror}; choose another folder with --runs") from error
     raise UserError(f"{parent}: too many runs in one second")
-
-
-def is_run(path: Path) -> bool:
-    """Say whether a path is a run's folder, or a folder of runs."""
-    return (path / "run.json").exists() or next(path.glob("*/run.json"), None) is not None
-
-
-def find_run(name: str, runs: Path) -> Path:
-    """Return a run's folder by its path, or the latest run of a recipe by the recipe's name.
-
-    Raises UserError where there is none.
-    """
-    for candidate in (Path(name), runs / name):
-        if (candidate / "run.json").exists():
-            return candidate
-        finished = sorted(path.parent for path in candidate.glob("*/run.json"))
-        if finished:
-            return max(finished, key=lambda path: ((path / "recipe.lock.json").stat().st_mtime_ns, path.name))
-    names = [path.name for path in runs.glob("*") if path.is_dir() and not path.name.startswith(".")]
-    raise UserError(f"{name}: no run here, and no run of that name in {runs}{suggest(name, names)}")
-
-
-def environment() -> dict[str, Any]:
-    """Describe what a result may depend on: versions, hardware and the state of the code."""
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-        "packages": {name: version for name in _PACKAGES if (version := installed_version(name))},
-        "git": _git_state(),
-    }
-
-
-def _git_state() -> dict[str, Any] | None:
-    command = ["git", "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
-    try:
-        status = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True)  # noqa: S603  # no shell, fixed words
-    except (OSError, subprocess.SubprocessError):
-        return None
-    lines = status.stdout.splitlines()
-    commit = next((line.split()[-1] for line in lines if line.startswith("# branch.oid")), None)
-    return {"commit": commit, "changed": any(not line.startswith("#") for line in lines)}

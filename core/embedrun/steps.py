@@ -6,15 +6,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from embedrun.base_model import BaseModelRef
 from embedrun.context import Resolver
 from embedrun.errors import UserError, suggest
+from embedrun.file_digests import FileDigests
+from embedrun.model_settings import BaseModelRef
 from embedrun.plan import Plan, Step
 from embedrun.plugins import Owner
 from embedrun.recipe import Recipe
 from embedrun.stage import Stage
 from embedrun.stages import ROLES, Embedder, Evaluator, Filter, Merger, Trainer
-from embedrun.store import FileDigests
 
 
 def make_plan(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import shutil
@@ -12,14 +11,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedrun.errors import StoreError
+from pydantic import BaseModel
+
+from embedrun import plain_files
+from embedrun.errors import PluginError, StoreError
+from embedrun.file_digests import FileDigests
 from embedrun.hashing import file_digest, folder_digest, folder_files, text_id
+from embedrun.plain_files import explained, strange
 
 if TYPE_CHECKING:
     from filelock import FileLock
 
 _QUICKLY_READ = 2**20
-"""Bytes."""
+"""Bytes; what is larger is read again only where its time, place or size has changed since."""
+
+
+class _FileEntry(BaseModel):
+    sha256: str
+    size: int
+
+
+class _Manifest(BaseModel):
+    """What the rest relies on; a manifest says more."""
+
+    digest: str
+    files: dict[str, _FileEntry]
+    notes: dict[str, Any] = {}
+    warnings: list[str] = []
 
 
 @dataclass(frozen=True)
@@ -67,6 +85,8 @@ class Store:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._checked = FileDigests(root / "checked.json")
+        """The digests of large files as they were last read."""
 
     @staticmethod
     def relative(key: str) -> str:
@@ -88,18 +108,31 @@ class Store:
         """Return what is published under a key, if anything is; what was damaged since then is made again."""
         path = self.folder(key)
         try:
-            manifest = json.loads((path / "manifest.json").read_text("utf-8"))
-            whole = all(_is_whole(path / "out" / name, listed) for name, listed in manifest["files"].items())
-        except (OSError, ValueError, TypeError, KeyError):
+            manifest = json.loads(plain_files.read_text(path / "manifest.json"))
+            listed = _Manifest.model_validate(manifest).files
+            files = folder_files(path / "out")
+            linked = path.parent.is_symlink() or path.is_symlink() or strange(path)
+            if linked or files.keys() != listed.keys() or not all(self._is_whole(files[n], listed[n]) for n in files):
+                return None
+        except (OSError, ValueError, RecursionError):
             return None
-        return Stored(path, manifest) if whole else None
+        self._checked.save()
+        return Stored(path, manifest)
+
+    def _is_whole(self, file: Path, listed: _FileEntry) -> bool:
+        size = file.stat().st_size
+        digest = self._checked.of if size > _QUICKLY_READ else file_digest
+        return size == listed.size and digest(file) == listed.sha256
 
     def lock(self, key: str) -> FileLock:
         """Return the lock that a process holds while it makes or removes what has a key."""
         from filelock import FileLock
 
-        (self.root / "tmp").mkdir(parents=True, exist_ok=True)
-        return FileLock(self.root / "tmp" / f"{key}.lock")
+        folder = self.root / "tmp"
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder.is_symlink():
+            raise StoreError(f"{folder}: is a link; a store's folders are none")
+        return FileLock(folder / f"{key}.lock", mode=folder.stat().st_mode & 0o666)  # for all that may write the folder
 
     @contextlib.contextmanager
     def building(self, key: str, waiting: Any = None) -> Iterator[Build | Stored]:
@@ -110,7 +143,7 @@ class Store:
         """
         from filelock import Timeout
 
-        with _explained(self.root):
+        with explained(f"store {self.root}", "--store"):
             lock = self.lock(key)
             try:
                 lock.acquire(timeout=0)
@@ -123,9 +156,12 @@ class Store:
                 yield stored
                 return
             build = Build(self.root / "tmp" / key)
-            with _explained(self.root):
-                if self.folder(key).exists():
+            with explained(f"store {self.root}", "--store"):
+                if os.path.lexists(self.folder(key)):
                     self.discard(self.folder(key))
+                for path in (build.path, build.out, build.state, *strange(build.path)):
+                    if path.is_symlink() or not path.is_dir():
+                        path.unlink(missing_ok=True)  # left by somebody else: nothing is written through it
                 shutil.rmtree(build.out, ignore_errors=True)
                 build.out.mkdir(parents=True)
                 build.state.mkdir(exist_ok=True)
@@ -135,7 +171,11 @@ class Store:
 
     def publish(self, key: str, build: Build, description: Mapping[str, Any]) -> Stored:
         """Move a finished build to its place in one step, with its files' digests written down."""
-        with _explained(self.root):
+        with explained(f"store {self.root}", "--store"):
+            if links := strange(build.out):
+                raise PluginError(
+                    f"wrote {links[0].name}, which is a link or no plain file; a result holds files alone"
+                )
             files = folder_files(build.out)
             digests = {name: file_digest(path) for name, path in files.items()}
             manifest = {
@@ -144,9 +184,12 @@ class Store:
                 "digest": folder_digest(digests),
                 "files": {name: {"sha256": digests[name], "size": path.stat().st_size} for name, path in files.items()},
             }
-            (build.path / "manifest.json").write_text(json.dumps(manifest, indent=1, ensure_ascii=False), "utf-8")
-            for path in (*files.values(), build.path / "manifest.json"):
-                _flush(path)
+            described = build.path / "manifest.json"
+            plain_files.write_text(described, json.dumps(manifest, indent=1, ensure_ascii=False))
+            for path in (*files.values(), described):
+                path.chmod(path.stat().st_mode | described.stat().st_mode)  # some libraries hide what they write
+                with path.open("rb") as stream:
+                    os.fsync(stream.fileno())
             target = self.folder(key)
             target.parent.mkdir(parents=True, exist_ok=True)
             spent = build.path.with_suffix(".spent")
@@ -158,18 +201,26 @@ class Store:
 
     def refer(self, run: Path) -> None:
         """Note that a run uses this store, so that garbage collection finds it."""
-        with _explained(self.root):
+        with explained(f"store {self.root}", "--store"):
             folder = self.root / "runs"
             folder.mkdir(parents=True, exist_ok=True)
             relative = os.path.relpath(run.resolve(), self.root.resolve())
-            (folder / text_id(str(run.resolve()))).write_text(relative, "utf-8")
+            plain_files.write_text(folder / text_id(str(run.resolve())), relative)
 
     def referring(self) -> Iterator[Path]:
-        """Yield the folders of the runs that use this store and still exist; they may have moved together with it."""
+        """Yield the folders of the runs that use this store and still exist; they may have moved together with it.
+
+        Raises StoreError where a reference cannot be read, since what its run uses is then not known.
+        """
         for reference in sorted((self.root / "runs").glob("*")):
-            run = (self.root.resolve() / reference.read_text("utf-8")).resolve()
-            if (run / "run.json").exists():
-                yield run
+            try:
+                run = (self.root.resolve() / plain_files.read_text(reference)).resolve()
+                if not (run / "run.json").exists():
+                    continue
+            except (OSError, ValueError, RuntimeError) as error:
+                advice = "remove the file if no run uses this store any more"
+                raise StoreError(f"{reference}: is damaged, it names no run's folder ({error}); {advice}") from error
+            yield run
 
     def discard(self, folder: Path) -> None:
         """Remove a folder of the store, whose lock the caller holds."""
@@ -177,63 +228,3 @@ class Store:
         shutil.rmtree(doomed, ignore_errors=True)
         folder.rename(doomed)
         shutil.rmtree(doomed, ignore_errors=True)
-
-
-def _is_whole(file: Path, listed: Mapping[str, Any]) -> bool:
-    """Compare a published file with its manifest: its size, and its digest too where that takes no time."""
-    size = file.stat().st_size
-    return bool(size == listed["size"] and (size > _QUICKLY_READ or file_digest(file) == listed["sha256"]))
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as stream:
-        os.fsync(stream.fileno())
-
-
-@contextlib.contextmanager
-def _explained(root: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        file = f" ({error.filename})" if error.filename else ""
-        advice = "free some space" if error.errno == errno.ENOSPC else "choose another folder with --store"
-        raise StoreError(f"store {root}: cannot be written: {error.strerror}{file}; {advice}") from error
-
-
-class FileDigests:
-    """Digests of outside files, remembered by size and time of change so that large files are read once."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        self._changed = False
-        try:
-            self._remembered: dict[str, list[Any]] = json.loads(file.read_text("utf-8"))
-        except (OSError, ValueError):
-            self._remembered = {}
-
-    def of(self, path: Path) -> str:
-        """Digest a file, or a folder's names and contents."""
-        if path.is_dir():
-            return folder_digest({name: self._of_file(file) for name, file in folder_files(path).items()})
-        return self._of_file(path)
-
-    def _of_file(self, path: Path) -> str:
-        status = path.stat()
-        stamp = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
-        remembered = self._remembered.get(str(path.resolve()))
-        if remembered and remembered[:-1] == stamp:
-            return str(remembered[-1])
-        digest = file_digest(path)
-        self._remembered[str(path.resolve())] = [*stamp, digest]
-        self._changed = True
-        return digest
-
-    def save(self) -> None:
-        """Write what was learned; a store that cannot be written is noticed elsewhere."""
-        if not self._changed:
-            return
-        with contextlib.suppress(OSError):
-            self.file.parent.mkdir(parents=True, exist_ok=True)
-            scratch = self.file.with_suffix(f".{os.getpid()}")
-            scratch.write_text(json.dumps(self._remembered), "utf-8")
-            scratch.replace(self.file)

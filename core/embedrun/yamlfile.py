@@ -8,7 +8,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from embedrun.context import FromCommandLine
 from embedrun.errors import Problem, RecipeError, UserError
 
 KeyPath = tuple[str | int, ...]
@@ -147,7 +146,7 @@ class _Reader:
         for key_node, value_node in node.value:
             if type(key_node).__name__ != "ScalarNode":
                 raise self._error(key_node, path, "a key must be a word")
-            key = str(key_node.value)
+            key = self._text(key_node, path)
             key_path = (*path, key)
             if key in mapping:
                 first = self.document.keys[key_path][0]
@@ -158,17 +157,28 @@ class _Reader:
 
     def _scalar(self, node: Any, path: KeyPath) -> Any:
         tag = str(node.tag).rsplit(":", 1)[-1]
-        try:
-            match tag:
-                case "null":
-                    return None
-                case "bool" | "int" | "float":
-                    return _NUMBERS[tag](getattr(self.constructor, f"construct_yaml_{tag}")(node))
-                case "str" | "timestamp":
-                    return str(node.value)
-        except (ValueError, OverflowError) as error:
-            raise self._error(node, path, f"{node.value!r} is not a valid {tag}") from error
+        match tag:
+            case "null":
+                return None
+            case "bool" | "int" | "float":
+                return self._number(node, path, tag)
+            case "str" | "timestamp":
+                return self._text(node, path)
         raise self._error(node, path, f"the tag '{node.tag}' is not allowed in a recipe")
+
+    def _number(self, node: Any, path: KeyPath, tag: str) -> Any:
+        try:
+            number = _NUMBERS[tag](getattr(self.constructor, f"construct_yaml_{tag}")(node))
+            float(number)  # one of more than 308 digits overflows here, and not when it is used or shown
+        except (ValueError, OverflowError, LookupError) as error:  # the library looks into an empty text, and a table
+            raise self._error(node, path, f"{str(node.value)[:60]!r} is not a valid {tag}") from error
+        return number
+
+    def _text(self, node: Any, path: KeyPath) -> str:
+        try:
+            return whole_text(str(node.value))
+        except ValueError as error:
+            raise self._error(node, path, str(error)) from error
 
     def _error(self, node: Any, path: KeyPath, message: str) -> RecipeError:
         line, column = _mark_of(node)
@@ -176,61 +186,18 @@ class _Reader:
         return RecipeError([f"{self.document.name}:{line}:{column}: {dotted + ': ' if dotted else ''}{message}"])
 
 
+def whole_text(text: str) -> str:
+    """Return text with the two halves joined that JSON writes of an emoji, say.
+
+    Raises ValueError where it holds one half alone, as a word that is not UTF-8 does, or a NUL.
+    """
+    if "\0" in text:
+        raise ValueError("holds a NUL character, which no name of a file can have; remove it")
+    try:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+    except UnicodeDecodeError as error:
+        raise ValueError("holds half of a character, or bytes that are not UTF-8; write the whole character") from error
+
+
 def _mark_of(node: Any) -> Mark:
     return node.start_mark.line + 1, node.start_mark.column + 1
-
-
-def override(document: YamlFile, settings: Mapping[str, Any], keys: Any = None) -> None:
-    """Change values by dotted path, as `--set trainer.epochs=1` does; text is read as YAML.
-
-    `keys(path, type)` names the keys that stay when a stage's `type` has changed, so that keys of the old type do not
-    linger as unknown keys of the new one.
-    Raises UserError where the path leads nowhere.
-    """
-    for dotted, raw in settings.items():
-        value = _value(dotted, raw)
-        parts = tuple(int(p) if p.isascii() and p.isdecimal() else p for p in dotted.split("."))
-        parent = _descend(document.data, parts[:-1], dotted)
-        retyped = parts[-1] == "type" and isinstance(parent, dict) and parent.get("type") != value
-        try:
-            parent[parts[-1]] = value
-        except (IndexError, TypeError) as error:
-            raise UserError(f"--set {dotted}: there is no '{dotted}' in this recipe") from error
-        if retyped and keys and (kept := keys(parts[:-1], value)) is not None:
-            for key in parent.keys() - kept:
-                del parent[key]
-        document.overridden[parts] = dotted
-
-
-def _value(dotted: str, raw: Any) -> Any:
-    """Read text as YAML, but keep plain words as they are: `query: ` is a prompt, not a mapping."""
-    if not isinstance(raw, str):
-        return raw
-    try:
-        value = parse(f"value: {raw}", "--set").data["value"]
-    except RecipeError as error:
-        if raw[:1] in ("[", "{", "'", '"'):
-            raise UserError(f"--set {dotted}: {str(error).split(': ', 1)[-1]}") from error
-        value = raw
-    if isinstance(value, str):
-        return FromCommandLine(value if raw[:1] in ("'", '"') else raw)
-    return value
-
-
-def _descend(data: Any, parts: KeyPath, text: str) -> Any:
-    for depth, part in enumerate(parts):
-        if isinstance(data, dict) and part == 0:
-            continue  # a single stage stands where a list of one is meant
-        if isinstance(data, dict):
-            child = data.setdefault(str(part), {})
-            # `loss: triplet` is short for `loss: {type: triplet}`, and so is a missing stage.
-            if isinstance(child, str):
-                child = data[str(part)] = {"id" if part == "model" else "type": child}
-            elif child is None:
-                child = data[str(part)] = {}
-            data = child
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
-            data = data[part]
-        else:
-            raise UserError(f"--set {text}: there is no '{'.'.join(map(str, parts[: depth + 1]))}' in this recipe")
-    return data

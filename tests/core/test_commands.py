@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from embedrun import shipped_recipes
+from embedrun_plugins.services import shipped_recipes
 
 SHIPPED = sorted(shipped_recipes.recipes())
 

@@ -352,3 +352,52 @@ def test_delete_by_name_finds_what_earlier_runs_deployed(recipe):
     recipe.run("r.yaml")
     assert "deleted fake" in recipe.run("delete", "r").out
     assert not (recipe.folder / "out.txt").exists()
+
+
+def test_a_file_that_changes_while_a_stage_reads_it_makes_no_result(recipe, tmp_path):
+    recipe.write("data.txt", "before")
+    recipe.write("r.yaml", RECIPE.replace("source: {type: fake}", "source: {type: fake, file: data.txt}"))
+    recipe.write(
+        "fakes.py",
+        (recipe.folder / "fakes.py")
+        .read_text()
+        .replace('ctx.note("documents", self.size)', 'self.file.write_text("after")'),
+    )
+    refused = recipe.run("r.yaml", "--until", "source")
+    assert refused.code == 2
+    assert "data.txt: changed while it was read; run the same command again" in refused.err
+    assert not list(recipe.folder.glob("runs/.store/??/*/manifest.json"))
+
+
+def test_the_latest_run_is_the_one_that_began_last_whatever_was_touched_since(recipe):
+    for name in ("2026-01-01T00-00-00Z", "2026-01-01T00-00-00Z-2", "2026-01-01T00-00-00Z-10", "2025-12-31T23-59-59Z"):
+        recipe.run("r.yaml", "--until", "source")
+        (run,) = [
+            path
+            for path in (recipe.folder / "runs/r").iterdir()
+            if path.name[:4] != "2025" and path.name[:10] != "2026-01-01"
+        ]
+        run.rename(run.with_name(name))
+    assert recipe.run("show", "r").out.startswith("runs/r/2026-01-01T00-00-00Z-10: done")
+
+
+def test_delete_removes_what_it_can_where_one_record_is_damaged(recipe):
+    recipe.write(
+        "r.yaml",
+        (recipe.folder / "r.yaml").read_text() + "deployer: [{type: fake, at: first}, {type: fake, at: second}]\n",
+    )
+    assert recipe.run("r.yaml").code == 0
+    (run,) = (recipe.folder / "runs/r").iterdir()
+    for damage in (
+        "",
+        "null",
+        "{}",
+        '{"endpoint": 5, "deployer": []}',
+        '{"endpoint": {"deployer": "fake"}, "deployer": "fake"}',
+    ):
+        (run / "deployments/fake/endpoint.json").write_text(damage)
+        outcome = recipe.run("delete", "r")
+        assert outcome.code == 2
+        assert "fake/endpoint.json" in outcome.err
+    assert not (recipe.folder / "second").exists()
+    assert (run / "deployments/fake.2/deleted.json").exists()

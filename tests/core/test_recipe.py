@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from embedrun import yamlfile
+from embedrun.recipe_file import override
 
 GOOD = """\
 model: model
@@ -100,6 +103,38 @@ WRONG = {
     "model folder without a model": (("model: model", "model: ."), "no model here"),
     "max_length of zero": (("model: model", "model: {id: model, max_length: 0}"), "model.max_length: input should be"),
     "unknown pooling": (("model: model", "model: {id: model, pooling: maen}"), "model.pooling: 'maen' is not allowed"),
+    "empty !!int": (("loss: fake", 'seed: !!int ""\nloss: fake'), "r.yaml:5:7: seed: '' is not a valid int"),
+    "empty !!float": (("epochs: 2", 'wait: !!float ""'), "r.yaml:8:9: trainer.wait: '' is not a valid float"),
+    "!!bool that is none": (("epochs: 2", "wait: !!bool maybe"), "trainer.wait: 'maybe' is not a valid bool"),
+    "!!int of a sign": (("epochs: 2", 'epochs: !!int "-"'), "trainer.epochs: '-' is not a valid int"),
+    "!!float of an exponent": (("epochs: 2", "wait: !!float 1e"), "trainer.wait: '1e' is not a valid float"),
+    "!!int of a word": (("epochs: 2", "epochs: !!int two"), "'two' is not a valid int"),
+    "!!float of base 60": (("epochs: 2", "wait: !!float 1:x"), "'1:x' is not a valid float"),
+    "long hexadecimal": (("epochs: 2", f"epochs: 0x{'f' * 6000}"), "r.yaml:8:11: trainer.epochs: '0xfff"),
+    "long octal": (("epochs: 2", f"epochs: 0o{'7' * 6000}"), "is not a valid int"),
+    "long decimal": (("epochs: 2", f"epochs: {'9' * 6000}"), "is not a valid int"),
+    "number above all floats": (("epochs: 2", f"wait: 1{'0' * 400}"), "is not a valid int"),
+    "NUL in a text": (("model: model", 'model: "a\\0b"'), "r.yaml:1:8: model: holds a NUL character"),
+    "NUL in a key": (("model: model", '"mo\\0del": model'), "holds a NUL character"),
+    "half of a character": (("model: model", 'model: "a\\ud83d"'), "r.yaml:1:8: model: holds half of a character"),
+    "half of a character in a key": (("model: model", '"\\udc00": model'), "r.yaml:1:1: holds half of a character"),
+    "binary": (("model: model", "model: !!binary aGk="), "r.yaml:1:8: model: the tag"),
+    "set": (("model: model", "model: !!set {a, b}"), "model.a: unknown key"),
+    "path of 300 letters": (
+        ("  type: fake\nloss", f"  type: fake\n  file: {'a' * 300}\nloss"),
+        f"source.file: '{'a' * 60}' cannot be a path: File name too long",
+    ),
+    "path of 3000 folders": (
+        ("  type: fake\nloss", f"  type: fake\n  file: {'a/' * 3000}x\nloss"),
+        "cannot be a path: File name too long",
+    ),
+    "path of an unknown user": (
+        ("  type: fake\nloss", "  type: fake\n  file: ~nosuchuser/x\nloss"),
+        "source.file: '~nosuchuser/x' cannot be a path: Could not determine home directory",
+    ),
+    "model of 300 letters": (("model: model", f"model: {'a' * 300}"), "r.yaml:1:8: model: "),
+    "model of an unknown user": (("model: model", "model: ~nosuchuser/x"), "r.yaml:1:8: model: ~nosuchuser/x"),
+    "plugin of 300 letters": (("[fakes.py]", f"[{'a' * 300}.py]"), "aaa.py: File name too long"),
     "nothing to do": (None, "model: model\nplugins: [fakes.py]\nsource: fake\n", "nothing to do"),
     "deployer listed twice": (
         ("evaluator: fake", "deployer: [{type: fake, at: a}, {type: fake, at: a}]"),
@@ -147,6 +182,15 @@ WRONG_WORDS = {
     "init over a file": (["init", "r.yaml"], "exists already"),
     "unwritable runs": (["run", "r.yaml", "--runs", "fakes.py/x"], "choose another folder with --runs"),
     "unwritable store": (["run", "r.yaml", "--store", "fakes.py/x"], "choose another folder with --store"),
+    "set to bytes that are not UTF-8": (["run", "r.yaml", "--set", "description=caf\udce9"], "not UTF-8"),
+    "set a key that is not UTF-8": (["run", "r.yaml", "--set", "caf\udce9=1"], "not UTF-8"),
+    "set to a NUL": (["run", "r.yaml", "--set", "source.file=a\0b"], "--set source.file: holds a NUL"),
+    "recipe of 300 letters": (["run", "a" * 300], "aaa: File name too long"),
+    "recipe file of 300 letters": (["run", "a" * 300 + ".yaml"], "File name too long"),
+    "run of 300 letters": (["show", "a" * 300], "File name too long"),
+    "runs in 300 letters": (["run", "r.yaml", "--runs", "a" * 300], "File name too long"),
+    "store in 300 letters": (["run", "r.yaml", "--store", "a" * 300], "File name too long"),
+    "steering characters": (["run", "\x1b[2Jnope.yaml"], "\\x1b[2Jnope.yaml: no such file"),
     "unknown option": (["run", "r.yaml", "--frobnicate"], "unrecognized arguments"),
     "unknown runtime": (["run", "r.yaml", "--on", "moon"], "--set runtime.type: runtime: there is no runtime 'moon'"),
 }
@@ -182,6 +226,30 @@ def test_changing_a_type_on_the_command_line_drops_the_keys_of_the_old_one(proje
         project.run("check", "r.yaml", "--set", "loss.type=hungry", "--set", "source.holds=[positive, negative]").code
         == 0
     )
+
+
+def test_a_recipe_of_json_with_an_emoji_is_kept_as_it_is(project):
+    """`json.dumps` writes one as two escapes."""
+    project.write("model/config.json", "{}")
+    recipe = {
+        "model": "model",
+        "plugins": ["fakes.py"],
+        "source": "fake",
+        "evaluator": "fake",
+        "description": "\U0001f600",
+    }
+    project.write("r.json", json.dumps(recipe))
+    assert project.run("run", "r.json", "--offline", "--until", "source").code == 0
+    (lock,) = project.folder.glob("runs/r/*/recipe.lock.json")
+    assert "\U0001f600" in lock.read_text("utf-8")
+
+
+def test_no_words_of_a_recipe_steer_the_terminal(project):
+    project.write("r.yaml", 'model: "x\\e]0;hijacked\\a"\nsource: "\\u202egnp"\n')
+    refused = project.run("check", "r.yaml")
+    assert "\x1b" not in refused.err + refused.out
+    assert "\u202e" not in refused.err + refused.out
+    assert "there is no source '\\u202egnp'" in refused.err
 
 
 def test_a_byte_order_mark_does_no_harm(project):
@@ -229,7 +297,7 @@ def test_the_folds_of_a_folded_text_are_spaces(project):
 )
 def test_text_on_the_command_line_is_kept_as_it_is(given, meant):
     document = yamlfile.parse("model: m", "r.yaml")
-    yamlfile.override(document, {"model.prompts.query": given})
+    override(document, {"model.prompts.query": given})
     assert document.data == {"model": {"id": "m", "prompts": {"query": meant}}}
 
 
@@ -238,5 +306,5 @@ def test_text_on_the_command_line_is_kept_as_it_is(given, meant):
 )
 def test_values_on_the_command_line_are_read_as_yaml(given, meant):
     document = yamlfile.parse("model: m", "r.yaml")
-    yamlfile.override(document, {"seed": given})
+    override(document, {"seed": given})
     assert document.data["seed"] == meant

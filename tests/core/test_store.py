@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from embedrun.errors import StoreError
-from embedrun.store import Build, FileDigests, Store, Stored
+from embedrun.file_digests import FileDigests
+from embedrun.hashing import file_digest
+from embedrun.store import Build, Store, Stored
 from embedrun_plugins.cli.gc import remove, unused
 
 KEY = "ab" * 32
@@ -66,6 +70,13 @@ def test_a_build_of_what_is_there_already_yields_it(tmp_path):
         ("manifest.json", "{"),
         ("manifest.json", "null"),
         ("manifest.json", "{}"),
+        ("manifest.json", "[" * 100_000),
+        ("manifest.json", "\udcff"),
+        ("manifest.json", '{"digest": "x", "files": []}'),
+        ("manifest.json", '{"files": {}}'),
+        ("manifest.json", '{"digest": "x", "files": {"file.txt": {"size": "5"}}}'),
+        ("manifest.json", '{"digest": "x", "files": {}, "notes": [1]}'),
+        ("manifest.json", '{"digest": "x", "files": {}, "warnings": 3}'),
         ("manifest.json", None),
         ("out/file.txt", "hell"),
         ("out/file.txt", "hallo"),
@@ -77,11 +88,76 @@ def test_what_is_damaged_is_not_found_and_made_again(tmp_path, file, content):
     stored = publish(store)
     (stored.path / file).unlink()
     if content is not None:
-        (stored.path / file).write_text(content)
+        (stored.path / file).write_text(content, "utf-8", "surrogateescape")
     assert store.get(KEY) is None
     again = publish(store)
     assert again.digest == stored.digest
     assert (again.out / "file.txt").read_text() == "hello"
+
+
+def test_one_bit_of_a_large_file_is_noticed(tmp_path):
+    store = Store(tmp_path)
+    stored = publish(store, text="x" * 3_000_000)
+    assert store.get(KEY)
+    file = stored.out / "file.txt"
+    content = bytearray(file.read_bytes())
+    content[1_500_000] ^= 1
+    file.write_bytes(content)
+    assert store.get(KEY) is None
+    assert Store(tmp_path).get(KEY) is None
+
+
+def test_a_large_file_that_nothing_touched_is_not_read_again(tmp_path, monkeypatch):
+    stored = publish(Store(tmp_path), text="x" * 3_000_000)
+    assert Store(tmp_path).get(KEY)
+    assert str(stored.out / "file.txt") in json.loads((tmp_path / "checked.json").read_text())
+
+
+def test_results_are_for_all_who_may_read_the_folder(tmp_path):
+    store = Store(tmp_path)
+    with store.building(KEY) as build:
+        assert isinstance(build, Build)
+        (build.out / "file.txt").write_text("x")
+        (build.out / "file.txt").chmod(0o600)
+        stored = store.publish(KEY, build, {})
+    assert (stored.out / "file.txt").stat().st_mode == (stored.path / "manifest.json").stat().st_mode
+    assert (tmp_path / f"tmp/{KEY}.lock").stat().st_mode & 0o666 == (tmp_path / "tmp").stat().st_mode & 0o666
+
+
+@pytest.mark.parametrize("content", ["null", "5", "[1]", '{"x": 5}', '{"x": [1]}', "[" * 100_000, "\udcff"])
+def test_damaged_notes_on_files_are_forgotten(tmp_path, content):
+    file = tmp_path / "files.json"
+    file.write_text(content.replace("x", str(tmp_path / "data")), "utf-8", "surrogateescape")
+    (tmp_path / "data").write_text("hello")
+    assert FileDigests(file).of(tmp_path / "data") == file_digest(tmp_path / "data")
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a\0b", b"x" * 5000, None])
+def test_garbage_collection_stops_where_it_cannot_tell_what_a_run_uses(tmp_path, content):
+    store = Store(tmp_path)
+    publish(store)
+    store.refer(tmp_path / "run")
+    (reference,) = (tmp_path / "runs").iterdir()
+    reference.unlink()
+    if content is None:
+        reference.mkdir()
+    else:
+        reference.write_bytes(content)
+    with pytest.raises(StoreError, match="is damaged, it names no run's folder"):
+        list(store.referring())
+
+
+def test_what_lies_behind_a_link_is_digested_too_and_no_circle_is_followed(tmp_path):
+    (tmp_path / "elsewhere/inner").mkdir(parents=True)
+    (tmp_path / "elsewhere/inner/config.json").write_text("{}")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").write_text("{}")
+    plain = FileDigests(tmp_path / "none").of(tmp_path / "model")
+    (tmp_path / "model/1_Pooling").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/inner/up").symlink_to(tmp_path / "elsewhere")
+    first = FileDigests(tmp_path / "none").of(tmp_path / "model")
+    (tmp_path / "elsewhere/inner/config.json").write_text("[]")
+    assert len({plain, first, FileDigests(tmp_path / "none").of(tmp_path / "model")}) == 3
 
 
 def test_a_store_in_a_place_that_cannot_be_written_says_so(tmp_path):

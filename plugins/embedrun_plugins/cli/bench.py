@@ -13,10 +13,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from embedrun import RunRecord, UserError
-from embedrun.record import find_run
 from embedrun_plugins.cli import console as terminal
 from embedrun_plugins.cli.arguments import runs
-from embedrun_plugins.cli.console import table
+from embedrun_plugins.cli.console import say, table
+from embedrun_plugins.results.runs import find_run
 from embedrun_plugins.services.addresses import reachable
 from embedrun_plugins.services.credentials import variable
 from embedrun_plugins.services.endpoints.client import RequestParameters
@@ -129,7 +129,7 @@ def _measured(target: _Target, settings: Latency) -> dict[str, Any]:
             levels = settings.measured(target.transport, target.reading, target.load, console.progress)
     finally:
         console.close()
-    print("\n".join([target.name, *shown(levels)]))
+    say("\n".join([target.name, *shown(levels)]))
     return {"name": target.name, "levels": levels}
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from embedrun.base_model import find_on_disk
+from embedrun.errors import printable
 from embedrun.execution import Loaded
 from embedrun_plugins.cli.arguments import loaded, recipe
+from embedrun_plugins.models.base_models import find_on_disk
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -17,7 +18,8 @@ def run(arguments: Namespace) -> int:
     checked = loaded(arguments)
     checked.require()
     require_usable(checked)
-    print(f"{checked.path}: ok: {', '.join(f'{stage.kind} {stage.type}' for _, stage in checked.recipe.stages())}")
+    stages = ", ".join(f"{stage.kind} {stage.type}" for _, stage in checked.recipe.stages())
+    print(printable(f"{checked.path}: ok: {stages}"))
     return 0
 
 

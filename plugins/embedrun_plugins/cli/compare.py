@@ -13,14 +13,16 @@ from pydantic import ValidationError
 from embedrun.artifacts import Scores
 from embedrun.context import Context
 from embedrun.errors import UserError
-from embedrun.record import RunRecord, find_run
+from embedrun.record import RunRecord
 from embedrun.registry import Registry
 from embedrun.stages import Evaluator
 from embedrun.steps import named
 from embedrun_plugins.cli.arguments import places
+from embedrun_plugins.cli.console import say
 from embedrun_plugins.cli.score_tables import comparison_table
 from embedrun_plugins.results.comparison import Contender, Contest, judged_set, vector_size
 from embedrun_plugins.results.roles import last
+from embedrun_plugins.results.runs import find_run
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -34,7 +36,7 @@ def run(arguments: Namespace) -> int:
     folders = [find_run(name, arguments.runs) for name in (arguments.first, arguments.second)]
     first, second = map(RunRecord.read, folders)
     compared = compare_runs(first, second)
-    print("\n\n".join([f"first:  {first.folder}\nsecond: {second.folder}", *map(_shown, compared)]))
+    say("\n\n".join([f"first:  {first.folder}\nsecond: {second.folder}", *map(_shown, compared)]))
     if arguments.html:
         _write(arguments.html, first, second, compared)
     return 0
@@ -57,7 +59,7 @@ def compare_runs(first: RunRecord, second: RunRecord) -> list[Contest]:
 
 def _evaluators(run: RunRecord) -> list[Evaluator]:
     """Return a run's evaluators; what else it needed, such as documents or a token, may be gone."""
-    registry = Registry(sorted((run.folder / "plugins").glob("*/*.py")))
+    registry = Registry(run.plugins_kept)
     context = registry.validation_context()
     try:
         return [Evaluator.model_validate(judge, context=context) for judge in run.recipe.get("evaluator") or ()]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 from embedrun.console import Console
+from embedrun.errors import printable
 from embedrun.finished import Finished
 from embedrun_plugins.services.plain_console import PlainConsole, summary
 
@@ -46,7 +47,9 @@ class RichConsole(PlainConsole):
 
     def progress(self, label: str, done: float, total: float | None) -> None:
         if self._task is not None:
-            self.bars.update(self._task, description=f"{self._slot}: {label}", completed=int(done), total=total)
+            self.bars.update(
+                self._task, description=printable(f"{self._slot}: {label}"), completed=int(done), total=total
+            )
 
     def finished(self, stage: Finished) -> None:
         self._remove_bar()
@@ -55,7 +58,7 @@ class RichConsole(PlainConsole):
         self.say(summary(stage))
 
     def say(self, text: str) -> None:
-        self.terminal.print(text, markup=False, soft_wrap=True)
+        self.terminal.print(printable(text), markup=False, soft_wrap=True)
 
     def warning(self, slot: str, message: str) -> None:
         self.terminal.print("[yellow]warning:[/] ", end="")
@@ -74,6 +77,11 @@ class RichConsole(PlainConsole):
 def console() -> Console:
     """Return the console that suits standard error; FORCE_COLOR says that a terminal is at the end of a pipe."""
     return RichConsole() if sys.stderr.isatty() or os.environ.get("FORCE_COLOR") else PlainConsole()
+
+
+def say(text: str, *, stream: TextIO | None = None) -> None:
+    """Print what may hold words of a data file or a record, on standard output or elsewhere."""
+    print(printable(text), file=stream, flush=True)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], *, left: bool = False) -> str:

@@ -7,6 +7,7 @@ from argparse import ArgumentParser, Namespace
 
 from embedrun import UserError
 from embedrun_plugins.cli.arguments import runs as add_runs
+from embedrun_plugins.cli.console import say
 from embedrun_plugins.services.ledger import delete
 
 
@@ -20,11 +21,11 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     if arguments.run:
-        deleted = delete.of_run(arguments.run, arguments.runs, print)
+        deleted = delete.of_run(arguments.run, arguments.runs, say)
     else:
-        deleted = delete.of_ledger(print, only_expired=arguments.expired)
+        deleted = delete.of_ledger(say, only_expired=arguments.expired)
     for fault in deleted.faults:
-        print(fault, file=sys.stderr)
+        say(fault, stream=sys.stderr)
     if not deleted.count and not deleted.faults:
-        print(f"{arguments.run or 'the ledger'}: nothing {'expired' if arguments.expired else 'deployed'}")
+        say(f"{arguments.run or 'the ledger'}: nothing {'expired' if arguments.expired else 'deployed'}")
     return UserError.exit_code if deleted.faults else 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from embedrun import UserError
 from embedrun_plugins.cli import console
-from embedrun_plugins.cli.console import table
+from embedrun_plugins.cli.console import say, table
 
 if TYPE_CHECKING:
     from embedrun_plugins.services.docker import Description
@@ -123,10 +123,10 @@ def _print(image: Description, arguments: Namespace) -> None:
         "processors": image.architecture,
         **{f"label {name}": value for name, value in sorted(image.labels.items())},
     }
-    print(table(["image", ""], lines.items(), left=True))
+    say(table(["image", ""], lines.items(), left=True))
     print()
     shown = [(_size(layer.size), layer.made_by) for layer in image.layers]
-    print(table(["layer", "made by"], [(size.rjust(9), text[:100]) for size, text in shown], left=True))
+    say(table(["layer", "made by"], [(size.rjust(9), text[:100]) for size, text in shown], left=True))
 
 
 def _size(count: int) -> str:

@@ -34,5 +34,5 @@ def run(arguments: Namespace) -> int:
         print(json.dumps({"model": plan.base.choice.model_dump(mode="json"), "stages": rows}))
         return 0
     shown = [[r["slot"], r["type"], r["status"], ", ".join(f"{k} {v}" for k, v in r["forecast"].items())] for r in rows]
-    print(console.table(["stage", "type", "status", ""], shown, left=True))
+    console.say(console.table(["stage", "type", "status", ""], shown, left=True))
     return 0

@@ -25,7 +25,7 @@ def run(arguments: Namespace) -> int:
     installed = [(kind, name, entry) for kind in KINDS for name, entry in registry.entries(kind).items()]
     if not arguments.stage:
         rows = [[kind.kind, name, str(entry.owner), about(entry)] for kind, name, entry in installed]
-        print(console.table(["key", "type", "from", ""], rows, left=True))
+        console.say(console.table(["key", "type", "from", ""], rows, left=True))
         return 0
     named = [(k, n, e) for k, n, e in installed if arguments.stage in (n, f"{k.kind}.{n}")]
     if not named:

@@ -6,10 +6,11 @@ import shutil
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from embedrun import UserError, shipped_recipes
+from embedrun import UserError
 from embedrun.errors import suggest
 from embedrun_plugins.cli import console
 from embedrun_plugins.cli.arguments import write_new
+from embedrun_plugins.services import shipped_recipes
 
 
 def configure(parser: ArgumentParser) -> None:

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 
 from embedrun import RunRecord
 from embedrun.errors import INTERRUPTED
-from embedrun.record import find_run
 from embedrun_plugins.cli import console
 from embedrun_plugins.cli.arguments import device, overrides, runs
+from embedrun_plugins.cli.console import say
 from embedrun_plugins.cli.score_tables import short
 from embedrun_plugins.results.reproduce.again import Conditions, Room, repeat, room
 from embedrun_plugins.results.reproduce.verdict import Verdict, judge
+from embedrun_plugins.results.runs import find_run
 
 DIFFERS = 1
 _MOST = 8
@@ -45,7 +46,7 @@ def run(arguments: Namespace) -> int:
         print("interrupted; the repeated run was removed", file=sys.stderr)
         return INTERRUPTED
     kept = repetition.now if made.kept else None
-    print("\n".join(_told(record, verdict, kept, made)))
+    say("\n".join(_told(record, verdict, kept, made)))
     if arguments.json:
         print(json.dumps(_described(record, verdict, kept)))
     return 0 if verdict.identical else DIFFERS

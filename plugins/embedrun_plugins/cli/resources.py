@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser, Namespace
 
+from embedrun_plugins.cli.console import say
 from embedrun_plugins.services.ledger.overview import living, shown
 
 
@@ -15,5 +16,5 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     rows = living(ask=not arguments.offline)
-    print(json.dumps(rows) if arguments.json else shown(rows))
+    say(json.dumps(rows) if arguments.json else shown(rows))
     return 0

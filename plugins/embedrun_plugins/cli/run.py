@@ -11,6 +11,7 @@ from embedrun.console import Console
 from embedrun.execution import execute
 from embedrun_plugins.cli import console as terminal
 from embedrun_plugins.cli.arguments import device, loaded, planned, settings_of
+from embedrun_plugins.cli.console import say
 from embedrun_plugins.cli.score_tables import report, short
 
 
@@ -32,7 +33,7 @@ def run(arguments: Namespace) -> int:
     if arguments.record:  # whoever began the run tells how it ended
         return stopped.exit_code if stopped else 0
     if not arguments.json and record.scores:
-        print(report(record))
+        say(report(record))
     if stopped:
         console.say(str(stopped))
     console.say(f"run: {short(record.folder)}")
@@ -56,5 +57,5 @@ def _rehearse(arguments: Namespace, console: Console) -> int:
     recipe = loaded(arguments)
     console.say(f"rehearsing {short(recipe.path)} {output.SAID}")
     outcome = rehearse(recipe, console, until=arguments.until)
-    print(output.as_json(outcome) if arguments.json else output.as_text(outcome))
+    say(output.as_json(outcome) if arguments.json else output.as_text(outcome))
     return output.exit_code(outcome)

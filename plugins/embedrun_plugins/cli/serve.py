@@ -9,12 +9,12 @@ from functools import partial
 from importlib.util import find_spec
 
 from embedrun.errors import MissingPackageError
+from embedrun.file_digests import FileDigests
 from embedrun.registry import Registry
-from embedrun.store import FileDigests
 from embedrun_plugins.cli.arguments import places, settings_of
 from embedrun_plugins.models.serving.limits import ServerLimits
-from embedrun_plugins.models.serving.models import named
 from embedrun_plugins.services.credentials import variable
+from embedrun_plugins.services.served_models import named
 
 
 def configure(parser: ArgumentParser) -> None:

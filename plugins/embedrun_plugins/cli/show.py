@@ -8,10 +8,11 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from embedrun import RunRecord, UserError
-from embedrun.record import find_run
 from embedrun_plugins.cli.arguments import runs
+from embedrun_plugins.cli.console import say
 from embedrun_plugins.cli.export import FORMS, export_flag
 from embedrun_plugins.cli.score_tables import report, short
+from embedrun_plugins.results.runs import find_run
 from embedrun_plugins.services.plain_console import summary
 
 
@@ -38,11 +39,11 @@ def run(arguments: Namespace) -> int:
 
 
 def _show(record: RunRecord) -> None:
-    print(f"{record.folder}: {record.status}{': ' + record.error if record.error else ''}")
-    print("\n".join(summary(stage) for stage in record.stages()))
-    print(report(record))
+    say(f"{record.folder}: {record.status}{': ' + record.error if record.error else ''}")
+    say("\n".join(summary(stage) for stage in record.stages()))
+    say(report(record))
     if model := record.artifact(record.last_model):
-        print(f"model: {short(model)}")
+        say(f"model: {short(model)}")
 
 
 def _export(record: RunRecord, file: Path | None) -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from embedrun import EmbedrunError, RunRecord, UserError
 from embedrun.model_settings import ModelSettings
-from embedrun.record import find_run
 from embedrun_plugins.cli.arguments import runs
+from embedrun_plugins.cli.console import say
+from embedrun_plugins.results.runs import find_run
 from embedrun_plugins.services.endpoints.deployed import Deployed, deployed
 from embedrun_plugins.services.endpoints.folder_transport import FolderTransport
 from embedrun_plugins.services.endpoints.transports import Transport
@@ -53,7 +54,7 @@ def _results(record: RunRecord, deployments: Sequence[Deployed], arguments: Name
     trusted = bool(record.recipe["model"].get("trust_remote_code"))
     for deployment in deployments:
         result = _result(deployment, gate, trusted=trusted)
-        print(result.pop("told"))
+        say(result.pop("told"))
         yield {"deployer": deployment.name, **result}
 
 

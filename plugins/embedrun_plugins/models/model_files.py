@@ -45,16 +45,16 @@ class ModelFiles:
     @classmethod
     def read(cls, folder: Path, settings: ModelSettings | None = None) -> Self:
         """Read a sentence-transformers folder, or a plain checkpoint."""
-        listed = _json(folder / "modules.json") or []
+        listed = _modules(folder / "modules.json")
         entries = [(str(entry.get("type")).rsplit(".", 1)[-1], str(entry.get("path") or "")) for entry in listed]
         entries = entries or [("Transformer", ""), ("Pooling", "")]
         first = folder / entries[0][1]
-        configs = {path: _json(folder / path / "config.json") or {} for name, path in entries[1:] if path}
-        configs["transformer"] = _json(first / "config.json") or {}
+        configs = {path: _object(folder / path / "config.json") for name, path in entries[1:] if path}
+        configs["transformer"] = _object(first / "config.json")
         configs["pooling"] = next((configs.get(path, {}) for name, path in entries if name == "Pooling"), {})
-        configs["length"] = _json(first / "sentence_bert_config.json") or {}
-        configs["tokenizer"] = _json(first / "tokenizer_config.json") or {}
-        configs["prompts"] = _json(folder / "config_sentence_transformers.json") or {}
+        configs["length"] = _object(first / "sentence_bert_config.json")
+        configs["tokenizer"] = _object(first / "tokenizer_config.json")
+        configs["prompts"] = _object(folder / "config_sentence_transformers.json")
         dense = tuple(path for name, path in entries if name == "Dense")
         types = tuple(str(entry.get("type")) for entry in listed)
         return cls(first, settings or ModelSettings(), tuple(name for name, _ in entries), configs, dense, types)
@@ -135,11 +135,23 @@ class ModelFiles:
         return str(self.settings.dtype or saved or "float32").removeprefix("torch.")
 
 
+def _modules(file: Path) -> list[dict[str, Any]]:
+    """Return what modules.json lists; nothing where it is not here or holds something else."""
+    listed = _json(file)
+    return [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+
+
+def _object(file: Path) -> dict[str, Any]:
+    """Return the object that a file holds; an empty one where it is not here or holds something else."""
+    value = _json(file)
+    return value if isinstance(value, dict) else {}
+
+
 def _json(file: Path) -> Any:
     """Return what a file holds; None where it is not here or holds no JSON."""
     try:
         return json.loads(file.read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 
@@ -151,6 +163,6 @@ def _header(file: Path) -> dict[str, Any]:
     try:
         with file.open("rb") as stream:
             header = json.loads(stream.read(min(int.from_bytes(stream.read(8), "little"), _LONGEST_HEADER)))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return header if isinstance(header, dict) else {}

@@ -7,6 +7,7 @@ import time
 from typing import TextIO
 
 from embedrun.console import Console
+from embedrun.errors import printable
 from embedrun.finished import Finished
 
 _INTERVAL = 10.0
@@ -39,7 +40,7 @@ class PlainConsole(Console):
         self.say(summary(stage))
 
     def say(self, text: str) -> None:
-        print(text, file=self.stream, flush=True)
+        print(printable(text), file=self.stream, flush=True)
 
 
 def summary(stage: Finished) -> str:

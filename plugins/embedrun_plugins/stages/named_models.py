@@ -7,21 +7,18 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
-from embedrun import base_model
-from embedrun.context import FromCommandLine
-from embedrun.model_settings import ModelChoice
+from embedrun.context import candidates
+from embedrun.file_digests import FileDigests
+from embedrun.model_settings import BaseModelRef, ModelChoice
 from embedrun.registry import Registry
-from embedrun.store import FileDigests
+from embedrun_plugins.models import base_models
 
 
 def _folder_or_id(value: Any, info: ValidationInfo) -> Any:
     """Return a folder's full path, sought beside the recipe and then here; anything else is a hub id."""
     if not isinstance(value, str) or not value:
         return value
-    path = Path(value).expanduser()
-    beside = (info.context or {}).get("folder")
-    places = [path] if beside is None or isinstance(value, FromCommandLine) else [beside / path, path]
-    return next((str(place.resolve()) for place in places if place.is_dir()), value)
+    return next((str(path.resolve()) for path in candidates(value, info) if path.is_dir()), value)
 
 
 ModelName = Annotated[str, BeforeValidator(_folder_or_id), Field(min_length=1)]
@@ -52,11 +49,11 @@ def folder_of(name: str, revision: str | None = None, *, offline: bool, trust_re
 
     Raises UserError where that cannot be.
     """
-    return base_model.fetch(_found(name, revision, offline=offline, trusted=trust_remote_code), offline=offline)
+    return base_models.fetch(_found(name, revision, offline=offline, trusted=trust_remote_code), offline=offline)
 
 
-def _found(name: str, revision: str | None, *, offline: bool, trusted: bool = False) -> base_model.BaseModelRef:
+def _found(name: str, revision: str | None, *, offline: bool, trusted: bool = False) -> BaseModelRef:
     choice = ModelChoice(id=name, revision=revision, trust_remote_code=trusted)
-    return base_model.find(
+    return base_models.find(
         choice, Registry().local_models(), FileDigests(Path("none")), folder=Path.cwd(), offline=offline
     )

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from embedrun.errors import UserError
+from embedrun.file_digests import FileDigests
 from embedrun.registry import Registry
-from embedrun.store import FileDigests
 from embedrun.testing import tiny_model
-from embedrun_plugins.models.serving.models import Served, named
+from embedrun_plugins.services.served_models import Served, named
 
 KEY = "ab" + "0" * 62
 

@@ -12,20 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from embedrun import deployments, rules, steps
-from embedrun.base_model import find
 from embedrun.console import Console
 from embedrun.context import Resolver
 from embedrun.engine import Engine
 from embedrun.errors import EmbedrunError, Problem, UserError
 from embedrun.execution import Loaded
+from embedrun.file_digests import FileDigests
 from embedrun.finished import Finished
 from embedrun.plan import Plan, Step
 from embedrun.record import RunRecord
 from embedrun.rehearsal import Note
-from embedrun.store import FileDigests, Store
+from embedrun.store import Store
 from embedrun_plugins.cli.check import require_usable
 from embedrun_plugins.cli.rehearsal.no_network import quiet
 from embedrun_plugins.cli.rehearsal.rehearsed_recipe import RehearsedRecipe, rehearsed
+from embedrun_plugins.models.base_models import find
 
 
 @dataclass

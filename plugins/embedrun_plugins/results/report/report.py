@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from embedrun import plain_files
+from embedrun.errors import printable
 from embedrun.record import RunRecord
 from embedrun_plugins.results import comparison
 from embedrun_plugins.results.comparison import Contest
@@ -36,10 +38,10 @@ def write(run: RunRecord) -> None:
     Whatever goes wrong is told and logged, but does not fail a run whose work is done.
     """
     try:
-        (run.folder / NAME).write_text(of_run(run), "utf-8")
+        plain_files.write_text(run.folder / NAME, of_run(run))
     except Exception as error:  # noqa: BLE001  # an observer must not fail what it observes
         run.log("traceback", stage="report", text=traceback.format_exc())
-        print(f"{NAME} could not be written: {error} (traceback in log.jsonl)", file=sys.stderr)  # noqa: T201
+        print(f"{NAME} could not be written: {printable(str(error))} (traceback in log.jsonl)", file=sys.stderr)  # noqa: T201
 
 
 def of_run(run: RunRecord) -> str:

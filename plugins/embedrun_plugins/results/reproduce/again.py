@@ -15,15 +15,16 @@ from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
-from embedrun.base_model import BaseModelRef
 from embedrun.console import Console
 from embedrun.errors import RecipeError, UserError
 from embedrun.execution import Loaded, Settings, execute
+from embedrun.file_digests import FileDigests
 from embedrun.finished import Finished
+from embedrun.model_settings import BaseModelRef
 from embedrun.plan import Step
 from embedrun.record import RunRecord
 from embedrun.steps import make_plan
-from embedrun.store import FileDigests, Store
+from embedrun.store import Store
 
 _ANSWERS = "answers.sqlite"
 _GOING, _LOCK = ".going", ".lock"

@@ -17,8 +17,8 @@ from urllib.request import url2pathname
 from packaging.utils import canonicalize_name
 
 from embedrun.errors import UserError
-from embedrun.shipped_recipes import recipes_folder
 from embedrun_plugins.services.docker.wheels import Packed
+from embedrun_plugins.services.shipped_recipes import recipes_folder
 
 COMPILED = (*EXTENSION_SUFFIXES, ".so", ".pyd", ".dylib")
 _NOT_PACKED = frozenset({"RECORD", "WHEEL", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"})

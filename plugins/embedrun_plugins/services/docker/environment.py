@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from embedrun.base_model import fetch
 from embedrun.context import Resolver
 from embedrun.stage import Stage
+from embedrun_plugins.models.base_models import fetch
 from embedrun_plugins.models.local_copies import GIVEN
 from embedrun_plugins.services.addresses import is_local
 

@@ -10,12 +10,13 @@ from typing import Any, Protocol, runtime_checkable
 
 from pydantic import ValidationError
 
-from embedrun import deployments
+from embedrun import deployments, plain_files
 from embedrun.artifacts import Endpoint
 from embedrun.errors import UserError, suggest
-from embedrun.record import find_run
+from embedrun.record import RunRecord
 from embedrun.registry import Registry
 from embedrun.stages import Deployer
+from embedrun_plugins.results.runs import find_run
 from embedrun_plugins.services.endpoints.client import RequestParameters
 from embedrun_plugins.services.endpoints.transports import Transport
 
@@ -62,16 +63,17 @@ def deployed(folder: Path) -> list[Deployed]:
     files = deployments.files(folder)
     if not files:
         return []
-    registry = Registry(sorted((folder / "plugins").glob("*/*.py")))
-    return [_read(file, registry) for file in files]
+    registry = Registry(RunRecord(folder, {}).plugins_kept)
+    return [read(file, registry) for file in files]
 
 
-def _read(file: Path, registry: Registry) -> Deployed:
+def read(file: Path, registry: Registry) -> Deployed:
+    """Read one record of a run. Raises UserError where it is damaged."""
     try:
-        written: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        written: dict[str, Any] = json.loads(plain_files.read_text(file))
         endpoint = Endpoint.model_validate(written["endpoint"])
         deployer = Deployer.model_validate(written["deployer"], context=registry.validation_context())
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise UserError(f"{file}: is damaged, or of another version ({reason})") from error
     return Deployed(file.parent.name, endpoint, deployer)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from embedrun import Deployer, Endpoint, UserError, deployments
-from embedrun.record import find_run
+from embedrun import PluginError, RunRecord, UserError, deployments
 from embedrun.registry import Registry
+from embedrun_plugins.results.runs import find_run
+from embedrun_plugins.services.endpoints.deployed import read
 from embedrun_plugins.services.ledger.aws_clients import Clients
 from embedrun_plugins.services.ledger.ledger import Ledger, LedgerEntry, Location, Record, expired
 from embedrun_plugins.services.ledger.resources import remove
@@ -75,15 +76,17 @@ def _is_meant(record: Record, name: str) -> bool:
 
 def _delete(file: Path, deleted: Deleted, say: Say) -> None:
     """Delete what an endpoint file describes."""
-    written = json.loads(file.read_text("utf-8"))
-    endpoint = Endpoint.model_validate(written["endpoint"])
-    deleted.tried.add(str(endpoint.details.get("ledger")))
-    registry = Registry(sorted((file.parents[2] / "plugins").glob("*/*.py")))
     try:
-        Deployer.model_validate(written["deployer"], context=registry.validation_context()).delete(endpoint)
-    except UserError as error:
+        deployment = read(file, Registry(RunRecord(file.parents[2], {}).plugins_kept))
+        deleted.tried.add(str(deployment.endpoint.details.get("ledger")))
+        deployment.deployer.delete(deployment.endpoint)
+    except (UserError, PluginError) as error:
         deleted.faults.append(str(error))
         return
+    except (KeyError, ValueError, TypeError) as error:
+        deleted.faults.append(f"{file}: lacks what deleting takes ({type(error).__name__}: {error})")
+        return
+    endpoint = deployment.endpoint
     deployments.delete(file)
     deleted.count += 1
     say(f"deleted {endpoint.deployer} {endpoint.url or endpoint.path or ''}")
@@ -104,5 +107,6 @@ def _remove(entries: Iterable[tuple[LedgerEntry, Record]], deleted: Deleted, say
 
 def _mark(record: Record, identifier: str) -> None:
     for file in deployments.files(Path(record.folder)) if record.folder else ():
-        if json.loads(file.read_text("utf-8"))["endpoint"].get("details", {}).get("ledger") == identifier:
-            deployments.delete(file)
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # a damaged record names no entry
+            if deployments.read(file).details.get("ledger") == identifier:
+                deployments.delete(file)

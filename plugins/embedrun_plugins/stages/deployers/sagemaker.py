@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -120,12 +119,11 @@ class _Packed(SageMakerHuggingFace):
 
     def run(self, ctx: Context, model: Model) -> Endpoint:
 
-        from embedrun_plugins.services.sagemaker.container.archives import unpack
+        from embedrun_plugins.services.sagemaker.container.archives import unpack_file
         from embedrun_plugins.services.sagemaker.local_check import tried
 
         archive, folder = packed(ctx, model, self.parity), ctx.out / "unpacked"
-        with tarfile.open(archive) as tar:
-            unpack(tar, folder)
+        unpack_file(archive, folder)
         ctx.note("worst_cosine", round(tried(folder, model, self.parity), 6))
         return Endpoint(deployer=self.type, path=str(archive))
 

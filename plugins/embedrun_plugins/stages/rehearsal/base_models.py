@@ -8,12 +8,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from embedrun.base_model import find, find_on_disk
 from embedrun.errors import UserError
+from embedrun.file_digests import FileDigests
 from embedrun.model_settings import ModelChoice
 from embedrun.registry import Registry
 from embedrun.rehearsal import Note
-from embedrun.store import FileDigests
+from embedrun_plugins.models.base_models import find, find_on_disk
 from embedrun_plugins.stages.rehearsal.random_models import random_model, shrunk, vector_size, weights_size
 
 SMALL = 100 * 2**20

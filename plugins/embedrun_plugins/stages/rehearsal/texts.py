@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 
-from embedrun import shipped_recipes
+from embedrun_plugins.services import shipped_recipes
 
 
 @dataclass(frozen=True)

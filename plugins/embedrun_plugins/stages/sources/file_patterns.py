@@ -13,8 +13,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ValidationInfo
 
 from embedrun.artifacts import SPLITS, Split
-from embedrun.context import FromCommandLine, Unkeyed
-from embedrun.errors import suggest
+from embedrun.context import Unkeyed, candidates
+from embedrun.errors import printable, suggest
 from embedrun_plugins.stages.sources.readers import KINDS, kind_of
 
 
@@ -22,10 +22,8 @@ def _located(value: Any, info: ValidationInfo) -> Any:
     """Seek a file, folder or pattern from the recipe's folder, then from the current one."""
     if not isinstance(value, (str, Path)) or not str(value):
         return value
-    path = Path(value).expanduser()
-    beside = (info.context or {}).get("folder")
-    candidates = [path] if beside is None or isinstance(value, FromCommandLine) else [beside / path, path]
-    return next((candidate for candidate in candidates if _is_there(candidate)), path).absolute()
+    paths = candidates(value, info)
+    return next((path for path in paths if _is_there(path)), paths[-1]).absolute()
 
 
 Location = Annotated[Path, BeforeValidator(_located), Unkeyed]
@@ -69,7 +67,9 @@ def listed(paths: Sequence[tuple[Split | None, Path]], patterns: Mapping[Split, 
     """Find the files that are meant. What is wrong stands in the listing's `faults` and `missing`."""
     listing = Listing()
     files = [file for split, path in paths for file in _at(path, split, listing)]
-    files = _named_apart(_once(files, listing))
+    unnamed = [file for file in files if not _is_utf8(str(file.path))]
+    listing.faults += [f"path: {printable(str(file.path))}: its name is not UTF-8; rename it" for file in unnamed]
+    files = _named_apart(_once([file for file in files if file not in unnamed], listing))
     listing.skipped = sorted(file.name for file in files if kind_of(file.path) is None and not file.asked_for)
     for file in files:
         if file.asked_for and kind_of(file.path) is None:
@@ -81,6 +81,11 @@ def listed(paths: Sequence[tuple[Split | None, Path]], patterns: Mapping[Split, 
         listing.faults.append(f"path: no document in {where}{skipped}; readable kinds: {', '.join(KINDS)}")
     listing.files = _divided(files, patterns, listing) if patterns and files else files
     return listing
+
+
+def _is_utf8(name: str) -> bool:
+    """Tell whether a name can be written into a result."""
+    return name.encode("utf-8", "replace") == name.encode("utf-8", "surrogatepass")
 
 
 def _at(path: Path, split: Split | None, listing: Listing) -> Iterator[File]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from embedrun.artifacts import Model
-from embedrun.base_model import fetch, find
 from embedrun.errors import UserError
+from embedrun.file_digests import FileDigests
 from embedrun.model_settings import ModelChoice
 from embedrun.record import RunRecord
 from embedrun.registry import Registry
-from embedrun.store import FileDigests
-from embedrun_plugins.models.serving.models import named
+from embedrun_plugins.models.base_models import fetch, find
+from embedrun_plugins.services.served_models import named
 
 
 def last_of(run: RunRecord, runs: Path, *, offline: bool = False) -> Model:

@@ -18,7 +18,7 @@ from typing import Any
 from embedrun.errors import EmbedrunError, StageError
 from embedrun_plugins.services.distributed.launch import Launch, Start
 from embedrun_plugins.services.distributed.nodes import Nodes
-from embedrun_plugins.services.sagemaker.container.archives import unpack
+from embedrun_plugins.services.sagemaker.container.archives import unpack_stream
 from embedrun_plugins.services.sagemaker.container.contract import bug
 from embedrun_plugins.services.sagemaker.container.rendezvous import WHOLE
 
@@ -66,8 +66,8 @@ class Leader:
         """Copy a job's folder here. Raises StageError where it does not arrive whole."""
         folder.mkdir(parents=True)
         try:
-            with self._asked("GET", f"/folder/{number}") as answer, tarfile.open(fileobj=answer, mode="r|") as archive:
-                unpack(archive, folder)
+            with self._asked("GET", f"/folder/{number}") as answer:
+                unpack_stream(answer, folder)
         except (OSError, http.client.HTTPException, tarfile.TarError) as error:
             raise StageError(f"{self.address}: the training data cannot be fetched: {error}") from error
         if not (folder / WHOLE).exists():

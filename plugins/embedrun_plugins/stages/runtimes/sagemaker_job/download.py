@@ -21,12 +21,14 @@ from embedrun.store import Store
 from embedrun_plugins.services import aws
 from embedrun_plugins.services.ledger.aws_clients import Clients
 from embedrun_plugins.services.ledger.s3 import sizes, split
-from embedrun_plugins.services.sagemaker.container.archives import unpack
+from embedrun_plugins.services.sagemaker.container.archives import unpack_file
 from embedrun_plugins.services.sagemaker.container.channels import import_results
 
 _NONE = ("404", "NoSuchKey", "NoSuchBucket")
 _KEPT = ("recipe.yaml", LOCK, "run.json")
 """Files of a run that a job does not change, or only in part."""
+_OURS = ("plugins", "deployments")
+"""Folders of a run that only this machine fills: from one code is loaded, what the other says is deleted."""
 Progress = Callable[[str, float, float], None]
 
 
@@ -57,8 +59,7 @@ class Download:
             if not self._download(uri, archive):
                 return False
             try:
-                with tarfile.open(archive) as packed:
-                    unpack(packed, scratch / "output")
+                unpack_file(archive, scratch / "output")
             except (tarfile.TarError, EOFError, OSError) as error:
                 raise StageError(f"{uri}: cannot be unpacked: {error}") from error
             archive.unlink()
@@ -92,7 +93,10 @@ class Download:
                 continue
             with self._scratch(f"{key}.fetched") as scratch:
                 for name in files:
-                    self._download(f"s3://{bucket}/{name}", scratch / folder / name.removeprefix(prefix))
+                    file = scratch / folder / name.removeprefix(prefix)
+                    if not file.resolve().is_relative_to((scratch / folder).resolve()):
+                        raise StageError(f"s3://{bucket}/{name}: is called so that it would lie in another folder")
+                    self._download(f"s3://{bucket}/{name}", file)
                 import_results(scratch, self.job.store.root)
             return
 
@@ -138,7 +142,7 @@ def _recorded(there: Path, here: Path) -> bool:
     except UserError:
         return False
     for name, file in folder_files(there).items():
-        if name not in _KEPT:
+        if name not in _KEPT and name.partition("/")[0] not in _OURS:
             (here / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, here / name)
     RunRecord.read(here).take_over(record)

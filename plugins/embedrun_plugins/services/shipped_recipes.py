@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import embedrun
 from embedrun.errors import UserError, suggest
 
 
 def recipes_folder() -> Path:
     """Return the folder of the shipped recipes, in a wheel or in a checkout."""
-    here = Path(__file__).resolve().parent
+    here = Path(embedrun.__file__).resolve().parent
     installed = here / "_data" / "recipes"
     return installed if installed.is_dir() else here.parents[1] / "recipes"
 

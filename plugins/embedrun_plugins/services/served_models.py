@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from embedrun.artifacts import Model
-from embedrun.base_model import fetch, find
 from embedrun.errors import UserError
+from embedrun.file_digests import FileDigests
 from embedrun.model_settings import ModelChoice
-from embedrun.record import RunRecord, find_run, is_run
+from embedrun.record import RunRecord
 from embedrun.registry import Registry
-from embedrun.store import FileDigests
+from embedrun_plugins.models.base_models import fetch, find
+from embedrun_plugins.results.runs import find_run, is_run
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,11 @@ def named(name: str, registry: Registry, files: FileDigests, *, runs: Path, offl
         return Served(base(ModelChoice(id=name)), Path(name).name if Path(name).is_dir() else name)
     record = RunRecord.read(find_run(str(folder), runs))
     lock = record.folder / "recipe.lock.json"
-    recipe = json.loads(lock.read_text("utf-8"))["lock"]["recipe"]
-    choice = ModelChoice.model_validate(recipe["model"])
+    recipe = record.recipe
+    try:
+        choice = ModelChoice.model_validate(recipe.get("model"))
+    except ValidationError as error:
+        raise UserError(f"{lock}: is damaged, or of another version ({error.errors()[0]['msg']})") from error
     slot, role = _last_model(recipe)
     known_as = f"{record.name}/{record.folder.resolve().name}, {role}"
     if slot is None:

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from embedrun import LocalModel, PluginError, UserError, hookimpl
-from embedrun.base_model import find
+from embedrun.file_digests import FileDigests
 from embedrun.model_settings import ModelChoice
 from embedrun.registry import Registry
-from embedrun.store import FileDigests
 from embedrun.testing import tiny_model
+from embedrun_plugins.models.base_models import find
 
 _SPEC = importlib.util.spec_from_file_location("fake_hub", Path(__file__).parents[1] / "fake_hub.py")
 fake_hub = importlib.util.module_from_spec(_SPEC)
@@ -28,10 +28,10 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 from embedrun.errors import EmbedrunError
-from embedrun.base_model import fetch, find
+from embedrun_plugins.models.base_models import fetch, find
 from embedrun.recipe import ModelChoice
 from embedrun.registry import Registry
-from embedrun.store import FileDigests
+from embedrun.file_digests import FileDigests
 
 answers = []
 for choice, offline in json.loads(sys.argv[1]):
