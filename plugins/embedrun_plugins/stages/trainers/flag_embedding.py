@@ -76,8 +76,11 @@ class FlagEmbedding(FlagOptions):
         del dev
         if not isinstance(loss, InfoNce):
             raise UserError(f"trainer: {self.refuses(loss)}")
+        from embedrun_plugins.models import cut_texts
         from embedrun_plugins.stages.trainers.flag.flag_run import FlagTraining
 
+        for warning in cut_texts.warnings(model, data):
+            ctx.warn(warning)
         return FlagTraining(self, ctx, data, model, loss).run()
 
     def rehearsal(self, rehearsal: Rehearsal) -> FlagEmbedding:
