@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from embedrun.artifacts import Model
+    from embedrun.errors import Problem
     from embedrun.finished import Finished
     from embedrun.record import RunRecord
+    from embedrun.registry import Registry
     from embedrun.stage import Stage
 
 hookspec = pluggy.HookspecMarker("embedrun")
@@ -93,7 +97,17 @@ def embedrun_commands() -> Sequence[Command]:  # type: ignore[empty-body]
 
 @hookspec
 def embedrun_usual_names() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Return keys, as in "trainer.epochs", by what other tools call them. Called when a recipe has an unknown key."""
+    """Return keys, as in "trainer.epochs", by what other tools call them; several with spaces between.
+
+    Called when a recipe has an unknown key.
+    """
+
+
+@hookspec(firstresult=True)
+def embedrun_problems(  # type: ignore[empty-body]
+    error: ValidationError, registry: Registry, data: dict[str, Any]
+) -> Sequence[Problem]:
+    """Put what pydantic finds wrong with a recipe's data into words, or mend the data in place and return nothing."""
 
 
 @hookspec

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from embedrun import Command, LocalModel, StageReference, hookimpl
 from embedrun_plugins.cli import COMMANDS
 from embedrun_plugins.stages import STAGES
 
 if TYPE_CHECKING:
+    from pydantic import ValidationError
+
     from embedrun import Model, RunRecord
+    from embedrun.errors import Problem
+    from embedrun.registry import Registry
 
 
 @hookimpl
@@ -22,6 +26,13 @@ def embedrun_usual_names() -> dict[str, str]:
     from embedrun_plugins.cli import usual_names
 
     return usual_names.table()
+
+
+@hookimpl
+def embedrun_problems(error: ValidationError, registry: Registry, data: dict[str, Any]) -> list[Problem]:
+    from embedrun_plugins.cli import wrong_values
+
+    return wrong_values.problems_of(error, registry, data)
 
 
 @hookimpl

@@ -44,13 +44,13 @@ WRONG = {
         ("model: model", "model: {id: model, promts: 1}"),
         "r.yaml:1:20: model.promts: unknown key; did you mean 'prompts'?",
     ),
-    "wrong type": (("epochs: 2", "epochs: two"), "r.yaml:8:11: trainer.epochs: input should be a valid integer"),
+    "wrong type": (("epochs: 2", "epochs: two"), "r.yaml:8:11: trainer.epochs: must be a whole number"),
     "wrong type is quoted": (("epochs: 2", "epochs: two"), "not 'two'"),
-    "list for a number": (("epochs: 2", "epochs: [2]"), "r.yaml:8:11: trainer.epochs: Input should be a valid integer"),
-    "seed too small": (
-        ("loss: fake", "seed: -1\nloss: fake"),
-        "seed: input should be greater than or equal to 0, not -1",
+    "list for a number": (
+        ("epochs: 2", "epochs: [2]"),
+        "trainer.epochs: must be a whole number, such as 8, not a list",
     ),
+    "seed too small": (("loss: fake", "seed: -1\nloss: fake"), "seed: must be at least 0, not -1"),
     "unknown stage": (("loss: fake", "loss: fak"), "r.yaml:5:7: loss: there is no loss 'fak'; did you mean 'fake'?"),
     "unknown type in a mapping": (("type: fake\nloss", "type: fale\nloss"), "there is no source 'fale'"),
     "stage without a type": (("type: fake\n  epochs: 2", "epochs: 2"), "trainer: needs a 'type'; allowed: fake"),
@@ -70,7 +70,7 @@ WRONG = {
     "endless": (None, "a: &a [*a]\n", "nested too deeply"),
     "very deep": (None, "a: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
     "a plugin listed twice": (("[fakes.py]", "[fakes.py, fakes.py]"), "plugins.1: listed twice"),
-    "infinity": (("epochs: 2", "wait: .inf"), "trainer.wait: input should be a finite number"),
+    "infinity": (("epochs: 2", "wait: .inf"), "trainer.wait: must be a finite number"),
     "two documents": (None, "model: a\n---\nmodel: b\n", "not YAML"),
     "loss needs negatives": (("loss: fake", "loss: hungry"), "r.yaml:5:7: loss: 'hungry' needs negatives; add a miner"),
     "no positives": (
@@ -98,7 +98,10 @@ WRONG = {
     "missing input with a near name": (("  type: fake\nloss", "  type: fake\n  file: fakes.pi\nloss"), "did you mean"),
     "missing model folder": (("model: model", "model: ./modle"), "no such folder; did you mean 'model'?"),
     "model folder without a model": (("model: model", "model: ."), "no model here"),
-    "max_length of zero": (("model: model", "model: {id: model, max_length: 0}"), "model.max_length: input should be"),
+    "max_length of zero": (
+        ("model: model", "model: {id: model, max_length: 0}"),
+        "model.max_length: must be at least 1, not 0",
+    ),
     "unknown pooling": (("model: model", "model: {id: model, pooling: maen}"), "model.pooling: 'maen' is not allowed"),
     "nothing to do": (None, "model: model\nplugins: [fakes.py]\nsource: fake\n", "nothing to do"),
     "deployer listed twice": (
