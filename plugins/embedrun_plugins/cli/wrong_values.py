@@ -54,7 +54,7 @@ def problems_of(error: ValidationError, registry: Registry, data: Any) -> list[P
     replaced = {key for key, _ in meant.values()}
     for path, details in by_path.items():
         missing = details[0]["type"] == "missing" and ".".join(map(str, path)) in replaced
-        deeper = any(len(other) > len(path) == len(_common(path, other)) for other in by_path)
+        deeper = any(other != path and other[: len(path)] == path for other in by_path)
         if path not in unknown and not missing and not (deeper and len(details[0]["loc"]) > len(path)):
             problems.append(Problem(path, _wanted(path, details, registry, data)))
     return problems
@@ -70,10 +70,6 @@ def _wrap(data: Any, detail: Any) -> bool:
         data = data if isinstance(data, dict) and part not in data else data[part]
     data[path[-1]] = [data[path[-1]]]
     return True
-
-
-def _common(first: KeyPath, second: KeyPath) -> KeyPath:
-    return tuple(one for one, other in zip(first, second, strict=False) if one == other)
 
 
 def _path(detail: Any, data: Any) -> KeyPath:
