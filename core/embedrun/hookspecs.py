@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import BaseModel, ValidationError
 
     from embedrun.artifacts import Model
     from embedrun.errors import Problem
     from embedrun.finished import Finished
     from embedrun.record import RunRecord
-    from embedrun.registry import Registry
     from embedrun.stage import Stage
 
 hookspec = pluggy.HookspecMarker("embedrun")
@@ -105,9 +104,15 @@ def embedrun_usual_names() -> Mapping[str, str]:  # type: ignore[empty-body]
 
 @hookspec(firstresult=True)
 def embedrun_problems(  # type: ignore[empty-body]
-    error: ValidationError, registry: Registry, data: dict[str, Any]
+    error: ValidationError,
+    data: dict[str, Any],
+    class_at: Callable[[tuple[str | int, ...]], type[BaseModel]],
+    usual_names: Mapping[str, str],
 ) -> Sequence[Problem]:
-    """Put what pydantic finds wrong with a recipe's data into words, or mend the data in place and return nothing."""
+    """Put what pydantic finds wrong with a recipe's data into words, or mend the data in place and return nothing.
+
+    `class_at` returns the class of what stands at a path, `usual_names` is what `embedrun_usual_names` returned.
+    """
 
 
 @hookspec

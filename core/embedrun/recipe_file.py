@@ -32,7 +32,7 @@ def load(path: Path, overrides: Mapping[str, Any] | None = None) -> tuple[Recipe
     registry = Registry(_plugin_files(document, path))
 
     def keys(path: yamlfile.KeyPath, name: Any) -> Iterable[str] | None:
-        fields = model_at(registry, path, document.data).model_fields
+        fields = _model_at(registry, path, document.data).model_fields
         return fields if "type" in fields and fields["type"].default == name else None
 
     yamlfile.override(document, overrides, keys)
@@ -66,7 +66,12 @@ def validate(document: yamlfile.YamlFile, registry: Registry, folder: Path | Non
     try:
         recipe = Recipe.model_validate(document.data, context=registry.validation_context(folder))
     except ValidationError as error:
-        problems = registry.hooks.hook.embedrun_problems(error=error, registry=registry, data=document.data)
+        problems = registry.hooks.hook.embedrun_problems(
+            error=error,
+            data=document.data,
+            class_at=lambda path: _model_at(registry, path, document.data),
+            usual_names=registry.usual_names(),
+        )
         if problems == []:  # the data was mended
             return validate(document, registry, folder)
         raise document.error(problems or [Problem((), str(error))]) from error
@@ -76,7 +81,7 @@ def validate(document: yamlfile.YamlFile, registry: Registry, folder: Path | Non
     return recipe
 
 
-def model_at(registry: Registry, path: yamlfile.KeyPath, data: Any) -> type[BaseModel]:
+def _model_at(registry: Registry, path: yamlfile.KeyPath, data: Any) -> type[BaseModel]:
     """Return the class of what stands at a path: a kind, where the data names no installed stage."""
     model: type[BaseModel] = Recipe
     value = data

@@ -9,11 +9,12 @@ from embedrun_plugins.cli import COMMANDS
 from embedrun_plugins.stages import STAGES
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from collections.abc import Callable, Mapping
+
+    from pydantic import BaseModel, ValidationError
 
     from embedrun import Model, RunRecord
     from embedrun.errors import Problem
-    from embedrun.registry import Registry
 
 
 @hookimpl
@@ -29,10 +30,15 @@ def embedrun_usual_names() -> dict[str, str]:
 
 
 @hookimpl
-def embedrun_problems(error: ValidationError, registry: Registry, data: dict[str, Any]) -> list[Problem]:
+def embedrun_problems(
+    error: ValidationError,
+    data: dict[str, Any],
+    class_at: Callable[[tuple[str | int, ...]], type[BaseModel]],
+    usual_names: Mapping[str, str],
+) -> list[Problem]:
     from embedrun_plugins.cli import wrong_values
 
-    return wrong_values.problems_of(error, registry, data)
+    return wrong_values.problems_of(error, data, class_at, usual_names)
 
 
 @hookimpl

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from embedrun.errors import Problem, suggest
 from embedrun.recipe import Recipe
-from embedrun.recipe_file import model_at
-from embedrun.registry import Registry
 from embedrun.stage import Stage
 from embedrun_plugins.stages.docstrings import descriptions
 
 KeyPath = tuple[str | int, ...]
+ClassAt = Callable[[KeyPath], type[BaseModel]]
+"""Returns the class of what stands at a path of the recipe."""
 
 WORDS: Mapping[str, str] = {
     **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
@@ -38,7 +38,7 @@ _SECTIONS = ("trainer", "model", *(name for name in Recipe.model_fields if name 
 _MOST = 20
 
 
-def problems_of(error: ValidationError, registry: Registry, data: Any) -> list[Problem]:
+def problems_of(error: ValidationError, data: Any, class_at: ClassAt, usual_names: Mapping[str, str]) -> list[Problem]:
     """Return what is wrong, once for each place; keys that are none come first, with what they were meant to be.
 
     A single value where a list is meant becomes a list in the data; if there was such a one, nothing is returned.
@@ -49,14 +49,14 @@ def problems_of(error: ValidationError, registry: Registry, data: Any) -> list[P
     for detail in error.errors():
         by_path.setdefault(_path(detail, data), []).append(detail)
     unknown = {path for path, details in by_path.items() if details[0]["type"] == "extra_forbidden"}
-    meant = {path: _meant(registry, path, data) for path in by_path if path in unknown}
+    meant = {path: _meant(path, class_at, usual_names) for path in by_path if path in unknown}
     problems = [Problem(path, f"unknown key{hint}", at_key=True) for path, (_, hint) in meant.items()]
     replaced = {key for key, _ in meant.values()}
     for path, details in by_path.items():
         missing = details[0]["type"] == "missing" and ".".join(map(str, path)) in replaced
         deeper = any(other != path and other[: len(path)] == path for other in by_path)
         if path not in unknown and not missing and not (deeper and len(details[0]["loc"]) > len(path)):
-            problems.append(Problem(path, _wanted(path, details, registry, data)))
+            problems.append(Problem(path, _wanted(path, details, class_at)))
     return problems
 
 
@@ -86,7 +86,7 @@ def _path(detail: Any, data: Any) -> KeyPath:
     return (*path, *missing)
 
 
-def _wanted(path: KeyPath, details: Sequence[Any], registry: Registry, data: Any) -> str:
+def _wanted(path: KeyPath, details: Sequence[Any], class_at: ClassAt) -> str:
     kind, value = details[0]["type"], details[0].get("input")
     if kind == "missing":
         return "is missing; every recipe needs it" if len(path) == 1 else "is missing"
@@ -97,9 +97,9 @@ def _wanted(path: KeyPath, details: Sequence[Any], registry: Registry, data: Any
             f"{value!r} is not allowed{suggest(str(value), names) if len(names) > _MOST else f'; allowed: {allowed}'}"
         )
     if kind == "string_pattern_mismatch":
-        about = descriptions(model_at(registry, path[:-1], data)).get(str(path[-1]), "")
+        about = descriptions(class_at(path[:-1])).get(str(path[-1]), "")
         return f"{value!r} does not have the form that is wanted: {about.partition('. ')[0].rstrip('.')}"
-    phrases = dict.fromkeys(_phrase(detail, model_at(registry, path, data)) for detail in details)
+    phrases = dict.fromkeys(_phrase(detail, class_at(path)) for detail in details)
     text = " or ".join([phrase.removeprefix("must be ") if n else phrase for n, phrase in enumerate(phrases)])
     if not any(detail["type"] in WORDS or detail["type"] == "model_type" for detail in details):
         return text
@@ -122,22 +122,22 @@ def phrase(detail: Any) -> str:
     return words.format(**detail.get("ctx") or {}) if words else str(detail["msg"]).removeprefix("Value error, ")
 
 
-def _meant(registry: Registry, path: KeyPath, data: Any) -> tuple[str, str]:
+def _meant(path: KeyPath, class_at: ClassAt, usual_names: Mapping[str, str]) -> tuple[str, str]:
     """Return the key that was meant, where one can be said to be, and a hint.
 
     That is what other tools call so, else a key of that name elsewhere; the hint may also name a similar one.
     """
     *around, name = map(str, path)
-    for usual in registry.usual_names().get(name.lower(), "").split():
+    for usual in usual_names.get(name.lower(), "").split():
         *outer, key = usual.split(".")
-        known = model_at(registry, tuple(outer), data).model_fields.keys()
+        known = class_at(tuple(outer)).model_fields.keys()
         if key in known or known <= {"type"}:
             return usual, f"; did you mean '{usual.removeprefix(''.join(f'{part}.' for part in around))}'?"
-    model = model_at(registry, path[:-1], data)
+    model = class_at(path[:-1])
     if name in Recipe.model_fields:
         return name, f"; did you mean '{name}' at the top of the recipe?"
     for section in _SECTIONS:
-        if name in model_at(registry, (section,), data).model_fields and section not in path:
+        if name in class_at((section,)).model_fields and section not in path:
             return f"{section}.{name}", f"; did you mean '{section}.{name}'?"
     hint = suggest(name, model.model_fields)
     if len(model.model_fields) > _MOST and issubclass(model, Stage) and hint.startswith("; allowed"):
