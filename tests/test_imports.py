@@ -75,8 +75,10 @@ def test_help_imports_no_command_and_no_stage():
     assert not {name.split(".")[0] for name in loaded} & (PYDANTIC | {"ruamel", "rich"})
 
 
-def test_check_imports_the_stages_that_the_recipe_names_alone():
-    assert not surplus(every_imported_module("check", "recipes/quickstart.yaml"), "check", CHECK)
+def test_check_imports_the_stages_that_the_recipe_names_alone_and_the_tokenizer_that_counts_their_texts():
+    counting = {"models.cut_texts", "models.tokenizer"}
+    loaded = every_imported_module("check", "recipes/quickstart.yaml")
+    assert surplus(loaded, "check", CHECK | counting) == {"tokenizers"}
 
 
 def test_a_run_that_reuses_every_result_imports_what_check_does_and_the_report(tmp_path):

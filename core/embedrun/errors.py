@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import ClassVar
 
+_MOST_NAMES = 30
 INTERRUPTED = 130
 """Exit code of what the user ended."""
 
@@ -89,7 +90,8 @@ def suggest(word: str, known: Iterable[str]) -> str:
     close = get_close_matches(word.lower(), [name.lower() for name in names], n=1)
     if close:
         return f"; did you mean '{next(name for name in names if name.lower() == close[0])}'?"
-    return f"; allowed: {', '.join(names)}" if names else ""
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"; allowed: {', '.join(names[:_MOST_NAMES])}{more}" if names else ""
 
 
 def printable(text: str) -> str:

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
+
     from embedrun.artifacts import Model
+    from embedrun.errors import Problem
     from embedrun.finished import Finished
     from embedrun.record import RunRecord
     from embedrun.stage import Stage
@@ -93,7 +96,23 @@ def embedrun_commands() -> Sequence[Command]:  # type: ignore[empty-body]
 
 @hookspec
 def embedrun_usual_names() -> Mapping[str, str]:  # type: ignore[empty-body]
-    """Return keys, as in "trainer.epochs", by what other tools call them. Called when a recipe has an unknown key."""
+    """Return keys, as in "trainer.epochs", by what other tools call them; several with spaces between.
+
+    Called when a recipe has an unknown key.
+    """
+
+
+@hookspec(firstresult=True)
+def embedrun_problems(  # type: ignore[empty-body]
+    error: ValidationError,
+    data: dict[str, Any],
+    class_at: Callable[[tuple[str | int, ...]], type[BaseModel]],
+    usual_names: Mapping[str, str],
+) -> Sequence[Problem]:
+    """Put what pydantic finds wrong with a recipe's data into words, or mend the data in place and return nothing.
+
+    `class_at` returns the class of what stands at a path, `usual_names` is what `embedrun_usual_names` returned.
+    """
 
 
 @hookspec

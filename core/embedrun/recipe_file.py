@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from embedrun import rules, yamlfile
 from embedrun.context import FromCommandLine
-from embedrun.errors import Problem, RecipeError, UserError, suggest
+from embedrun.errors import Problem, RecipeError, UserError
 from embedrun.recipe import Recipe
 from embedrun.registry import Registry
 from embedrun.stages import KINDS
@@ -67,38 +67,19 @@ def validate(document: yamlfile.YamlFile, registry: Registry, folder: Path | Non
     try:
         recipe = Recipe.model_validate(document.data, context=registry.validation_context(folder))
     except ValidationError as error:
-        raise document.error([_problem(e, registry, document.data) for e in error.errors()]) from error
+        problems = registry.hooks.hook.embedrun_problems(
+            error=error,
+            data=document.data,
+            class_at=lambda path: _model_at(registry, path, document.data),
+            usual_names=registry.usual_names(),
+        )
+        if problems == []:  # the data was mended
+            return validate(document, registry, folder)
+        raise document.error(problems or [Problem((), str(error))]) from error
     problems = list(rules.problems(recipe))
     if problems:
         raise document.error(problems)
     return recipe
-
-
-def _problem(error: Any, registry: Registry, data: Any) -> Problem:
-    path = tuple(error["loc"])
-    match error["type"]:
-        case "extra_forbidden":
-            return Problem(path, f"unknown key{_meant(registry, path, data)}", at_key=True)
-        case "missing":
-            return Problem(path, "is missing; every recipe needs it" if len(path) == 1 else "is missing")
-        case "literal_error":
-            return Problem(path, f"{error['input']!r} is not allowed; allowed: {error['ctx']['expected']}")
-    message = str(error["msg"]).removeprefix("Value error, ")
-    value = error.get("input")
-    if error["type"] not in ("stage", "stage_type", "value_error") and isinstance(value, (str, int, float, bool)):
-        message = f"{message[0].lower()}{message[1:]}, not {value!r}"
-    return Problem(path, message)
-
-
-def _meant(registry: Registry, path: yamlfile.KeyPath, data: Any) -> str:
-    """Say which key was meant: what other tools call so, else a similar one of its neighbours."""
-    *around, name = map(str, path)
-    usual = registry.usual_names().get(name.lower(), "")
-    *outer, key = usual.split(".")
-    known = _model_at(registry, tuple(outer), data).model_fields.keys()
-    if key in known or (usual and known <= {"type"}):
-        return f"; did you mean '{usual.removeprefix(''.join(f'{part}.' for part in around))}'?"
-    return suggest(name, _model_at(registry, path[:-1], data).model_fields)
 
 
 def _model_at(registry: Registry, path: yamlfile.KeyPath, data: Any) -> type[BaseModel]:
@@ -111,8 +92,9 @@ def _model_at(registry: Registry, path: yamlfile.KeyPath, data: Any) -> type[Bas
             value = value.get(part) if isinstance(value, dict) else None
         elif isinstance(part, int) and isinstance(value, list) and part < len(value):
             value = value[part]
-        if model in KINDS and isinstance(value, dict) and str(value.get("type")) in registry.entries(model):
-            model = registry.entries(model)[str(value["type"])].stage
+        name = str(value.get("type") if isinstance(value, dict) else value)
+        if model in KINDS and name in registry.entries(model):
+            model = registry.entries(model)[name].stage
     return model
 
 

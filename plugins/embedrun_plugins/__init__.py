@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from embedrun import Command, LocalModel, StageReference, hookimpl
 from embedrun_plugins.cli import COMMANDS
 from embedrun_plugins.stages import STAGES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pydantic import BaseModel, ValidationError
+
     from embedrun import Model, RunRecord
+    from embedrun.errors import Problem
 
 
 @hookimpl
@@ -22,6 +27,18 @@ def embedrun_usual_names() -> dict[str, str]:
     from embedrun_plugins.cli import usual_names
 
     return usual_names.table()
+
+
+@hookimpl
+def embedrun_problems(
+    error: ValidationError,
+    data: dict[str, Any],
+    class_at: Callable[[tuple[str | int, ...]], type[BaseModel]],
+    usual_names: Mapping[str, str],
+) -> list[Problem]:
+    from embedrun_plugins.cli import wrong_values
+
+    return wrong_values.problems_of(error, data, class_at, usual_names)
 
 
 @hookimpl

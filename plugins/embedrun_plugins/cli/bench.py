@@ -16,6 +16,7 @@ from embedrun import RunRecord, UserError
 from embedrun_plugins.cli import console as terminal
 from embedrun_plugins.cli.arguments import runs
 from embedrun_plugins.cli.console import say, table
+from embedrun_plugins.cli.wrong_values import phrase
 from embedrun_plugins.results.runs import find_run
 from embedrun_plugins.services.addresses import reachable
 from embedrun_plugins.services.credentials import variable
@@ -85,7 +86,7 @@ def _settings(arguments: Namespace) -> Latency:
     except ValidationError as error:
         problem = error.errors()[0]
         name = str(problem["loc"][0]).replace("_", "-")
-        raise UserError(f"--{name}: {problem['msg'][0].lower()}{problem['msg'][1:]}") from None
+        raise UserError(f"--{name}: {phrase(problem)}") from None
 
 
 def _served(arguments: Namespace) -> list[_Target]:

@@ -61,8 +61,9 @@ class RichConsole(PlainConsole):
         self.terminal.print(printable(text), markup=False, soft_wrap=True)
 
     def warning(self, slot: str, message: str) -> None:
-        self.terminal.print("[yellow]warning:[/] ", end="")
-        self.say(f"{slot}: {message}")
+        if self._is_new(message):
+            self.terminal.print("[yellow]warning:[/] ", end="")
+            self.say(f"{slot}: {message}")
 
     def _remove_bar(self) -> None:
         if self._task is not None:

@@ -124,6 +124,11 @@ class ModelFiles:
         return next((self.prompts[name] for name in DOCUMENT_PROMPTS if self.prompts.get(name)), "")
 
     @property
+    def query_prompt(self) -> str:
+        """What the model puts before a query."""
+        return self.prompts.get("query", "")
+
+    @property
     def default_prompt_name(self) -> str | None:
         """The prompt that the model puts before a text whose role is not said."""
         return None if self.settings.prompts is not None else self.configs["prompts"].get("default_prompt_name")

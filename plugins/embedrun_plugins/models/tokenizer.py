@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedrun.artifacts import Model
+from embedrun.artifacts import Model, Role
 from embedrun.errors import DataError
 from embedrun_plugins.models.model_files import ModelFiles
 
@@ -50,11 +50,16 @@ def lengths(tokenizer: Tokenizer, texts: Iterable[str]) -> Iterator[int]:
         yield from map(len, tokenizer.encode_batch_fast(some, add_special_tokens=False))
 
 
-def document_room(model: Model, tokenizer: Tokenizer) -> int | None:
-    """Return how many tokens of a document the model reads, beside its prompt and special tokens; None for any."""
+def room(model: Model, tokenizer: Tokenizer, role: Role) -> int | None:
+    """Return how many tokens of a text the model reads, beside its role's prompt and special tokens; None for any."""
     files = ModelFiles.read(model.path, model.settings)
     limits = [limit for limit in (files.max_length, files.learned_positions) if limit]
     if not limits:
         return None
-    prompt = next(lengths(tokenizer, [files.document_prompt]))
+    prompt = next(lengths(tokenizer, [files.query_prompt if role == "query" else files.document_prompt]))
     return max(0, min(limits) - prompt - tokenizer.num_special_tokens_to_add(False))
+
+
+def document_room(model: Model, tokenizer: Tokenizer) -> int | None:
+    """Return how many tokens of a document the model reads; None for any."""
+    return room(model, tokenizer, "document")

@@ -13,7 +13,8 @@ from filelock import FileLock
 from embedrun import Context
 from embedrun.hashing import value_digest
 
-_BUSY_SECONDS = 60.0
+BUSY_SECONDS = 60.0
+"""How long one waits for another process to write."""
 
 
 class Answers:
@@ -61,7 +62,7 @@ class _Closing:
     """A connection that commits and closes, since sqlite3's own context manager only commits."""
 
     def __init__(self, file: Path) -> None:
-        self.database = sqlite3.connect(file, timeout=_BUSY_SECONDS)
+        self.database = sqlite3.connect(file, timeout=BUSY_SECONDS)
 
     def __enter__(self) -> sqlite3.Connection:
         return self.database

@@ -14,6 +14,9 @@ class Attempts(Protocol):
     def sending(self) -> None:
         """Count one more; what this raises keeps it from being sent."""
 
+    def unsent(self) -> None:
+        """Take the last one back: no connection was made, so nobody can charge it."""
+
     def answered(self, status: int) -> bool:
         """Take note of an answer's HTTP status; return whether another attempt would be allowed."""
 
@@ -35,6 +38,12 @@ def sending() -> None:
     """Say that a request is about to be sent."""
     if attempts := _CURRENT.get():
         attempts.sending()
+
+
+def unsent() -> None:
+    """Say that it could not be sent."""
+    if attempts := _CURRENT.get():
+        attempts.unsent()
 
 
 def answered(status: int) -> bool:

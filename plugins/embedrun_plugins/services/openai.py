@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,6 +36,7 @@ def client(base_url: str | None = None, *, api_key_env: str | None = None) -> An
     key = secret(variable, base_url or OPENAI) if variable else _NO_KEY
     hooks: dict[str, list[Callable[..., Any]]] = {"request": [_begin], "response": [_arrive]}
     transport = openai.DefaultHttpxClient(follow_redirects=False, event_hooks=hooks)
+    deadline.enforce(transport)
     opened = openai.OpenAI(
         api_key=key,
         base_url=base_url or OPENAI,
@@ -50,13 +51,18 @@ def client(base_url: str | None = None, *, api_key_env: str | None = None) -> An
 
 def _begin(request: Any) -> None:
     attempts.sending()
-    deadline.begin(request, _SECONDS)
+    deadline.begin(_SECONDS)
+    request.extensions["trace"] = _trace
+
+
+def _trace(event: str, _: Mapping[str, Any]) -> None:
+    if event in ("connection.connect_tcp.failed", "connection.start_tls.failed"):
+        attempts.unsent()
 
 
 def _arrive(response: Any) -> None:
     if not attempts.answered(response.status_code) and response.is_error:
         response.headers["x-should-retry"] = "false"  # which the client obeys
-    deadline.enforce(response)
 
 
 def key_variable(base_url: str | None, named: str | None) -> str | None:

@@ -22,6 +22,7 @@ class PlainConsole(Console):
         self.stream = stream or sys.stderr
         self._slot = ""
         self._shown = 0.0
+        self._warnings: set[str] = set()
 
     def started(self, slot: str, kind: str) -> None:
         self._slot, self._shown = slot, time.monotonic()
@@ -34,7 +35,14 @@ class PlainConsole(Console):
             self.say(f"{self._slot}: {label} {_amount(done, total)}")
 
     def warning(self, slot: str, message: str) -> None:
-        self.say(f"warning: {slot}: {message}")
+        if self._is_new(message):
+            self.say(f"warning: {slot}: {message}")
+
+    def _is_new(self, message: str) -> bool:
+        """Say whether a warning was not shown yet: what holds for the data is told by each stage that reads them."""
+        known = message in self._warnings
+        self._warnings.add(message)
+        return not known
 
     def finished(self, stage: Finished) -> None:
         self.say(summary(stage))

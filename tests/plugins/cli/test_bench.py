@@ -108,8 +108,8 @@ def test_nothing_that_answers_is_a_failure(project) -> None:
     ("options", "said"),
     [
         (("--concurrency", "1,x"), "'1,x' is not a list of numbers such as 1,8,64"),
-        (("--concurrency", "0"), "--concurrency: input should be greater than or equal to 1"),
-        (("--seconds", "0"), "--seconds: input should be greater than 0"),
+        (("--concurrency", "0"), "--concurrency: must be at least 1"),
+        (("--seconds", "0"), "--seconds: must be greater than 0"),
         (("--api-key-env", "sk-" + "s3cr3t"), "must be the name of an environment variable"),
     ],
 )

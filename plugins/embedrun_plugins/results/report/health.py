@@ -126,7 +126,8 @@ def _limit(run: RunRecord) -> int | None:
 
 
 def _warnings(run: RunRecord) -> Markup | None:
-    pairs = [(stage.slot, warning) for stage in run.stages() for warning in stage.warnings]
+    first = {warning: stage.slot for stage in reversed(list(run.stages())) for warning in reversed(stage.warnings)}
+    pairs = [(slot, warning) for warning, slot in reversed(first.items())]
     if not pairs:
         return None
     items = [element("li", element("b", slot), f": {warning}") for slot, warning in pairs[:_MOST_WARNINGS]]

@@ -14,6 +14,7 @@ from embedrun.errors import EmbedrunError, StageError, UserError
 from embedrun_plugins.services.docker.contents import BuildContext
 from embedrun_plugins.services.docker.engine import architecture
 from embedrun_plugins.services.docker.inspect import Description, describe
+from embedrun_plugins.services.foreign_output import shown
 
 Say = Callable[[str], None]
 _LAST_LINES = 20
@@ -21,7 +22,6 @@ _STEP = re.compile(r"step (\d+)/(\d+) ?: (.*)", re.DOTALL | re.IGNORECASE)
 """How Docker begins a step, and, in capitals, Podman."""
 _SHOWN = re.compile(r"\s*(Downloading .*\((\d{2,}(\.\d+)? MB|[\d.]+ GB)\)|Installing collected|Pulling from |Status: )")
 """Lines of a step that take long enough to be told of."""
-_COLOUR = re.compile(r"\x1b\[[\d;]*m")
 _WIDTH = 110
 
 
@@ -104,9 +104,9 @@ class _Progress:
     def follow(self, stream: Iterable[Mapping[str, Any]]) -> None:
         for event in stream:
             if "error" in event:
-                raise self.failure(str(event["error"]))
+                raise self.failure(shown(str(event["error"])))
             for line in str(event.get("stream") or event.get("status") or "").splitlines():
-                self._line(_COLOUR.sub("", line).rstrip())
+                self._line(shown(line).rstrip())
 
     def _line(self, line: str) -> None:
         if step := _STEP.match(line):
@@ -135,9 +135,9 @@ class _Progress:
             )
         if self.kind == "image" or self.step.startswith("FROM ") or not self.step:
             return self._missing(reason)
-        shown = "\n".join(f"    {line}" for line in self.lines)
+        last = "\n".join(f"    {line}" for line in self.lines)
         code = re.search(r"returned a non-zero code: (\d+)", reason)
-        return StageError(f"image: the build failed{self._at()}: {f'exit code {code[1]}' if code else reason}\n{shown}")
+        return StageError(f"image: the build failed{self._at()}: {f'exit code {code[1]}' if code else reason}\n{last}")
 
     def _at(self) -> str:
         return f" at '{_cut(self.step)}'" if self.step else ""

@@ -15,6 +15,7 @@ from embedrun.errors import StageError, UserError
 from embedrun_plugins.services.docker import gpus
 from embedrun_plugins.services.docker.engine import answering
 from embedrun_plugins.services.docker.events import ContainerExit, Watch
+from embedrun_plugins.services.foreign_output import shown
 from embedrun_plugins.services.remote_run import AGAIN
 
 
@@ -78,18 +79,18 @@ def _follow(container: Any, line: _Line) -> bool:
     def show() -> None:
         try:
             for text in line.read():
-                sys.stderr.write(text)
+                sys.stderr.write(shown(text))
                 sys.stderr.flush()
         except (OSError, ValueError) as error:  # a pipe that nobody reads any longer; closed
             broken.append(error)
 
     # Ctrl-C comes to the main thread, in the midst of whatever it reads.
-    shown = threading.Thread(target=show, daemon=True)
-    shown.start()
+    printing = threading.Thread(target=show, daemon=True)
+    printing.start()
     interrupted = False
-    while shown.is_alive():
+    while printing.is_alive():
         try:
-            shown.join(0.5)
+            printing.join(0.5)
         except KeyboardInterrupt:
             _kill(container, "SIGKILL" if interrupted else "SIGINT")
             interrupted = True

@@ -102,10 +102,12 @@ class HttpTransport(SharedTransport["httpx2.Client"]):
     def _make(self) -> httpx2.Client:
         import httpx2
 
-        def begin(request: httpx2.Request) -> None:
-            deadline.begin(request, self.seconds)
+        def begin(_: httpx2.Request) -> None:
+            deadline.begin(self.seconds)
 
-        return httpx2.Client(**self._options, event_hooks={"request": [begin], "response": [deadline.enforce]})
+        client = httpx2.Client(**self._options, event_hooks={"request": [begin]})
+        deadline.enforce(client)
+        return client
 
     def _end(self, made: httpx2.Client) -> None:
         made.close()

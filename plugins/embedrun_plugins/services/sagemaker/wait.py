@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from embedrun.errors import EmbedrunError, StageError
+from embedrun_plugins.services.foreign_output import shown
 from embedrun_plugins.services.ledger.aws_clients import Clients
 from embedrun_plugins.services.ledger.resources import BUSY, await_change, describe
 
@@ -35,7 +36,7 @@ def in_service(
 
 
 def _reason(endpoint: dict[str, Any]) -> str:
-    reason = str(endpoint.get("FailureReason") or "SageMaker gives no reason").strip()
+    reason = shown(str(endpoint.get("FailureReason") or "SageMaker gives no reason")).strip()
     if endpoint["EndpointStatus"] == "InService":
         return f"could not be changed, and continues to serve what it served before: {reason}"
     return f"is {endpoint['EndpointStatus']}: {reason}"
@@ -62,5 +63,5 @@ def last_words(clients: Clients, name: str) -> str:
         ]
     except EmbedrunError:
         return ""  # the reason is said already, and who may not read logs may still deploy
-    lines = "\n".join(f"  {str(event['message']).rstrip()}" for event in events)
+    lines = "\n".join(f"  {shown(str(event['message'])).rstrip()}" for event in events)
     return f"\nits container's last lines:\n{lines}" if lines else ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -15,6 +14,7 @@ from embedrun_plugins.services.addresses import reachable
 from embedrun_plugins.services.docker import gpus
 from embedrun_plugins.services.endpoints.http_transport import HttpTransport
 from embedrun_plugins.services.endpoints.transports import TransportError
+from embedrun_plugins.services.foreign_output import shown
 
 LABEL = "embedrun"
 KIND = "tei"
@@ -22,7 +22,6 @@ KIND = "tei"
 STOP_SECONDS = 30
 _LINES = 15
 _PAUSE = 0.2
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class TeiContainer:
     def log(self) -> str:
         """Return the last lines that it wrote, for an error."""
         output = self.container.logs(tail=_LINES).decode("utf-8", "replace")
-        text = _COLOURS.sub("", output).strip().replace(self.secret or "\0", "***")
+        text = shown(output).strip().replace(self.secret or "\0", "***")
         return f"its log ends:\n{text}" if text else "it wrote no log"
 
 

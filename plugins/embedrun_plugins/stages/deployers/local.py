@@ -20,6 +20,7 @@ from embedrun.rehearsal import Rehearsal
 from embedrun_plugins.models.serving.limits import CLIENT_TEXTS, ServerLimits
 from embedrun_plugins.services.credentials import VariableName
 from embedrun_plugins.services.endpoints.transports import Transport
+from embedrun_plugins.services.foreign_output import shown
 from embedrun_plugins.stages.deployers.endpoint_deployer import AnsweringDeployer
 from embedrun_plugins.stages.rehearsal.stand_ins import changed
 
@@ -153,7 +154,7 @@ def _option(name: str, value: Any) -> list[str]:
 
 
 def _tail(log: Path, lines: int = 12) -> str:
-    return "\n".join(log.read_text("utf-8", "replace").splitlines()[-lines:])
+    return shown("\n".join(log.read_text("utf-8", "replace").splitlines()[-lines:]))
 
 
 def on_free_port(stage: LocalServer, rehearsal: Rehearsal) -> LocalServer:

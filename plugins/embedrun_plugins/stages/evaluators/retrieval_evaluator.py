@@ -53,6 +53,10 @@ class RetrievalEvaluator(Evaluator, ABC):
     """Limits that fail the run, as in {metric: dim_128_ndcg@10, better_than: base/ndcg@10}."""
 
     def run(self, ctx: Context, data: RetrievalSet, model: Model) -> Scores:
+        from embedrun_plugins.models import cut_texts
+
+        for warning in cut_texts.warnings(model, data):
+            ctx.warn(warning)
         return self._scored(ctx, data, model.load(ctx.device))
 
     def evaluate(self, ctx: Context, data: RetrievalSet, encoder: Encoder) -> Scores:

@@ -44,9 +44,13 @@ def _sending(**_: Any) -> None:
     attempts.sending()
 
 
-def _answered(response_dict: Mapping[str, Any] | None = None, **_: Any) -> None:
+def _answered(response_dict: Mapping[str, Any] | None = None, exception: Exception | None = None, **_: Any) -> None:
+    from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError
+
     if response_dict:
         attempts.answered(response_dict["status_code"])
+    elif isinstance(exception, (EndpointConnectionError, ConnectTimeoutError)):
+        attempts.unsent()
 
 
 def concerns_passage(message: str) -> bool:

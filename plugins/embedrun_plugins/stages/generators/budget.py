@@ -3,56 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-
-from pydantic import BaseModel, ConfigDict, Field
 
 from embedrun.errors import StageError
 from embedrun_plugins.stages.generators.llm_service import Reply, Request, most_input_tokens
+from embedrun_plugins.stages.generators.prices import TokenPrice
 
-_PREFIXES = ("us.", "eu.", "apac.", "global.", "jp.", "au.", "us-gov.")
 _REFUSED = 4
 """First digit of the HTTP statuses with which a service refuses a request."""
-
-
-class TokenPrice(BaseModel):
-    """US dollars for a million tokens."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    input: float = Field(ge=0)
-    """For a million tokens of the requests."""
-    output: float = Field(ge=0)
-    """For a million tokens of the replies."""
-
-    def of(self, input_tokens: int, output_tokens: int) -> float:
-        return (input_tokens * self.input + output_tokens * self.output) / 1e6
-
-
-BEDROCK_PRICES: Mapping[str, TokenPrice] = {
-    name: TokenPrice(input=given, output=taken)
-    for name, given, taken in (
-        ("meta.llama3-70b-instruct-v1:0", 2.65, 3.50),
-        ("meta.llama3-8b-instruct-v1:0", 0.30, 0.60),
-        ("meta.llama3-1-70b-instruct-v1:0", 0.72, 0.72),
-        ("meta.llama3-1-8b-instruct-v1:0", 0.22, 0.22),
-        ("meta.llama3-3-70b-instruct-v1:0", 0.72, 0.72),
-        ("amazon.nova-micro-v1:0", 0.035, 0.14),
-        ("amazon.nova-lite-v1:0", 0.06, 0.24),
-        ("amazon.nova-pro-v1:0", 0.80, 3.20),
-        ("anthropic.claude-3-haiku-20240307-v1:0", 0.25, 1.25),
-        ("anthropic.claude-3-5-haiku-20241022-v1:0", 0.80, 4.00),
-    )
-}
-"""On demand in us-east-1, as widely listed in September 2026; other regions differ, and prices change."""
-
-
-def bedrock_price(model: str) -> TokenPrice | None:
-    """Return the listed price of a model or of a regional inference profile for it."""
-    for prefix in _PREFIXES:
-        model = model.removeprefix(prefix)
-    return BEDROCK_PRICES.get(model)
 
 
 @dataclass(frozen=True)
@@ -68,6 +27,10 @@ class OverBudgetError(StageError):
     """The next request might exceed the budget."""
 
 
+def _unnoted(attempts: int, charged: int) -> None:
+    """Write nothing down."""
+
+
 @dataclass(eq=False)
 class Hold:
     """What is set aside for a request under way: the tokens and dollars that one attempt at it takes at most."""
@@ -75,19 +38,33 @@ class Hold:
     budget: Budget
     tokens: int
     usd: float
-    sent: int = 0
+    note: Callable[[int, int], None] = _unnoted
+    """Writes down so many more attempts without an answer, and so many of them that may be charged."""
+    announced: bool = False
+    """Whether the service says when it sends."""
+    under_way: bool = False
     refused: bool = False
     """Whether the last attempt was answered by 4xx, for which nobody charges tokens."""
 
     def sending(self) -> None:
-        """Count an attempt. Raises OverBudgetError where it is not the first and does not fit the budget."""
-        if self.sent:
+        """Count an attempt. Raises OverBudgetError where the last one failed and another does not fit the budget."""
+        self.announced = True
+        if self.under_way:
+            self.under_way = False
             self.budget.renew(self)
-        self.sent += 1
+        self.under_way = True
+        self.note(1, 1)
+
+    def unsent(self) -> None:
+        """Take the last attempt back."""
+        self.under_way = False
+        self.note(-1, -1)
 
     def answered(self, status: int) -> bool:
         """Take note of an answer's status; return whether the budget has room for another attempt."""
         self.refused = status // 100 == _REFUSED
+        if self.refused:
+            self.note(0, -1)
         return self.budget.has_room(self)
 
 
@@ -105,8 +82,9 @@ class Budget:
     calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    failed_calls: int = 0
     failed_tokens: int = 0
-    """What failed attempts took at most."""
+    """What failed attempts took at most, those of earlier runs included."""
     usd: float = 0.0
     _held: list[Hold] = field(default_factory=list)
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -117,12 +95,13 @@ class Budget:
         read = most_input_tokens(request)
         return read + self.most_output, self.price.of(read, self.most_output) if self.price else 0.0
 
-    def hold(self, request: Request) -> Hold:
+    def hold(self, request: Request, note: Callable[[int, int], None] = _unnoted) -> Hold:
         """Set the worst case aside, waiting for requests under way where these may leave enough.
 
-        Raises OverBudgetError where nothing is under way and it does not fit.
+        `note` writes down attempts without an answer. Raises OverBudgetError where nothing is under way and it does
+        not fit.
         """
-        hold = Hold(self, *self.worst(request))
+        hold = Hold(self, *self.worst(request), note)
         with self._changed:
             while reason := self._excess(hold.tokens, hold.usd, 1):
                 if not self._held or self._closed:
@@ -159,17 +138,32 @@ class Budget:
     def release(self, hold: Hold, reply: Reply | None) -> None:
         """Replace what was set aside by what it took; the worst case where the request failed."""
         with self._changed:
+            failed = hold in self._held and (hold.under_way or not hold.announced)
             if reply:
-                self._held.remove(hold)
                 self._count(reply)
-            elif hold in self._held:
+            if failed and not reply:
                 self._fail(hold)
+            elif hold in self._held:
+                self._held.remove(hold)
             self._changed.notify_all()
+        if reply and hold.under_way:
+            hold.note(-1, 0 if hold.refused else -1)
+        elif failed and not reply and not hold.announced:
+            hold.note(1, 1)
 
     def count(self, reply: Reply) -> None:
         """Count a reply that was kept, or that came in a batch."""
         with self._changed:
             self._count(reply)
+
+    def count_failed(self, request: Request, attempts: int, charged: int) -> None:
+        """Count attempts that failed in earlier runs, and as their worst case those that may be charged."""
+        tokens, usd = self.worst(request)
+        with self._changed:
+            self.calls += attempts
+            self.failed_calls += attempts
+            self.failed_tokens += charged * tokens
+            self.usd += charged * usd
 
     def require(self, requests: list[Request], share: float) -> None:
         """Raise OverBudgetError where the worst case of all these together, at a share of the price, does not fit."""
@@ -189,6 +183,7 @@ class Budget:
     def _fail(self, hold: Hold) -> None:
         self._held.remove(hold)
         self.calls += 1
+        self.failed_calls += 1
         if not hold.refused:
             self.failed_tokens += hold.tokens
             self.usd += hold.usd
@@ -210,7 +205,8 @@ class Budget:
         return None
 
     def _refusal(self, reason: str) -> str:
-        return f"stopped before the budget is exceeded ({reason})"
+        failed = f"; {self.failed_calls:,} attempts failed, which count, too" if self.failed_calls else ""
+        return f"stopped before the budget is exceeded ({reason}{failed})"
 
     @property
     def tokens(self) -> int:

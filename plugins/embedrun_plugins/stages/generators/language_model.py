@@ -16,8 +16,9 @@ from embedrun.errors import DataError
 from embedrun.stages import Generator
 from embedrun_plugins.services.answer_cache import Answers
 from embedrun_plugins.stages.generators import prompt_template, question_set
-from embedrun_plugins.stages.generators.budget import Allowance, Budget, TokenPrice
+from embedrun_plugins.stages.generators.budget import Allowance, Budget
 from embedrun_plugins.stages.generators.llm_service import LanguageModelService, Request, likely_input_tokens
+from embedrun_plugins.stages.generators.prices import TokenPrice
 from embedrun_plugins.stages.generators.replies import ReplyReader
 from embedrun_plugins.stages.generators.request_runner import RequestRunner
 
@@ -68,8 +69,8 @@ class LanguageModel(Generator):
     price: Annotated[TokenPrice | None, Unkeyed] = None
     """US dollars for a million tokens, as in {input: 2.65, output: 3.5}. By default as listed for well-known models."""
     budget: Annotated[float | None, Unkeyed] = Field(None, gt=0)
-    """US dollars that the questions may cost in all, what earlier runs paid for included. The run stops before a
-    request that might exceed it; with a raised budget it goes on from there."""
+    """US dollars that the questions may cost in all, what earlier runs paid for included, and what failed attempts may
+    have cost. The run stops before a request that might exceed it; with a raised budget it goes on from there."""
     budget_tokens: Annotated[int | None, Unkeyed] = Field(None, ge=1)
     """The same in tokens, in and out."""
     budget_calls: Annotated[int | None, Unkeyed] = Field(None, ge=1)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 
 from embedrun.context import Context
 from embedrun.errors import EmbedrunError, StageError, UserError
 from embedrun.hashing import value_digest
 from embedrun_plugins.services.answer_cache import Answers
 from embedrun_plugins.services.attempts import counted_by
+from embedrun_plugins.services.failed_attempts import FailedAttempts
 from embedrun_plugins.stages.generators.budget import Budget, OverBudgetError
 from embedrun_plugins.stages.generators.llm_service import LanguageModelService, Reply, Request
 
@@ -46,6 +48,12 @@ class RequestRunner:
     _replies: dict[str, Reply] = field(default_factory=dict)
     _in_a_row: int = 0
     _service: LanguageModelService | None = None
+    _recalled: set[str] = field(default_factory=set)
+    """Requests whose attempts in earlier runs are counted."""
+
+    @cached_property
+    def _failed_attempts(self) -> FailedAttempts:
+        return FailedAttempts(self.answers)
 
     def replies(self, requests: Sequence[Request], label: str) -> list[Reply | None]:
         """Return the reply to each request in their order, None where it failed; `label` names them on the bar.
@@ -83,8 +91,9 @@ class RequestRunner:
     def recall(self, requests: Sequence[Request]) -> list[Request]:
         """Take the replies that were kept, counting their cost, and return the requests without one, each once."""
         missing: dict[str, Request] = {}
-        for request, kept in zip(requests, self.answers.get_all(requests), strict=True):
-            digest = value_digest(request)
+        by_digest = {value_digest(request): request for request in requests}
+        self._recall_failed({digest: by_digest[digest] for digest in by_digest.keys() - self._recalled})
+        for (digest, request), kept in zip(by_digest.items(), self.answers.get_all(by_digest.values()), strict=True):
             if kept is None:
                 missing[digest] = request
             elif digest not in self._replies:
@@ -92,6 +101,13 @@ class RequestRunner:
                 self.budget.count(self._replies[digest])
                 self.reused += 1
         return list(missing.values())
+
+    def _recall_failed(self, requests: Mapping[str, Request]) -> None:
+        """Count the attempts that failed in earlier runs."""
+        self._recalled.update(requests)
+        failed = self._failed_attempts.get_all(list(requests))
+        for request, (attempts, charged) in zip(requests.values(), failed, strict=True):
+            self.budget.count_failed(request, attempts, charged)
 
     def _ask_all(self, missing: Sequence[Request], label: str, total: int) -> None:
         if not missing:
@@ -116,13 +132,14 @@ class RequestRunner:
         self.ctx.progress(f"{label}, {self.budget.spent}", total, total)
 
     def _ask(self, service: LanguageModelService, request: Request) -> None:
-        hold = self.budget.hold(request)
+        digest = value_digest(request)
+        hold = self.budget.hold(request, partial(self._failed_attempts.add, digest))
         reply = None
         try:
             with counted_by(hold):
                 reply = _answer(service, request)
             self.answers.keep(request, reply.kept)
-            self._replies[value_digest(request)] = reply
+            self._replies[digest] = reply
         finally:
             self.budget.release(hold, reply)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field
 
-from embedrun.artifacts import SPLITS, RetrievalSet, Split
+from embedrun.artifacts import SPLITS, RetrievalSet, Role, Split
 from embedrun.context import Context, InputPath, Resolver
 from embedrun.errors import DataError, suggest
 from embedrun.rehearsal import Rehearsal
@@ -125,6 +125,12 @@ class Beir(Source):
             return None
         return frozenset(self.qrels()) | held_out_splits(self.holdout)
 
+    def head(self, count: int) -> Mapping[Role, Sequence[str]]:
+        """Return so many of the first texts of each role."""
+        names: Mapping[Role, str] = {"document": "corpus", "query": "queries"}
+        files = {role: self.texts(name) for role, name in names.items()}
+        return {role: _first_texts(file, count) for role, file in files.items() if file.is_file()}
+
     def rehearsal(self, rehearsal: Rehearsal) -> Source:
         if not self.path.is_dir():
             splits = self.splits or ({"train"} if self.holdout else SPLITS)
@@ -163,6 +169,11 @@ class Beir(Source):
                 f"{self.path / 'qrels'}: which file is which split? Name them: splits: {{test: …}}; "
                 f"there are: {', '.join(there)}"
             )
+
+
+def _first_texts(file: Path, count: int) -> list[str]:
+    rows = islice(open_table(file, "jsonl").read(()), count)
+    return [f"{row.value('title') or ''} {row.value('text') or ''}".strip() for row in rows]
 
 
 def _qrels_file(folder: Path, name: str) -> Path:

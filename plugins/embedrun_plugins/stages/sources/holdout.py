@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import random
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -70,7 +71,11 @@ def held_out_splits(holdout: Holdout | None) -> frozenset[Split]:
 
 
 def _test_of(value: Any) -> Any:
-    return {"test": value} if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return {"test": value}
+    if not isinstance(value, (Mapping, Holdout, NoneType)):
+        raise ValueError("must be a share of the queries (0.3), a number of them (700), or {test: 0.1, dev: 0.1}")  # noqa: TRY004  # pydantic takes no other
+    return value
 
 
 HoldoutField = Annotated[Holdout | None, BeforeValidator(_test_of, json_schema_input_type=float | Holdout | None)]

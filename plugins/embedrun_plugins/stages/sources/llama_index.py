@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
-from embedrun.artifacts import SPLITS, Document, Query, RetrievalSet, Split
+from embedrun.artifacts import SPLITS, Document, Query, RetrievalSet, Role, Split
 from embedrun.context import Context, InputPath
 from embedrun.errors import DataError
 from embedrun.rehearsal import Rehearsal
@@ -72,6 +72,15 @@ class LlamaIndex(Source):
 
     def splits_given(self) -> frozenset[Split]:
         return frozenset(self.splits) | held_out_splits(self.holdout)
+
+    def head(self, count: int) -> Mapping[Role, Sequence[str]]:
+        """Return so many of the first chunks and questions of each split."""
+        heads: dict[Role, list[str]] = {"document": [], "query": []}
+        for split in self._ordered():
+            corpus, queries, _ = _parts(self.files(split))
+            heads["document"] += islice(corpus.values(), count // len(self.splits))
+            heads["query"] += islice(queries.values(), count // len(self.splits))
+        return heads
 
     def rehearsal(self, rehearsal: Rehearsal) -> LlamaIndex:
         count = few_queries(self.holdout)

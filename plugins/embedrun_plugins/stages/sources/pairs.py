@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from embedrun.artifacts import SPLITS, RetrievalSet, Split
+from embedrun.artifacts import SPLITS, RetrievalSet, Role, Split
 from embedrun.context import Context, InputPath, Resolver, Unkeyed
 from embedrun.errors import DataError
 from embedrun.rehearsal import Rehearsal
@@ -148,9 +148,7 @@ class Pairs(Source):
 
     def _columns_of(self, path: Path, kind: Format | None) -> Columns | None:
         """Read a file's first rows; None where it is not there or too large for that."""
-        if not path.is_file() or (kind == "json" and path.stat().st_size > _HEAD_LIMIT):
-            return None
-        if kind == "parquet" and not find_spec("pyarrow"):
+        if not _is_cheap_to_open(path, kind):
             return None
         table = open_table(path, kind, self.delimiter, quoting=self.quoting)
         if not table.columns:
@@ -160,6 +158,14 @@ class Pairs(Source):
 
         must_be_texts(table, columns)
         return columns
+
+    def head(self, count: int) -> Mapping[Role, Sequence[str]]:
+        """Return the texts of about so many of the first rows; of none where that is not cheap."""
+        from embedrun_plugins.stages.sources.row_reader import head_texts
+
+        kinds = [kind or format_of(path) for path, kind in zip(self.inputs(), self._formats(), strict=True)]
+        cheap = all(map(_is_cheap_to_open, self.inputs(), kinds))
+        return head_texts([table for _, table in self._tables()] if cheap else [], self.columns, count)
 
     def splits_given(self) -> frozenset[Split]:
         return self._file_splits() | held_out_splits(self.holdout)
@@ -181,6 +187,12 @@ class Pairs(Source):
     def _tables(self) -> Iterator[tuple[Split, Table]]:
         for (split, path), kind in zip(self.files(), self._formats(), strict=True):
             yield split, open_table(path, kind, self.delimiter, quoting=self.quoting)
+
+
+def _is_cheap_to_open(path: Path, kind: Format | None) -> bool:
+    if not path.is_file() or (kind == "json" and path.stat().st_size > _HEAD_LIMIT):
+        return False
+    return kind != "parquet" or find_spec("pyarrow") is not None
 
 
 def few_rows(

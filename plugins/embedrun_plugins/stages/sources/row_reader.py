@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
+from embedrun.artifacts import Document, Role
 from embedrun.errors import DataError
-from embedrun_plugins.stages.sources.columns import Columns
+from embedrun_plugins.stages.sources.columns import Columns, complete
 from embedrun_plugins.stages.sources.tables import Row, Table
 
 _LIST = re.compile(r"""\[\s*(['"]).*['"]\s*,?\s*\]""", re.DOTALL)
@@ -144,6 +145,19 @@ def must_be_texts(table: Table, columns: Columns) -> None:
     reader = RowReader(table, columns)
     rows = islice(table.read({name for _, name in columns.named()}), _HEAD)
     reader.listed_as_text(sum(reader.pairing(row) is not None for row in rows))
+
+
+def head_texts(tables: Sequence[Table], columns: Columns, count: int) -> Mapping[Role, Sequence[str]]:
+    """Return the distinct texts of about so many of the first rows of tables, by role."""
+    texts: dict[Role, dict[str, None]] = {"document": {}, "query": {}}
+    for table in tables:
+        reader = RowReader(table, complete(columns, table.columns, table.name, table.nested))
+        names = {name for _, name in reader.columns.named()}
+        for row in filter(None, map(reader.pairing, islice(table.read(names), -(-count // len(tables))))):
+            texts["query"][row.anchor] = None
+            passages = (Document("", text, row.title).full_text for text, _ in row.positives)
+            texts["document"].update(dict.fromkeys((*passages, *(text for text, _ in row.negatives))))
+    return {role: list(distinct) for role, distinct in texts.items()}
 
 
 def _shown(value: Any) -> str:

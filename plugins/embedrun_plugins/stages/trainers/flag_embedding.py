@@ -67,7 +67,8 @@ class FlagEmbedding(FlagOptions):
     @classmethod
     def _say_where(cls, value: Any) -> Any:
         """Say where a recipe gives what FlagEmbedding takes as an argument."""
-        for name in (*value, *(value.get("extra") or ())) if isinstance(value, Mapping) else ():
+        extra = value.get("extra") if isinstance(value, Mapping) else None
+        for name in (*value, *(extra if isinstance(extra, Mapping) else ())) if isinstance(value, Mapping) else ():
             if name in _ELSEWHERE:
                 raise ValueError(f"'{name}' {_ELSEWHERE[name]}")
         return value
@@ -76,8 +77,11 @@ class FlagEmbedding(FlagOptions):
         del dev
         if not isinstance(loss, InfoNce):
             raise UserError(f"trainer: {self.refuses(loss)}")
+        from embedrun_plugins.models import cut_texts
         from embedrun_plugins.stages.trainers.flag.flag_run import FlagTraining
 
+        for warning in cut_texts.warnings(model, data):
+            ctx.warn(warning)
         return FlagTraining(self, ctx, data, model, loss).run()
 
     def rehearsal(self, rehearsal: Rehearsal) -> FlagEmbedding:

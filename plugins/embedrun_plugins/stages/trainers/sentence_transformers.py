@@ -34,6 +34,7 @@ class SentenceTransformersTrainer(TrainingOptions):
 
     def run(self, ctx: Context, data: RetrievalSet, model: Model, loss: Loss, dev: Evaluator | None) -> Model:
         self._require_packages()
+        from embedrun_plugins.models import cut_texts
         from embedrun_plugins.stages.trainers.multi_process import launcher
         from embedrun_plugins.stages.trainers.sentence_transformers_run import SentenceTransformersTraining
 
@@ -42,6 +43,8 @@ class SentenceTransformersTrainer(TrainingOptions):
                 "trainer: sentence_transformers starts its processes itself; run embedrun without torchrun, and set "
                 "trainer.processes"
             )
+        for warning in cut_texts.warnings(model, data):
+            ctx.warn(warning)
         training = SentenceTransformersTraining(self, ctx, data, model, loss, dev)
         return training.run() if self.processes == 1 else launcher.train(training)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from embedrun import RunRecord
 from embedrun.errors import StageError
 from embedrun.job import Job
+from embedrun_plugins.services.foreign_output import shown
 from embedrun_plugins.services.ledger.aws_clients import Clients
 from embedrun_plugins.services.ledger.ledger import LedgerEntry, Resource
 from embedrun_plugins.services.ledger.prices import TRAINING, look_up
@@ -117,4 +118,4 @@ class Ending:
 
 
 def _reason(described: Mapping[str, Any]) -> str:
-    return str(described.get("FailureReason") or "SageMaker gives no reason").strip().rstrip(".")
+    return shown(str(described.get("FailureReason") or "SageMaker gives no reason")).strip().rstrip(".")

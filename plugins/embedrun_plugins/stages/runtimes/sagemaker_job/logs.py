@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from embedrun.errors import EmbedrunError
+from embedrun_plugins.services.foreign_output import shown
 from embedrun_plugins.services.ledger.aws_clients import Clients, is_about
 
 GROUP = "/aws/sagemaker/TrainingJobs"
@@ -36,9 +37,9 @@ class Logs:
             streams = list(self._streams())
             for stream in streams:
                 for line in self._lines(stream):
-                    shown = f"{_machine(stream)}: {line}" if len(streams) > 1 else line
-                    self.last = [*self.last, shown][-_KEPT:]
-                    yield shown
+                    named = f"{_machine(stream)}: {line}" if len(streams) > 1 else line
+                    self.last = [*self.last, named][-_KEPT:]
+                    yield named
         except EmbedrunError as error:
             if is_about(error, _DENIED):  # anything else may pass
                 self.trouble = f"its logs cannot be shown: {error}"
@@ -62,7 +63,7 @@ class Logs:
             )
             self._marks[stream] = answer["nextForwardToken"]
             for event in answer["events"]:
-                yield str(event["message"]).rstrip()
+                yield shown(str(event["message"])).rstrip()
             if answer["nextForwardToken"] == mark:
                 return
 
