@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+import fake_hub
 from embedrun import LocalModel, PluginError, UserError, hookimpl
 from embedrun.file_digests import FileDigests
 from embedrun.model_settings import ModelChoice
 from embedrun.registry import Registry
 from embedrun.testing import tiny_model
 from embedrun_plugins.models.base_models import find
-
-_SPEC = importlib.util.spec_from_file_location("fake_hub", Path(__file__).parents[1] / "fake_hub.py")
-fake_hub = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(fake_hub)
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 # huggingface_hub reads the hub's address once, when it is imported; so each test asks in a process of its own.
