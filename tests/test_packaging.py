@@ -6,9 +6,12 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,3 +63,15 @@ def test_every_requirement_is_pinned_and_no_index_is_named():
         assert name in pins or name == "embedrun", need
     assert pins["torch"] == "2.13.0"
     assert not [line for line in lines if "://" in line or line.startswith("-")]
+
+
+@pytest.mark.parametrize(
+    ("client", "needed"),
+    [("fastembed 0.9.1", ">=0.20,<2.0"), ("langchain-huggingface 1.2.3", ">=0.33.4,<2.0.0"), ("ours", "==2.4.0")],
+)
+def test_clients_of_the_hub_can_be_installed_beside_it(client, needed):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    ours = next(Requirement(need) for need in project["dependencies"] if need.startswith("huggingface-hub"))
+    beside = next(Requirement(need) for need in requires("transformers") or () if need.startswith("huggingface-hub"))
+    needs = {client: SpecifierSet(needed), "transformers": beside.specifier, "embedrun": ours.specifier}
+    assert [version for version in ("1.33.0", "2.4.0") if all(version in allowed for allowed in needs.values())]

@@ -10,13 +10,13 @@ from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
 
-import httpx2
 from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from embedrun.errors import EmbedrunError, StageError, UserError
 from embedrun.hashing import folder_files
+from embedrun_plugins.services.hub_failures import HubTransportError
 
 _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
@@ -117,7 +117,7 @@ class Repository:
             raise StageError(f"{where}: the hub answered: {error.server_message or error}") from error
         except RuntimeError as error:
             raise StageError(f"{where}: {error} ({error.__cause__})") from error
-        except (httpx2.HTTPError, OSError) as error:
+        except (HubTransportError, OSError) as error:
             raise StageError(f"{where}: the hub cannot be reached ({type(error).__name__})") from error
 
 

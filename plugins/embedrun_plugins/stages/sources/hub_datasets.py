@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import httpx2
 from datasets.exceptions import DatasetNotFoundError, DatasetsError
 from datasets.naming import camelcase_to_snakecase
 from datasets.packaged_modules.cache.cache import Cache
@@ -23,6 +22,7 @@ from huggingface_hub.errors import (
 )
 
 from embedrun.errors import DataError, UserError
+from embedrun_plugins.services.hub_failures import HubTransportError
 from embedrun_plugins.stages.sources.tables import Row, Table
 
 _INSTEAD = "; download a file of it elsewhere and read that: source: {type: pairs, path: …}"
@@ -49,7 +49,7 @@ def commit_of(dataset: str, revision: str | None, *, offline: bool) -> str:
         raise UserError(f"source: there is no dataset '{dataset}' on the hub, or it needs HF_TOKEN") from error
     except HFValidationError as error:
         raise UserError(f"source: '{dataset}' is not the id of a dataset (owner/name)") from error
-    except (HfHubHTTPError, httpx2.HTTPError, OSError) as error:
+    except (HfHubHTTPError, HubTransportError, OSError) as error:
         reason = type(error).__name__
     commits = _cached_commits(dataset)
     if len(commits) == 1 and revision is None:
@@ -78,7 +78,7 @@ def _explained(what: str) -> Iterator[None]:
         yield
     except DatasetNotFoundError as error:
         raise DataError(f"{what}: not on the hub, or it needs HF_TOKEN") from error
-    except (HfHubHTTPError, httpx2.HTTPError, ConnectionError) as error:
+    except (HfHubHTTPError, HubTransportError, ConnectionError) as error:
         raise DataError(f"{what}: the hub cannot be reached ({type(error).__name__}){_INSTEAD}") from error
     except (DatasetsError, OSError, ValueError, RuntimeError) as error:
         cause = error.__cause__ or error
