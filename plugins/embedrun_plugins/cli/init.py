@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from embedrun.errors import DataError
 from embedrun_plugins.cli.arguments import write_new
+from embedrun_plugins.models import publishers_prompts
 
 if TYPE_CHECKING:
     from embedrun_plugins.stages.sources.columns import Columns
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _STARTER = """\
 # Fine-tune {model} on your own question-answer pairs.
 # Run it:  embedrun {shell_file}      Only check it:  embedrun check {shell_file}
-model: {yaml_model}
+model:{model_keys}
 source:
   type: pairs
   path: {data}           # a question and the passage that answers it in each row; json, jsonl, csv or parquet
@@ -61,7 +62,7 @@ def run(arguments: Namespace) -> int:
     data = Path(arguments.data)
     text = _STARTER.format(
         model=" ".join(arguments.model.split()),
-        yaml_model=_yaml(arguments.model),
+        model_keys=_model(arguments.model),
         data=_yaml(arguments.data),
         shell_file=shlex.quote(" ".join(str(arguments.file).split())),
         columns=_columns(data),
@@ -71,6 +72,16 @@ def run(arguments: Namespace) -> int:
         print(f"{data}: no such file yet; the recipe needs it")
     print(f"wrote {arguments.file}; run it with: embedrun {shlex.quote(str(arguments.file))}")
     return 0
+
+
+def _model(name: str) -> str:
+    """Return the model's key, with the prompts that its publisher documents where there are such."""
+    family = publishers_prompts.documented(name)
+    if family is None:
+        return f" {_yaml(name)}"
+    prompts = {"query": family.query, "document": family.document}
+    shown = ", ".join(f"{role}: {json.dumps(text, ensure_ascii=False)}" for role, text in prompts.items() if text)
+    return f"\n  id: {_yaml(name)}\n  # as its publisher says: {family.source}\n  prompts: {{{shown}}}"
 
 
 def _yaml(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from embedrun.artifacts import Model
 from embedrun.errors import printable
 from embedrun.hashing import folder_files
+from embedrun_plugins.models import publishers_prompts
 from embedrun_plugins.models.model_files import ModelFiles
 
 log = logging.getLogger(__name__)
@@ -124,6 +125,8 @@ def _reasons(model: Model, files: ModelFiles) -> list[str]:
             f"{model.path}: has no modules.json, so pooling is taken to be {files.pooling[0]}; set model.pooling if it "
             "was trained otherwise"
         )
+    if not reasons and (lacking := publishers_prompts.lacking(model.path, files)):
+        _warn(lacking)
     return reasons
 
 
