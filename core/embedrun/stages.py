@@ -200,7 +200,7 @@ class Evaluator(Stage):
     def compare(self, ctx: Context, scores: Mapping[str, Scores]) -> Comparison:
         """Compare the scores of the models by role: "base" first, then "tuned", "merged", then those of `compare_with`.
 
-        `embedrun.bootstrap.comparison` does so by a paired bootstrap over queries.
+        `embedrun.bootstrap.comparison` does so, with an interval over independent units of queries.
         """
 
     def models_named(self) -> Iterable[str]:

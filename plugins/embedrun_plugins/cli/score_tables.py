@@ -9,6 +9,7 @@ from typing import Any
 from embedrun import RunRecord
 from embedrun_plugins.cli.console import table
 from embedrun_plugins.results import roles
+from embedrun_plugins.results.phrases import basis
 
 
 def report(record: RunRecord) -> str:
@@ -36,6 +37,8 @@ def comparison_table(models: Metrics, rivals: Metrics, rows: Sequence[Mapping[st
         figures = [_figure(metrics.get(metric)) for metrics in (*models.values(), *rivals.values())]
         lines.append([metric, *figures, *(compared.cells(metric) if compared else ())])
     parts = [table(["", *models, *rivals, *(compared.header if compared else ())], lines)]
+    if compared and (sentence := basis(compared.by_metric.values())):
+        parts[0] += "\n" + sentence
     for rival in rivals:
         found = _Differences(rows, last, rival)
         # Without verdicts, the differences are plain to see.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from embedrun_plugins.results.comparison import Contender, Contest, Row, spoken
@@ -88,17 +89,45 @@ def verdict(
 
 def _sureness(contest: Contest, row: Row) -> str:
     held_out = "held-out " if contest.split in ("dev", "test") else ""
-    queries = f"on {row.get('queries') or 0:,} {held_out}queries"
+    queries = f"on {row.get('queries') or 0:,} {held_out}queries{_in_units(row)}"
     return f"95% interval {interval(row)}, {queries}" if interval(row) else queries
+
+
+def _in_units(row: Row) -> str:
+    units = row.get("units")
+    return f" in {units:,} independent units" if units and units != row.get("queries") else ""
+
+
+_UNITS = {
+    "document": "queries about one passage, or near copies of it, count as one",
+    "source": "queries about one source count as one",
+    "none": "every query counts as one",
+}
+
+
+def basis(rows: Iterable[Row]) -> str:
+    """Say on how many independent units verdicts rest, and for how many metrics they are corrected."""
+    judged = [row for row in rows if row.get("units") and row.get("queries")]
+    if not judged:
+        return ""
+    units, by = judged[0]["units"], _UNITS.get(judged[0].get("units_by") or "", "")
+    text = f"{judged[0]['queries']:,} queries, {units:,} independent units" + (f" ({by})" if by else "")
+    others = {row["metric"] for row in judged if row.get("p_adjusted") is not None}
+    alone = [row["metric"] for row in judged if row["metric"] not in others]
+    if others and alone:
+        text += f"; the verdict is {alone[0]}'s, those of {len(others)} other metrics are corrected for their number"
+    return text
 
 
 def _needed(row: Row) -> str:
     """Say what a verdict would take; one of few queries would rest on chance, however wide their differences."""
-    differing = (row.get("won") or 0) + (row.get("lost") or 0)
+    if row.get("few") and row.get("units"):
+        differing, units = row.get("units_differing") or 0, row["units"]
+        return f" {differing:,} of {units:,} independent units differ, or few carry it all: not enough for a verdict."
     if not row.get("detectable"):
         return ""
     if (row["low"] or 0) > 0 or (row["high"] or 0) < 0:
-        return f" Only {differing} queries differ, too few for a verdict."
+        return " By itself it would be a verdict; among so many metrics looked at it may be chance."
     return f" With these queries a gain would have to be about {figure(row['detectable'])} or more to be seen."
 
 
