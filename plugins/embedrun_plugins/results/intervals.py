@@ -79,6 +79,26 @@ def mean_intervals(sums: Floats, sizes: Floats) -> MeanIntervals:
     return MeanIntervals(mean, error, low, high, np.where(few, 1.0, p), differing, few, detectable)
 
 
+def share_interval(successes: Floats, sizes: Floats) -> tuple[float, float]:
+    """Return the 95% interval of a share, from the successes and sizes (units,) of its units.
+
+    Wilson's interval (Journal of the American Statistical Association, 1927) of as many independent trials as the units
+    are worth: all of them over the design effect, the ratio of the variance between units to that of independent
+    trials; where nothing varies, a unit is taken for one trial.
+    """
+    trials, units = float(sizes.sum()), len(sizes)
+    share = float(successes.sum()) / trials
+    effect = float((sizes**2).sum()) / trials
+    if 0 < share < 1 and units > 1:
+        between = float(((successes - sizes * share) ** 2).sum()) * units / (units - 1)
+        effect = max(1.0, between / (share * (1 - share) * trials))
+    worth, reach = trials / effect, float(stdtrit(max(units - 1, 1), _TAIL))
+    square = reach**2 / worth
+    centre = (share + square / 2) / (1 + square)
+    half = reach / (1 + square) * np.sqrt(share * (1 - share) / worth + square / (4 * worth))
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
 def _few(sums: Floats, differing: NDArray[np.int64]) -> NDArray[np.bool_]:
     with np.errstate(divide="ignore", invalid="ignore"):
         carrying = np.nan_to_num((sums**2).sum(axis=1) ** 2 / (sums**4).sum(axis=1))

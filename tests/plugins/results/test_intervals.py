@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embedrun_plugins.results.intervals import _WORKING_CORRELATION, _freedom, mean_intervals
+from embedrun_plugins.results.intervals import _WORKING_CORRELATION, _freedom, mean_intervals, share_interval
 
 
 def test_equal_units_of_a_symmetric_kind_get_the_t_interval():
@@ -47,3 +47,24 @@ def test_units_of_correlated_queries_are_covered_95_times_in_100(correlation):
     values[np.arange(20) >= sizes[:, :, None]] = 0
     means = mean_intervals(values.sum(axis=2) / 10, sizes.astype(float))
     assert 0.94 <= ((means.low <= 0) & (means.high >= 0)).mean() <= 0.965
+
+
+def test_a_share_of_independent_trials_has_wilson_s_interval():
+    for successes, expected in ((0, (0.0, 0.037)), (10, (0.0552, 0.1744)), (100, (0.963, 1.0))):
+        trials = np.zeros(100)
+        trials[:successes] = 1
+        # A little wider, since the spread is estimated.
+        low, high = share_interval(trials, np.ones(100))
+        assert (low, high) == pytest.approx(expected, abs=0.002)
+        assert low <= expected[0]
+        assert high >= min(1.0, expected[1])
+
+
+def test_a_share_is_less_sure_where_trials_of_a_unit_agree():
+    agreeing, mixed = np.array([5.0] * 4 + [0.0] * 16), np.array([1.0] * 20)
+    low, high = share_interval(agreeing, np.full(20, 5.0))
+    apart = share_interval(mixed, np.full(20, 5.0))
+    alone = share_interval(np.array([1.0] * 4 + [0.0] * 16), np.ones(20))
+    assert (low, high) == pytest.approx(alone, abs=0.01), "twenty units that agree within are twenty trials"
+    assert high - low > 2 * (apart[1] - apart[0])
+    assert share_interval(np.zeros(20), np.full(20, 5.0)) == pytest.approx(share_interval(np.zeros(20), np.ones(20)))

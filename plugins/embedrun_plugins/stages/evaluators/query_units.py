@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from embedrun.artifacts import Document
 from embedrun.errors import DataError
-from embedrun_plugins.stages.texts.keys import UnionFind
+from embedrun_plugins.stages.texts.keys import joined
 
 if TYPE_CHECKING:
     from embedrun_plugins.stages.evaluators.retrieval_task import Task
@@ -49,7 +49,7 @@ class QueryUnits:
                 "evaluator.clusters: source: no passage or query says what it is from (metadata looked at: "
                 f"{', '.join(SOURCE_KEYS)}); name the column in source.columns.metadata, or choose document"
             )
-        by_document, by_source = _joined(groups), _joined(groups, sources)
+        by_document, by_source = joined(groups), joined(groups, sources)
         enough = all(sources) and len(set(by_source)) >= FEWEST_SOURCES
         by: Clusters = chosen or ("source" if enough else "document")
         roots = by_source if by == "source" else by_document
@@ -77,17 +77,7 @@ class QueryUnits:
         return [numbers.setdefault(self.units.get(query, query), len(numbers)) for query in queries]
 
 
-def _joined(*kinds: Sequence[Sequence[object]]) -> list[int]:
-    """Return for each query the least number of those that it is joined to by anything they share."""
-    forest, first = UnionFind(len(kinds[0])), {}
-    for kind, groups in enumerate(kinds):
-        for query, things in enumerate(groups):
-            for thing in things:
-                forest.join(query, first.setdefault((kind, thing), query))
-    return [int(root) for root in forest.roots()]
-
-
-def _documents(task: Task) -> Iterator[list[object]]:
+def _documents(task: Task) -> Iterator[list[str | int]]:
     """Yield the relevant documents of each query, near copies as one."""
     from embedrun_plugins.stages.texts.near_duplicates import document_clusters
 
@@ -97,7 +87,7 @@ def _documents(task: Task) -> Iterator[list[object]]:
         yield [numbers.get(document, document) for document in relevant]
 
 
-def _sources(task: Task) -> Iterator[list[object]]:
+def _sources(task: Task) -> Iterator[list[str | int]]:
     """Yield what each query's relevant documents, or it itself, are from."""
     documents = _relevant_documents(task)
     for query, relevant in zip(task.queries, task.relevant, strict=True):
