@@ -18,8 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from interval_candidates import Ends, before, bootstraps, now, t_interval
+from interval_candidates import Ends, before, bootstraps, now, t_interval, wilson
 from synthetic_differences import METRICS, Design, Drawn, designs, draw
+
+from embedrun_plugins.results.intervals import share_interval
 
 BATCH = 2_000_000
 """Values drawn at once: bounds memory."""
@@ -146,19 +148,37 @@ def summary(cells: Sequence[Cell]) -> Iterator[str]:
     yield f"The {len(small)} cells of fewer units: coverage now {_percent(least)} or more."
 
 
+def shares(sets: int, rng: np.random.Generator) -> str:
+    """Return the coverage of the interval of a share, as an audit of negatives draws one, before and now."""
+    rows = []
+    for share in (0.02, 0.1, 0.5):
+        for size, alike in ((1, 0.0), (2, 0.3), (5, 0.3), (5, 0.8)):
+            units = 100 // size
+            taken = rng.random((sets, units, size)) < alike**0.5
+            drawn = np.where(taken, rng.random((sets, units, 1)), rng.random((sets, units, size))) < share
+            successes, sizes = drawn.sum(axis=2).astype(float), np.full(units, float(size))
+            ends = np.array([share_interval(row, sizes) for row in successes])
+            plain = wilson(successes.sum(axis=1), 100.0)
+            held = [float(((low <= share) & (share <= high)).mean()) for low, high in (plain, ends.T)]
+            rows.append([f"{share:g}", str(units), str(size), f"{alike:g}", *map(_percent, held)])
+    header = ["share", "units", "size", "correlation", "Wilson (before)", "now"]
+    return f"The share of false negatives in an audit of 100:\n\n{table(header, rows)}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", type=int, default=8000, help="sets a cell")
     parser.add_argument("--resampled", type=int, default=1000, help="of these, sets that are also resampled")
     parser.add_argument("--write", type=Path, help="file for the results")
     arguments = parser.parse_args()
-    started, rng = time.monotonic(), np.random.default_rng(42)
+    started, rng = time.process_time(), np.random.default_rng(42)
     cells = [Cell(metric, design) for metric in METRICS for design in designs()]
     for cell in cells:
         cell.measure(arguments.sets, arguments.resampled, rng)
         print(*(part.rjust(9) for part in cell.row()), flush=True)
     told = [*summary(cells), table(HEADER, [cell.row() for cell in cells])]
-    told.append(f"{arguments.sets:,} sets a cell, {time.monotonic() - started:.0f} s on one core.")
+    told.append(shares(arguments.sets // 4, rng))
+    told.append(f"{arguments.sets:,} sets a cell, {time.process_time() - started:.0f} s of one core.")
     print("\n\n".join(told))
     if arguments.write:
         text = arguments.write.read_text("utf-8") if arguments.write.exists() else "# Coverage\n"

@@ -93,3 +93,11 @@ def _mean_and_error(sums: Floats, sizes: Floats) -> tuple[Floats, Floats]:
 
 def _several(drawn: Drawn) -> NDArray[np.bool_]:
     return np.asarray(np.count_nonzero(drawn.sums, axis=1) >= FEWEST_DIFFERING)
+
+
+def wilson(successes: Floats, trials: float) -> tuple[Floats, Floats]:
+    """Return Wilson's interval of a share of independent trials."""
+    share, square = successes / trials, ndtri(0.975) ** 2 / trials
+    centre = (share + square / 2) / (1 + square)
+    half = np.sqrt(square * (share * (1 - share) + square / 4)) / (1 + square)
+    return centre - half, centre + half

@@ -40,7 +40,7 @@ NEEDED: Mapping[Rows, frozenset[Column]] = {
 
 
 ROLES = ("base", "tuned", "merged")
-"""The models of a run, in the order in which they come to be."""
+"""The models of a run, in the order in which they come to be; those of a further seed end in `.seed_` and the seed."""
 
 
 class Source(Stage):

@@ -51,12 +51,23 @@ class MeanIntervals:
     """Smallest mean that so many units of this spread would show in four of five experiments."""
 
 
-def mean_intervals(sums: Floats, sizes: Floats) -> MeanIntervals:
+@dataclass(frozen=True)
+class Spread:
+    """Another source of variance of the means, beside the units: the seeds of trainings, say."""
+
+    variance: Floats
+    """(columns,): of the mean."""
+    freedom: Floats
+    """(columns,): degrees of freedom that it is estimated with."""
+
+
+def mean_intervals(sums: Floats, sizes: Floats, spread: Spread | None = None) -> MeanIntervals:
     """Return the mean of all values and its 95% interval, column by column.
 
     `sums` (columns, units) are the units' sums of values between -1 and 1, `sizes` (units,) or (columns, units) how
     many values each unit has. There must be two units. Where too few units differ from 0, their spread tells nothing,
     and the interval reaches to the share of units that may differ at all (Clopper and Pearson, Biometrika, 1934).
+    A further `spread` is added to the units' variance, with degrees of freedom after Satterthwaite (Biometrics, 1946).
     """
     sizes = np.broadcast_to(sizes, sums.shape)
     total = sizes.sum(axis=1)
@@ -66,6 +77,8 @@ def mean_intervals(sums: Floats, sizes: Floats) -> MeanIntervals:
     freedom = np.minimum(freedom, _freedom(sizes))
     error = np.sqrt(variance) / total
     bend = _SKEWNESS_SHARE * skew / np.sqrt(sums.shape[1])
+    if spread:
+        error, freedom, bend = _with_spread(error, freedom, bend, spread)
     reach = stdtrit(freedom, _TAIL)
     low, high = mean - error * _unbent(reach, bend), mean - error * _unbent(-reach, bend)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -77,6 +90,14 @@ def mean_intervals(sums: Floats, sizes: Floats) -> MeanIntervals:
     high = np.where(few, np.maximum(high, _most(sums > 0, sizes)), high)
     detectable = (reach + stdtrit(freedom, _POWER)) * error
     return MeanIntervals(mean, error, low, high, np.where(few, 1.0, p), differing, few, detectable)
+
+
+def _with_spread(error: Floats, freedom: Floats, bend: Floats, spread: Spread) -> tuple[Floats, Floats, Floats]:
+    variance = error**2 + spread.variance
+    with np.errstate(divide="ignore", invalid="ignore"):
+        joint = np.nan_to_num(variance**2 / (error**4 / freedom + spread.variance**2 / spread.freedom), nan=1.0)
+        bend = bend * np.nan_to_num(error / np.sqrt(variance)) ** 3
+    return np.sqrt(variance), joint, bend
 
 
 def share_interval(successes: Floats, sizes: Floats) -> tuple[float, float]:

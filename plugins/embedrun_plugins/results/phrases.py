@@ -23,11 +23,11 @@ def signed(value: float | None, digits: int = 3) -> str:
     return NOTHING if value is None else f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", MINUS)
 
 
-def interval(row: Row) -> str:
+def interval(row: Row, digits: int = 3) -> str:
     """Return `+0.124 to +0.213`, or nothing where there is no interval."""
     if row.get("low") is None or row.get("high") is None:
         return ""
-    return f"{signed(row['low'])} to {signed(row['high'])}"
+    return f"{signed(row['low'], digits)} to {signed(row['high'], digits)}"
 
 
 def duration(seconds: float) -> str:
@@ -105,18 +105,33 @@ _UNITS = {
 }
 
 
-def basis(rows: Iterable[Row]) -> str:
-    """Say on how many independent units verdicts rest, and for how many metrics they are corrected."""
+def basis(rows: Iterable[Row]) -> list[str]:
+    """Say on how many independent units and trainings verdicts rest, and for how many metrics they are corrected."""
     judged = [row for row in rows if row.get("units") and row.get("queries")]
     if not judged:
-        return ""
-    units, by = judged[0]["units"], _UNITS.get(judged[0].get("units_by") or "", "")
-    text = f"{judged[0]['queries']:,} queries, {units:,} independent units" + (f" ({by})" if by else "")
-    others = {row["metric"] for row in judged if row.get("p_adjusted") is not None}
-    alone = [row["metric"] for row in judged if row["metric"] not in others]
-    if others and alone:
-        text += f"; the verdict is {alone[0]}'s, those of {len(others)} other metrics are corrected for their number"
-    return text
+        return []
+    corrected = [row for row in judged if row.get("p_adjusted") is not None]
+    headline = next((row for row in judged if row not in corrected), judged[0])
+    units = "1 independent unit" if headline["units"] == 1 else f"{headline['units']:,} independent units"
+    sentences = [f"{headline['queries']:,} queries, {units}: {_UNITS[headline.get('units_by') or 'none']}"]
+    if corrected:
+        others = f"those of {len(corrected)} others are corrected for their number"
+        sentences.append(f"the verdict is that of {headline['metric']}; {others}")
+    return [*sentences, _trainings(headline)]
+
+
+def _trainings(row: Row) -> str:
+    """Say how much the seed of the training matters, if that is known."""
+    over = row.get("over_seeds")
+    if not over:
+        return "one training: how much another seed would change is not known (seeds: 3)"
+    spread = ", ".join(
+        f"{name} {count} trainings, {over[f'{name}_spread']:.4f} from seed to seed"
+        for name, count in zip(("model", "base"), over["trainings"], strict=True)
+        if count > 1
+    )
+    figures = f"{signed(over['difference'], 4)}, {interval(over, 4)} with both spreads: {over['verdict']}"
+    return f"{row['metric']} over seeds: {figures} ({spread})"
 
 
 def _needed(row: Row) -> str:

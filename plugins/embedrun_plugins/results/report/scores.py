@@ -23,8 +23,10 @@ def scores(contests: Sequence[Contest]) -> Markup:
         if rows:
             content.append(_plot(contest, rows, f"scores-{number}"))
         content.append(_table(contest, contest.shown(), f"Scores of {contest.name}"))
-        if sentence := basis(row for row in contest.rows if row["role"] == contest.last.name):
-            content.append(element("p", f"{sentence}."))
+        last = (
+            row for row in contest.rows if (row["role"], row.get("against")) == (contest.last.name, contest.base.name)
+        )
+        content += [element("p", f"{title(sentence)}.") for sentence in basis(last)]
         if contest.judged_rivals():
             content.append(_rivals_table(contest))
         others = [metric for metric in contest.base.metrics if metric not in contest.shown()]

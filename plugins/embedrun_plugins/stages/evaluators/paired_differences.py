@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, Literal
 
 from embedrun.artifacts import Comparison, Scores
@@ -18,6 +19,8 @@ from embedrun_plugins.stages.evaluators.query_units import QueryUnits
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from embedrun_plugins.results.intervals import Spread
 
 
 Verdict = Literal["better", "worse", "can't tell"]
@@ -53,12 +56,24 @@ class Interval:
     """Chance of so large a difference between models that are equally good."""
 
 
-def paired(model: Mapping[str, float], base: Mapping[str, float], units: QueryUnits = _NO_UNITS) -> Interval:
+Values = Mapping[str, float]
+"""A metric's values by query id."""
+
+
+def paired(model: Values, base: Values, units: QueryUnits = _NO_UNITS) -> Interval:
     """Compare two models' values by query id, over the queries that both have; a gain of the model is positive.
 
     Raises ValueError where they share no query.
     """
     return _intervals([(model, base)], units)[0]
+
+
+def paired_over_seeds(models: Sequence[Values], bases: Sequence[Values], units: QueryUnits = _NO_UNITS) -> Interval:
+    """Compare what two recipes make on average over their trainings, one of each seed, each given by query id.
+
+    Both the queries and the trainings vary; where a recipe has one training, its spread is not known and left out.
+    """
+    return _intervals([(_mean(models), _mean(bases))], units, _spread(models, bases))[0]
 
 
 def comparison(ctx: Context, scores: Mapping[str, Scores], metric: str | None = None) -> Comparison:
@@ -73,6 +88,7 @@ def compare(scores: Mapping[str, Scores], headline: str | None = None) -> list[d
     without values by query gets its difference only: interval, verdict and counts are None. The verdict on the
     `headline`, by default the first metric, stands alone; those on a pair's other metrics are corrected for their
     number by Holm's method (Scandinavian Journal of Statistics, 1979), and `verdict_alone` is what each would be.
+    Where models were trained with several seeds, the rows are about the first of each, and `over_seeds` about all.
     """
     pairs = [(role, "base") for role in roles.own(scores)[1:]]
     pairs += [(roles.last(scores), rival) for rival in roles.rivals(scores)]
@@ -91,8 +107,52 @@ def _rows(role: str, against: str, scores: Mapping[str, Scores], headline: str |
     judged = [(row, (new, old)) for row, (new, old) in zip(rows, values, strict=True) if new.keys() & old.keys()]
     for (row, _), interval in zip(judged, _intervals([pair for _, pair in judged], units_of(scores)), strict=True):
         row.update(asdict(interval))
-    _correct([row for row, _ in judged], headline)
+        row["over_seeds"] = _over_seeds(row, scores)
+    compared = [row for row, _ in judged]
+    named = [row for row in compared if row["metric"] == headline] or compared[:1]
+    others = [row for row in compared if row is not named[0]]
+    _correct(compared, others)
+    over_seeds = [[row["over_seeds"] for row in part if row["over_seeds"]] for part in (compared, others)]
+    _correct(*over_seeds)
     return rows
+
+
+def _over_seeds(row: Mapping[str, Any], scores: Mapping[str, Scores]) -> dict[str, Any] | None:
+    """Return how the trainings of all seeds differ; None where each model has one."""
+    models, bases = (
+        [scores[name].per_query[row["metric"]] for name in roles.of_seeds(scores, row[end])]
+        for end in ("role", "against")
+    )
+    if len(models) == len(bases) == 1:
+        return None
+    interval = asdict(paired_over_seeds(models, bases, units_of(scores)))
+    kept = {name: interval[name] for name in ("difference", "low", "high", "verdict", "p", "detectable")}
+    spreads = {f"{name}_spread": _deviation(parts) for name, parts in (("model", models), ("base", bases))}
+    return {"trainings": [len(models), len(bases)], **spreads, **kept}
+
+
+def _mean(parts: Sequence[Values]) -> Values:
+    shared = set(parts[0]).intersection(*parts[1:])
+    return {query: sum(part[query] for part in parts) / len(parts) for query in shared}
+
+
+def _deviation(parts: Sequence[Values]) -> float | None:
+    """Return the standard deviation of a metric over trainings; None of one."""
+    means = [fmean(part.values()) for part in parts]
+    return stdev(means) if len(means) > 1 else None
+
+
+def _spread(models: Sequence[Values], bases: Sequence[Values]) -> Spread | None:
+    import numpy as np
+
+    from embedrun_plugins.results.intervals import Spread
+
+    parts = [((_deviation(part) or 0.0) ** 2 / len(part), len(part) - 1) for part in (models, bases) if len(part) > 1]
+    variance = sum(part for part, _ in parts)
+    if not variance:
+        return None
+    freedom = variance**2 / sum(part**2 / count for part, count in parts)
+    return Spread(np.array([variance]), np.array([freedom]))
 
 
 def _plain_rows(role: str, against: str, scores: Mapping[str, Scores]) -> Iterator[dict[str, Any]]:
@@ -104,21 +164,21 @@ def _plain_rows(role: str, against: str, scores: Mapping[str, Scores]) -> Iterat
             yield {"metric": metric, "role": role, "against": against, **values, **unknown}
 
 
-def _correct(rows: Sequence[dict[str, Any]], headline: str | None) -> None:
-    """Correct all verdicts but the headline's for how many are looked at."""
-    first = headline if any(row["metric"] == headline for row in rows) else None
-    others = sorted((row for row in rows if row["metric"] != (first or rows[0]["metric"])), key=lambda row: row["p"])
-    adjusted = 0.0
+def _correct(rows: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]]) -> None:
+    """Correct the verdicts of others than the headline for how many they are."""
     for row in rows:
         row.update(verdict_alone=row["verdict"], p_adjusted=None)
-    for rank, row in enumerate(others):
+    adjusted = 0.0
+    for rank, row in enumerate(sorted(others, key=lambda row: float(row["p"]))):
         adjusted = max(adjusted, min(1.0, row["p"] * (len(others) - rank)))
         row["p_adjusted"] = adjusted
         if adjusted > SIGNIFICANT:
             row["verdict"] = "can't tell"
 
 
-def _intervals(pairs: Sequence[tuple[Mapping[str, float], Mapping[str, float]]], units: QueryUnits) -> list[Interval]:
+def _intervals(
+    pairs: Sequence[tuple[Values, Values]], units: QueryUnits, spread: Spread | None = None
+) -> list[Interval]:
     """Judge every pair of models' values; those over the same queries in one pass."""
     import numpy as np
 
@@ -130,11 +190,13 @@ def _intervals(pairs: Sequence[tuple[Mapping[str, float], Mapping[str, float]]],
         if not queries:
             raise ValueError("the two models were scored on different queries")
         differences = np.array([[pairs[number][0][q] - pairs[number][1][q] for q in queries] for number in numbers])
-        intervals.update(zip(numbers, _judged(differences, queries, units), strict=True))
+        intervals.update(zip(numbers, _judged(differences, queries, units, spread), strict=True))
     return [intervals[number] for number in range(len(pairs))]
 
 
-def _judged(differences: NDArray[np.float64], queries: Sequence[str], units: QueryUnits) -> Iterator[Interval]:
+def _judged(
+    differences: NDArray[np.float64], queries: Sequence[str], units: QueryUnits, spread: Spread | None
+) -> Iterator[Interval]:
     """Judge columns of differences (columns, queries) over the same queries."""
     import numpy as np
 
@@ -147,7 +209,7 @@ def _judged(differences: NDArray[np.float64], queries: Sequence[str], units: Que
             plain = Interval(float(column.mean()), None, None, "can't tell", len(column), None, *_counts(column))
             yield replace(plain, units=1, units_by=units.by, few=True, p=1.0)
         return
-    means = mean_intervals(np.stack([np.bincount(numbers, column) for column in differences]), sizes)
+    means = mean_intervals(np.stack([np.bincount(numbers, column) for column in differences]), sizes, spread)
     for number, column in enumerate(differences):
         sure = means.p[number] <= SIGNIFICANT
         won, lost, tied = _counts(column)

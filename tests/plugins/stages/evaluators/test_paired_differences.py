@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from embedrun import Scores
-from embedrun_plugins.stages.evaluators.paired_differences import compare, paired
+from embedrun_plugins.stages.evaluators.paired_differences import compare, paired, paired_over_seeds
 from embedrun_plugins.stages.evaluators.query_units import QueryUnits
 
 
@@ -224,3 +224,52 @@ def test_the_last_model_is_compared_with_each_rival(tmp_path):
     assert rows[2]["base"] == given["titan"].metrics["ndcg@10"]
     alone = compare({role: given[role] for role in ("base", "titan")})
     assert [(row["role"], row["against"], row["verdict"]) for row in alone] == [("base", "titan", "worse")]
+
+
+def over_seeds(random, trainings, spread, gain=0.0, queries=150):
+    """Draw what recipes of equal worth, but for the gain, score over their trainings."""
+    base = random.uniform(0.2, 0.8, queries)
+    shifts = random.normal(gain, spread, trainings)
+    return [values(base + shift + random.normal(0, 0.1, queries)) for shift in shifts], values(base)
+
+
+def test_the_spread_over_seeds_makes_an_interval_wider_than_the_queries_alone():
+    random = np.random.default_rng(3)
+    (model,), base = over_seeds(random, 1, 0.0)
+    models = [{query: value + shift for query, value in model.items()} for shift in (-0.03, 0.0, 0.03)]
+    alone, over = paired(models[0], base), paired_over_seeds(models, [base])
+    assert over.high - over.low > 2 * (alone.high - alone.low)
+    assert over.difference == pytest.approx(np.mean([paired(part, base).difference for part in models]))
+    assert paired_over_seeds(models[:1], [base]) == alone
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.01, 0.05])
+def test_recipes_that_are_equally_good_on_average_are_rarely_called_better(spread):
+    random = np.random.default_rng(4)
+    verdicts = []
+    for _ in range(150):
+        models, base = over_seeds(random, 3, spread)
+        verdicts.append(paired_over_seeds(models, [base]).verdict)
+    assert verdicts.count("better") <= 8
+    assert verdicts.count("worse") <= 8
+    assert verdicts.count("can't tell") >= 136
+
+
+def test_rows_are_about_the_first_seed_and_say_what_all_did(tmp_path):
+    models, base = over_seeds(np.random.default_rng(6), 3, 0.02, gain=0.1)
+    names = ("tuned", "tuned.seed_8", "tuned.seed_13")
+    folders = {"base": scores(tmp_path / "base", {"a": 0.0, "b": 0.0}, {"a": base, "b": base})}
+    for name, model in zip(names, models, strict=True):
+        folders[name] = scores(tmp_path / name, {"a": 0.0, "b": 0.0}, {"a": model, "b": model})
+    rows = compare(folders)
+    assert [(row["role"], row["against"], row["metric"]) for row in rows] == [
+        ("tuned", "base", "a"),
+        ("tuned", "base", "b"),
+    ]
+    first = paired(models[0], base)
+    assert (rows[0]["low"], rows[0]["high"]) == pytest.approx((first.low, first.high))
+    over = rows[0]["over_seeds"]
+    assert over["trainings"] == [3, 1]
+    assert over["model_spread"] == pytest.approx(np.std([np.mean(list(m.values())) for m in models], ddof=1))
+    assert over["base_spread"] is None
+    assert (over["p_adjusted"], rows[1]["over_seeds"]["p_adjusted"]) == (None, pytest.approx(over["p"]))
