@@ -200,6 +200,7 @@ class Evaluator(Stage):
     def compare(self, ctx: Context, scores: Mapping[str, Scores]) -> Comparison:
         """Compare the scores of the models by role: "base" first, then "tuned", "merged", then those of `compare_with`.
 
+        Where a recipe has several seeds, "tuned" is the first one's, and "tuned.seed_7" that of seed 7.
         `embedrun.bootstrap.comparison` does so, with an interval over independent units of queries.
         """
 
