@@ -30,7 +30,7 @@ from embedrun import (
     hookimpl,
 )
 from embedrun.testing import small_set
-from embedrun_plugins.stages.evaluators.bootstrap import comparison
+from embedrun_plugins.stages.evaluators.paired_differences import comparison
 
 
 class FakeSource(Source):

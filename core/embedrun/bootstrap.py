@@ -1,4 +1,4 @@
-"""`comparison(ctx, scores)`, for `Evaluator.compare`: how models differ, by a paired bootstrap over queries."""
+"""`comparison(ctx, scores)`, for `Evaluator.compare`: how models differ, and how sure that is."""
 
 from __future__ import annotations
 

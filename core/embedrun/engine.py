@@ -179,7 +179,7 @@ class Engine:
             answers=self.store.answers,
             run=None if step.cached else RunRef(self.record.folder.absolute()),
             model=self._model(step, "model") if step.stage.uses_model() else None,
-            seed=self.plan.recipe.seed,
+            seed=self.plan.seed(step),
             device=self.device,
             offline=self.offline,
             on_note=reports.notes.__setitem__,
@@ -273,7 +273,8 @@ class Engine:
         steps = sorted(done, key=lambda step: step.comparison is not None)  # the models of the run come first
         evaluators = {step.name: step.stage for step in steps if isinstance(step.stage, Evaluator)}
         for name, evaluator in evaluators.items():
-            scores = {s.role: Scores(self.folders[s.slot]) for s in steps if s.name == name and not s.compares}
+            judged = [s for s in steps if s.name == name and not s.compares and "." not in s.role]  # the first seed's
+            scores = {s.role: Scores(self.folders[s.slot]) for s in judged}
             comparisons = [Comparison(self.folders[s.slot]) for s in steps if s.name == name and s.compares]
             limits = evaluator.unmet(scores, comparisons[0] if comparisons else None)
             yield from (f"{name}: {limit}" for limit in limits)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 
 from embedrun import stages as kinds
 from embedrun.model_settings import ModelChoice
@@ -33,6 +33,9 @@ class Recipe(BaseModel):
     """The model to start from: a hub id, a path, or a mapping with prompts, lengths and so on."""
     seed: int = Field(42, ge=0, lt=2**32)
     """Seeds everything that is random."""
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = ()
+    """Seeds to train with, each its own training of the same recipe, as in [1, 2, 3]; by default once, with `seed`. A
+    number, as in 3, stands for so many from `seed` on. The first one's model is deployed."""
     plugins: tuple[str, ...] = ()
     """Local Python files that bring stages of your own, relative to the recipe."""
     source: kinds.Source
@@ -57,6 +60,12 @@ class Recipe(BaseModel):
     """Make the result available. One, or a list."""
     runtime: kinds.Runtime | None = None
     """Where to run; by default in this process."""
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _counted(cls, value: Any, info: ValidationInfo) -> Any:
+        first = info.data.get("seed", 0)
+        return tuple(range(first, first + value)) if type(value) is int and value > 0 else value
 
     @field_validator("generator", "negatives", "merge", mode="before")
     @classmethod

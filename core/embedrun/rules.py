@@ -37,6 +37,8 @@ def _training_problems(recipe: Recipe) -> Iterator[Problem]:
     for key in ("negatives", "merge"):
         if getattr(recipe, key) and not trainer:
             yield Problem((key,), "has no effect without a trainer; remove it or add one")
+    if len(set(recipe.seeds)) < len(recipe.seeds) or (recipe.seeds and not trainer):
+        yield Problem(("seeds",), "each must be another one" if trainer else "has no effect without a trainer")
     yield from _lacking_problems(recipe)
     if loss and trainer and (reason := trainer.refuses(loss)):
         yield Problem(("trainer",), reason)

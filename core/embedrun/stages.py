@@ -40,7 +40,7 @@ NEEDED: Mapping[Rows, frozenset[Column]] = {
 
 
 ROLES = ("base", "tuned", "merged")
-"""The models of a run, in the order in which they come to be."""
+"""The models of a run, in the order in which they come to be; those of a further seed end in `.seed_` and the seed."""
 
 
 class Source(Stage):
@@ -200,7 +200,8 @@ class Evaluator(Stage):
     def compare(self, ctx: Context, scores: Mapping[str, Scores]) -> Comparison:
         """Compare the scores of the models by role: "base" first, then "tuned", "merged", then those of `compare_with`.
 
-        `embedrun.bootstrap.comparison` does so by a paired bootstrap over queries.
+        Where a recipe has several seeds, "tuned" is the first one's, and "tuned.seed_7" that of seed 7.
+        `embedrun.bootstrap.comparison` does so, with an interval over independent units of queries.
         """
 
     def models_named(self) -> Iterable[str]:

@@ -75,7 +75,7 @@ def _steps(recipe: Recipe) -> Iterator[Step]:
         for embedder in _compared(recipe, evaluator):
             yield _scoring(name, evaluator, embedder.role, {"data": judged}, embedder)
     models = {"base": "model"}
-    for role, step in zip(ROLES[1:], _model_steps(recipe, data), strict=False):
+    for role, step in _model_steps(recipe, data):
         yield step
         models[role] = step.slot
     for name, evaluator in evaluators:
@@ -86,7 +86,9 @@ def _steps(recipe: Recipe) -> Iterator[Step]:
             scores = {role: f"evaluator.{name}.{role}" for role in roles}
             yield Step(f"evaluator.{name}.comparison", evaluator, scores, name=name, compares=True)
     for name, deployer in named(recipe.deployer):
-        yield Step(f"deployer.{name}", deployer, {"model": list(models.values())[-1]}, name=name)
+        yield Step(
+            f"deployer.{name}", deployer, {"model": [models[role] for role in ROLES if role in models][-1]}, name=name
+        )
 
 
 def _set_steps(recipe: Recipe) -> Iterator[Step]:
@@ -111,14 +113,16 @@ def _compared(recipe: Recipe, evaluator: Evaluator) -> tuple[Embedder, ...]:
     return recipe.compare_with if evaluator.only_encodes else ()
 
 
-def _model_steps(recipe: Recipe, data: str) -> Iterator[Step]:
-    """Yield the steps that make a model: the tuned one, then the merged one."""
-    if recipe.trainer and recipe.loss:
-        dev = _dev(recipe, recipe.trainer)
-        yield Step("trainer", recipe.trainer, {"data": data, "model": "model"}, recipe.loss, dev)
-    if recipe.merge:
-        merging = {"data": data, "base": "model", "tuned": "trainer"}
-        yield Step("merge", recipe.merge, merging, dev=_dev(recipe, recipe.merge))
+def _model_steps(recipe: Recipe, data: str) -> Iterator[tuple[str, Step]]:
+    """Yield the steps that make a model, by its role: for each seed the tuned one, then the merged one."""
+    for number, seed in enumerate(recipe.seeds or (None,)):
+        end = f".seed_{seed}" if number else ""
+        if recipe.trainer and recipe.loss:
+            training, dev = {"data": data, "model": "model"}, _dev(recipe, recipe.trainer)
+            yield f"tuned{end}", Step(f"trainer{end}", recipe.trainer, training, recipe.loss, dev, seed=seed)
+        if recipe.merge:
+            merging, dev = {"data": data, "base": "model", "tuned": f"trainer{end}"}, _dev(recipe, recipe.merge)
+            yield f"merged{end}", Step(f"merge{end}", recipe.merge, merging, dev=dev, seed=seed)
 
 
 def _dev(recipe: Recipe, stage: Trainer | Merger) -> Evaluator | None:

@@ -45,6 +45,8 @@ def recipe(parser: ArgumentParser) -> None:
 def planned(parser: ArgumentParser) -> None:
     """Add what planning a recipe takes."""
     recipe(parser)
+    help_seeds = "train so many times, each with another seed; short for --set seeds=COUNT"
+    parser.add_argument("--seeds", type=int, metavar="COUNT", help=help_seeds)
     parser.add_argument("--until", metavar="STAGE", help="stop after this stage")
     parser.add_argument("--offline", action="store_true", help="download nothing")
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
@@ -56,6 +58,8 @@ def loaded(arguments: Namespace) -> Loaded:
     changes = overrides(arguments)
     if getattr(arguments, "on", None):
         changes["runtime.type"] = arguments.on
+    if getattr(arguments, "seeds", None) is not None:
+        changes["seeds"] = str(arguments.seeds)
     return Loaded.read(arguments.recipe, changes)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -21,7 +22,7 @@ from embedrun_plugins.cli.arguments import places
 from embedrun_plugins.cli.console import say
 from embedrun_plugins.cli.score_tables import comparison_table
 from embedrun_plugins.results.comparison import Contender, Contest, judged_set, vector_size
-from embedrun_plugins.results.roles import last
+from embedrun_plugins.results.roles import last, of_seeds
 from embedrun_plugins.results.runs import find_run
 
 
@@ -70,25 +71,38 @@ def _evaluators(run: RunRecord) -> list[Evaluator]:
 def _contest(first: RunRecord, second: RunRecord, name: str, judge: Evaluator) -> Contest:
     one, other = (_contender(run, label, name) for run, label in ((first, "first"), (second, "second")))
     headlines = tuple(metric for metric in judge.headline(list(other.metrics)) if metric in one.metrics)
-    rows = tuple(_rows(judge, one, other))
+    scores = dict([*_trained(first, name, one, "base"), *_trained(second, name, other, "tuned")])
+    rows = tuple(_rows(judge, scores, one, other))
     return Contest(name, headlines or tuple(one.metrics), (one, other), rows, judged_set(second), judge.split_needed())
 
 
 def _contender(run: RunRecord, label: str, evaluator: str) -> Contender:
     scores = run.scores[evaluator]
     role = last(scores)
-    return Contender(
-        label, scores[role], run.artifact(f"evaluator.{evaluator}.{role}"), vector_size(run, run.recipe), role
-    )
+    parts = [scores[name] for name in of_seeds(scores, role)]
+    metrics = {name: fmean(part[name] for part in parts) for name in scores[role]}
+    folder = run.artifact(f"evaluator.{evaluator}.{role}")
+    return Contender(label, metrics, folder, vector_size(run, run.recipe), role)
 
 
-def _rows(judge: Evaluator, one: Contender, other: Contender) -> Iterator[dict[str, Any]]:
+def _trained(run: RunRecord, evaluator: str, contender: Contender, role: str) -> Iterator[tuple[str, Scores]]:
+    """Yield the scores of a run's last model over its seeds, named as those of another role."""
+    for name in of_seeds(run.scores[evaluator], contender.role):
+        if folder := run.artifact(f"evaluator.{evaluator}.{name}"):
+            yield name.replace(contender.role, role, 1), Scores(folder)
+
+
+def _rows(judge: Evaluator, scores: Mapping[str, Scores], one: Contender, other: Contender) -> Iterator[dict[str, Any]]:
+    """Yield how the two runs differ; where they trained with several seeds, on average over these."""
     if one.scores is None or other.scores is None:
         return
     with TemporaryDirectory() as scratch:
         ctx = Context(out=Path(scratch), state=Path(scratch))
-        rows = judge.compare(ctx, {"base": Scores(one.scores), "tuned": Scores(other.scores)}).rows
-        yield from ({**row, "role": other.name, "against": one.name} for row in rows)
+        for row in judge.compare(ctx, scores).rows:
+            means = {"base": one.metrics[row["metric"]], "model": other.metrics[row["metric"]]}
+            over = row.get("over_seeds") or {}
+            kept = {name: value for name, value in over.items() if name in row}
+            yield {**row, **(means if over else {}), **kept, "role": other.name, "against": one.name}
 
 
 def _shown(contest: Contest) -> str:

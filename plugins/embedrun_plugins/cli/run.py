@@ -44,7 +44,7 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         stages = [{"slot": s.slot, "key": s.key, "cached": s.cached, "seconds": s.seconds} for s in record.stages()]
         done = {"run": str(record.folder), "status": record.status, "error": record.error}
-        print(json.dumps({**done, "stages": stages, "scores": record.scores}))
+        print(json.dumps({**done, "stages": stages, "scores": record.scores, "comparisons": record.comparisons}))
     return stopped.exit_code if stopped else 0
 
 

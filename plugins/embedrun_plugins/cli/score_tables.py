@@ -9,6 +9,7 @@ from typing import Any
 from embedrun import RunRecord
 from embedrun_plugins.cli.console import table
 from embedrun_plugins.results import roles
+from embedrun_plugins.results.phrases import basis
 
 
 def report(record: RunRecord) -> str:
@@ -36,6 +37,8 @@ def comparison_table(models: Metrics, rivals: Metrics, rows: Sequence[Mapping[st
         figures = [_figure(metrics.get(metric)) for metrics in (*models.values(), *rivals.values())]
         lines.append([metric, *figures, *(compared.cells(metric) if compared else ())])
     parts = [table(["", *models, *rivals, *(compared.header if compared else ())], lines)]
+    if compared:
+        parts[0] = "\n".join([parts[0], *basis(compared.by_metric.values())])
     for rival in rivals:
         found = _Differences(rows, last, rival)
         # Without verdicts, the differences are plain to see.
@@ -52,17 +55,26 @@ def _figure(value: float | None) -> str:
 class _Differences:
     """How one model differs from another, metric by metric, as cells of a table."""
 
-    header = ("difference", "95% interval", "verdict")
-
     def __init__(self, rows: Sequence[Mapping[str, Any]], role: str, against: str) -> None:
         pairs = [row for row in rows if (row["role"], row.get("against", "base")) == (role, against)]
         self.by_metric = {row["metric"]: row for row in pairs}
+        self.seeded = any(row.get("over_seeds") for row in pairs)
+        self.header = ("difference", "95% interval", "verdict", *(["over seeds"] if self.seeded else []))
 
     def cells(self, metric: str) -> list[str]:
         row = self.by_metric.get(metric, {})
         interval = f"{row['low']:+.4f} to {row['high']:+.4f}" if row.get("low") is not None else ""
         difference = f"{row['difference']:+.4f}" if row.get("difference") is not None else ""
-        return [difference, interval, str(row.get("verdict") or "")]
+        cells = [difference, interval, str(row.get("verdict") or "")]
+        return [*cells, _over_seeds(row.get("over_seeds"))] if self.seeded else cells
+
+
+def _over_seeds(over: Mapping[str, Any] | None) -> str:
+    """Show the mean difference over trainings, and the standard deviation of the model's from seed to seed."""
+    if not over:
+        return ""
+    spread = over["model_spread"] if over["model_spread"] is not None else over["base_spread"]
+    return f"{over['difference']:+.4f} ± {spread:.4f}"
 
 
 def short(path: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from embedrun_plugins.results.comparison import Contender, Contest, Row, spoken
@@ -22,11 +23,11 @@ def signed(value: float | None, digits: int = 3) -> str:
     return NOTHING if value is None else f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", MINUS)
 
 
-def interval(row: Row) -> str:
+def interval(row: Row, digits: int = 3) -> str:
     """Return `+0.124 to +0.213`, or nothing where there is no interval."""
     if row.get("low") is None or row.get("high") is None:
         return ""
-    return f"{signed(row['low'])} to {signed(row['high'])}"
+    return f"{signed(row['low'], digits)} to {signed(row['high'], digits)}"
 
 
 def duration(seconds: float) -> str:
@@ -88,17 +89,60 @@ def verdict(
 
 def _sureness(contest: Contest, row: Row) -> str:
     held_out = "held-out " if contest.split in ("dev", "test") else ""
-    queries = f"on {row.get('queries') or 0:,} {held_out}queries"
+    queries = f"on {row.get('queries') or 0:,} {held_out}queries{_in_units(row)}"
     return f"95% interval {interval(row)}, {queries}" if interval(row) else queries
+
+
+def _in_units(row: Row) -> str:
+    units = row.get("units")
+    return f" in {units:,} independent units" if units and units != row.get("queries") else ""
+
+
+_UNITS = {
+    "document": "queries about one passage, or near copies of it, count as one",
+    "source": "queries about one source count as one",
+    "none": "every query counts as one",
+}
+
+
+def basis(rows: Iterable[Row]) -> list[str]:
+    """Say on how many independent units and trainings verdicts rest, and for how many metrics they are corrected."""
+    judged = [row for row in rows if row.get("units") and row.get("queries")]
+    if not judged:
+        return []
+    corrected = [row for row in judged if row.get("p_adjusted") is not None]
+    headline = next((row for row in judged if row not in corrected), judged[0])
+    units = "1 independent unit" if headline["units"] == 1 else f"{headline['units']:,} independent units"
+    sentences = [f"{headline['queries']:,} queries, {units}: {_UNITS[headline.get('units_by') or 'none']}"]
+    if corrected:
+        others = f"those of {len(corrected)} others are corrected for their number"
+        sentences.append(f"the verdict is that of {headline['metric']}; {others}")
+    return [*sentences, _trainings(headline)]
+
+
+def _trainings(row: Row) -> str:
+    """Say how much the seed of the training matters, if that is known."""
+    over = row.get("over_seeds")
+    if not over:
+        return "one training: how much another seed would change is not known (seeds: 3)"
+    spread = ", ".join(
+        f"{name} {count} trainings, {over[f'{name}_spread']:.4f} from seed to seed"
+        for name, count in zip(("model", "base"), over["trainings"], strict=True)
+        if count > 1
+    )
+    figures = f"{signed(over['difference'], 4)}, {interval(over, 4)} with both spreads: {over['verdict']}"
+    return f"{row['metric']} over seeds: {figures} ({spread})"
 
 
 def _needed(row: Row) -> str:
     """Say what a verdict would take; one of few queries would rest on chance, however wide their differences."""
-    differing = (row.get("won") or 0) + (row.get("lost") or 0)
+    if row.get("few") and row.get("units"):
+        differing, units = row.get("units_differing") or 0, row["units"]
+        return f" {differing:,} of {units:,} independent units differ, or few carry it all: not enough for a verdict."
     if not row.get("detectable"):
         return ""
     if (row["low"] or 0) > 0 or (row["high"] or 0) < 0:
-        return f" Only {differing} queries differ, too few for a verdict."
+        return " By itself it would be a verdict; among so many metrics looked at it may be chance."
     return f" With these queries a gain would have to be about {figure(row['detectable'])} or more to be seen."
 
 

@@ -24,7 +24,7 @@ def test_plugins_find_it_by_a_name_that_stays():
     import embedrun.answers
     import embedrun.bootstrap
     import embedrun_plugins.answers
-    from embedrun_plugins.stages.evaluators.bootstrap import comparison
+    from embedrun_plugins.stages.evaluators.paired_differences import comparison
 
     assert embedrun.answers.Answers is embedrun_plugins.answers.Answers is Answers
     assert embedrun.bootstrap.comparison is comparison

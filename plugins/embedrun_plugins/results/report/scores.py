@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import cycle
 
 from embedrun_plugins.results.comparison import Contender, Contest, parted, spoken
-from embedrun_plugins.results.phrases import NOTHING, figure, interval, signed, title
-from embedrun_plugins.results.report.markup import Content, Markup, folded, section, table
+from embedrun_plugins.results.phrases import NOTHING, basis, figure, interval, signed, title
+from embedrun_plugins.results.report.markup import Content, Markup, element, folded, section, table
 from embedrun_plugins.results.report.palette import RIVALS, SERIES
 from embedrun_plugins.results.report.plots import Range, intervals
 
@@ -23,6 +23,10 @@ def scores(contests: Sequence[Contest]) -> Markup:
         if rows:
             content.append(_plot(contest, rows, f"scores-{number}"))
         content.append(_table(contest, contest.shown(), f"Scores of {contest.name}"))
+        last = (
+            row for row in contest.rows if (row["role"], row.get("against")) == (contest.last.name, contest.base.name)
+        )
+        content += [element("p", f"{title(sentence)}.") for sentence in basis(last)]
         if contest.judged_rivals():
             content.append(_rivals_table(contest))
         others = [metric for metric in contest.base.metrics if metric not in contest.shown()]

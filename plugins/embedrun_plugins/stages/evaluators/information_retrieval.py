@@ -38,7 +38,7 @@ class InformationRetrieval(RetrievalEvaluator):
     map_at_k: Rising = (100,)
     """Cut-offs of the mean average precision."""
 
-    def headline(self, metrics: Sequence[str]) -> Sequence[str]:
+    def chosen_metrics(self, metrics: Sequence[str]) -> Sequence[str]:
         ndcg, mrr, recall = self.ndcg_at_k, self.mrr_at_k, self.precision_recall_at_k
         chosen = [f"{name}@{max(ks)}" for name, ks in (("ndcg", ndcg), ("mrr", mrr), ("recall", recall)) if ks]
         chosen += [f"hit_rate@{k}" for k in self.hit_rate_at_k]

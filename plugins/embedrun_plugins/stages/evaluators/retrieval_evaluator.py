@@ -11,7 +11,9 @@ from pydantic import AfterValidator, Field
 
 from embedrun.artifacts import Comparison, Encoder, Model, RetrievalSet, Scores, Split
 from embedrun.context import Context, Unkeyed
+from embedrun.errors import suggest
 from embedrun.stages import Evaluator
+from embedrun_plugins.stages.evaluators.query_units import Clusters, QueryUnits
 from embedrun_plugins.stages.evaluators.thresholds import Limit
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ class RetrievalEvaluator(Evaluator, ABC):
     """
 
     only_encodes: ClassVar[bool] = True
+    version: ClassVar[int] = 2
     split: Split = "test"
     """Whose queries are asked: train, dev or test. Those without a relevant document are left out."""
     similarity: Literal["cosine", "dot", "euclidean", "manhattan"] | None = None
@@ -49,6 +52,13 @@ class RetrievalEvaluator(Evaluator, ABC):
     query itself (same text, not judged relevant: Quora, ArguAna), but one where both are just numbered (Cranfield)."""
     batch_size: Annotated[int, Unkeyed] = Field(32, ge=1)
     """Texts encoded at once."""
+    metric: str | None = None
+    """The metric that the verdict is on, shown first; by default nDCG, or the first that is measured. Verdicts on the
+    others are corrected for how many are looked at."""
+    clusters: Clusters | None = None
+    """What makes queries one independent unit, on which intervals rest. document: a shared relevant document, or a near
+    copy of it. source: also the same source of these, where their metadata names one (source, filing, file, user).
+    none: every query is its own. By default source where there are at least 30 of them, else document."""
     require: Annotated[tuple[Limit, ...], Unkeyed] = ()
     """Limits that fail the run, as in {metric: dim_128_ndcg@10, better_than: base/ndcg@10}."""
 
@@ -75,6 +85,10 @@ class RetrievalEvaluator(Evaluator, ABC):
         for label, retrieved in by_size.items():
             trec_files.write_run(ctx.out / ".".join(filter(None, ("run", label, "trec"))), task, retrieved)
         trec_files.write_qrels(ctx.out / "qrels.trec", task)
+        units = QueryUnits.of(task, self.clusters)
+        units.write(ctx.out)
+        ctx.note("independent_units", len(units))
+        ctx.note("units_by", units.by)
         per_query = {name: task.by_query_id(values) for name, values in scores.items()}
         return Scores.write(ctx.out, {name: float(values.mean()) for name, values in scores.items()}, per_query)
 
@@ -92,13 +106,24 @@ class RetrievalEvaluator(Evaluator, ABC):
     def faults(self) -> Iterable[str]:
         if not self.metrics():
             yield "measures nothing: all its lists of cut-offs are empty"
+        elif self.metric and self.metric not in self.metrics():
+            yield f"metric: no metric '{self.metric}' is measured{suggest(self.metric, self.metrics())}"
         for limit in self.require:
             yield from limit.faults(self.metrics())
 
     def compare(self, ctx: Context, scores: Mapping[str, Scores]) -> Comparison:
-        from embedrun_plugins.stages.evaluators.bootstrap import comparison
+        from embedrun_plugins.stages.evaluators.paired_differences import comparison
 
-        return comparison(ctx, scores)
+        return comparison(ctx, scores, self.headline(list(next(iter(scores.values())).metrics))[0])
+
+    def headline(self, metrics: Sequence[str]) -> Sequence[str]:
+        """Choose what tables show: the metric that the verdict is on, then the others that matter."""
+        chosen = self.chosen_metrics(metrics)
+        return [self.metric, *(name for name in chosen if name != self.metric)] if self.metric in metrics else chosen
+
+    def chosen_metrics(self, metrics: Sequence[str]) -> Sequence[str]:
+        """Choose the metrics that matter most, the first being what the verdict is on by default."""
+        return metrics
 
     def models_named(self) -> Iterable[str]:
         return [role for limit in self.require for role in limit.models()]

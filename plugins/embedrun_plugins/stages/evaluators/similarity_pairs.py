@@ -12,7 +12,7 @@ from embedrun.artifacts import Comparison, Encoder, RetrievalSet, Role, Scores, 
 from embedrun.context import Context, Unkeyed
 from embedrun.stages import Evaluator
 from embedrun_plugins.results.roles import last
-from embedrun_plugins.stages.evaluators.bootstrap import comparison
+from embedrun_plugins.stages.evaluators.paired_differences import comparison
 from embedrun_plugins.stages.evaluators.thresholds import breached
 
 if TYPE_CHECKING:

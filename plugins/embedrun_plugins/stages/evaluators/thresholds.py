@@ -11,16 +11,14 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from embedrun.artifacts import Comparison, Scores
 from embedrun.errors import suggest
 from embedrun_plugins.results.roles import last
-from embedrun_plugins.stages.evaluators.bootstrap import Interval, paired
-
-SEED = 42
-"""Of comparisons that the run's own table does not hold, such as one between two metrics."""
+from embedrun_plugins.stages.evaluators.paired_differences import Interval, paired, units_of
 
 
 class Limit(BaseModel):
     """What must hold of the model that the run ends with: merged, else tuned, else base.
 
-    Better and worse are by the paired bootstrap over queries: the 95% interval of the difference leaves out 0.
+    Better and worse are by the 95% interval of the difference over independent units of queries: it leaves out 0. Each
+    limit stands alone, since it is named before anything is measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -95,8 +93,10 @@ def _interval(
     """Compare two (role, metric), as the run's table does where it holds them."""
     for row in comparison.rows if comparison else ():
         if model == (row["role"], row["metric"]) and base == (row.get("against", "base"), row["metric"]):
-            return Interval(**{name: row[name] for name in (field.name for field in fields(Interval))})
-    return paired(scores[model[0]].per_query[model[1]], scores[base[0]].per_query[base[1]], SEED)
+            alone = row | {"verdict": row.get("verdict_alone") or row["verdict"]}
+            return Interval(**{field.name: alone[field.name] for field in fields(Interval) if field.name in alone})
+    values, others = (scores[role].per_query[metric] for role, metric in (model, base))
+    return paired(values, others, units_of({role: scores[role] for role in (model[0], base[0])}))
 
 
 def _told(interval: Interval) -> str:
@@ -104,8 +104,13 @@ def _told(interval: Interval) -> str:
         return f"{interval.difference:+.4f} on one query"
     return (
         f"{interval.difference:+.4f}, 95% interval {interval.low:+.4f} to {interval.high:+.4f} over "
-        f"{interval.queries} queries ({interval.won} won, {interval.lost} lost)"
+        f"{interval.queries} queries ({interval.won} won, {interval.lost} lost){_in_units(interval)}"
     )
+
+
+def _in_units(interval: Interval) -> str:
+    few = f", of which {interval.units_differing} differ: too few for a verdict" if interval.few else ""
+    return f" in {interval.units} independent units{few}" if few or interval.units != interval.queries else ""
 
 
 def breached(name: str, value: float, low: float | None, high: float | None) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from embedrun.context import Context, Resolver, Unkeyed
 from embedrun.errors import RequirementError
 from embedrun_plugins.stages.miners.scorers import CrossEncoderChoice, Margins, SimilarityScorer
 from embedrun_plugins.stages.named_models import ModelName
+from embedrun_plugins.stages.texts.keys import joined
 
 if TYPE_CHECKING:
     from embedrun_plugins.stages.miners.candidate_pool import Pool
@@ -25,7 +25,6 @@ _WORST = 5
 """Negatives shown in the notes."""
 _SHOWN = 300
 """Letters of each text in the notes."""
-_NORMAL_95 = 1.959964
 
 
 class Audit(Margins):
@@ -82,7 +81,7 @@ def audit(ctx: Context, config: Audit, pool: Pool, negatives: Sequence[Judgement
     drawn = random.Random(f"{ctx.seed} audit").sample(range(len(negatives)), min(config.sample, len(negatives)))  # noqa: S311
     rows = _judged(config, pool, [negatives[index] for index in sorted(drawn)], scorer)
     false = sum(row["false"] for row in rows)
-    low, high = wilson(false, len(rows))
+    low, high = _interval(pool, rows)
     figures = {
         "judge": scorer.name,
         "sampled": len(rows),
@@ -100,12 +99,20 @@ def audit(ctx: Context, config: Audit, pool: Pool, negatives: Sequence[Judgement
         raise RequirementError(_refusal(config, share, worst))
 
 
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """Return the 95% interval of a share: Wilson, Probable inference, the law of succession (1927)."""
-    share, square = successes / trials, _NORMAL_95**2
-    centre = (share + square / (2 * trials)) / (1 + square / trials)
-    reach = _NORMAL_95 / (1 + square / trials) * math.sqrt(share * (1 - share) / trials + square / (4 * trials**2))
-    return max(0.0, centre - reach), min(1.0, centre + reach)
+def _interval(pool: Pool, rows: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """Return the 95% interval of the share of false negatives, those of questions that share an answer as one unit."""
+    import numpy as np
+
+    from embedrun_plugins.results.intervals import share_interval
+
+    answers = {
+        query.id: [query.id, *(document.id for document in documents)]
+        for query, documents in zip(pool.queries, pool.answers, strict=True)
+    }
+    units = joined([answers[row["query_id"]] for row in rows])
+    false = np.bincount(units, [row["false"] for row in rows])
+    sizes = np.bincount(units)
+    return share_interval(false[sizes > 0], sizes[sizes > 0].astype(np.float64))
 
 
 def _judged(config: Audit, pool: Pool, negatives: Sequence[Judgement], scorer: Scorer) -> list[dict[str, Any]]:

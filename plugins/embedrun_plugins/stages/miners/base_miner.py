@@ -6,7 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field
 
@@ -54,6 +54,7 @@ class BaseMiner(Miner, ABC):
     passage that is relevant for the query in any split, or the query itself.
     """
 
+    version: ClassVar[int] = 2
     range: Ranks = (3, 200)
     """Ranks to take negatives from, as in FlagEmbedding's range_for_sampling: [3, 200] or "3-200" passes over the
     first 3 passages of a search, which may be answers that nobody labelled, and takes the 4th to the 200th."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from array import array
+from collections.abc import Hashable, Iterable, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,19 @@ class UnionFind:
         while not np.array_equal(above := parents[parents], parents):
             parents = above
         return parents
+
+
+def joined(*kinds: Sequence[Iterable[Hashable]]) -> list[int]:
+    """Return for each item the least number of those that it is joined to by anything that they share, of any kind.
+
+    Each kind gives every item's things: what is joined to the same item is joined too.
+    """
+    forest, first = UnionFind(len(kinds[0])), dict[tuple[int, Hashable], int]()
+    for kind, items in enumerate(kinds):
+        for item, things in enumerate(items):
+            for thing in things:
+                forest.join(item, first.setdefault((kind, thing), item))
+    return [int(root) for root in forest.roots()]
 
 
 def near_key(text: str) -> int:

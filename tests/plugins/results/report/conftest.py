@@ -10,7 +10,7 @@ import pytest
 
 from embedrun.artifacts import Document, Judgement, Query, RetrievalSet, Scores
 from embedrun.record import RunRecord
-from embedrun_plugins.stages.evaluators.bootstrap import compare
+from embedrun_plugins.stages.evaluators.paired_differences import compare
 
 HOSTILE = '<script>document.title="broken out"</script><img src="https://example.org/x.png" onerror="alert(1)">'
 QUERIES = 12
@@ -116,7 +116,7 @@ def _make(folder: Path) -> Made:
     made.stage("trainer", "sentence_transformers", notes={"rows": 12, "best step": 20})
     scores = {"base": _scores(made, "base", 1), "tuned": _scores(made, "tuned", 0)}
     made.data["scores"] = {"information_retrieval": {role: found.metrics for role, found in scores.items()}}
-    made.data["comparisons"] = {"information_retrieval": compare(scores, seed=1)}
+    made.data["comparisons"] = {"information_retrieval": compare(scores)}
     made.stage("evaluator.information_retrieval.comparison", "information_retrieval")
     return made
 
@@ -144,7 +144,7 @@ def rivalled(make: Callable[..., Made]) -> Made:
         # As a run has it: rivals are scored before anything is trained.
         scores[role] = slots[role].metrics
     scores["tuned"] = scores.pop("tuned")
-    made.data["comparisons"] = {"information_retrieval": compare(slots, seed=1)}
+    made.data["comparisons"] = {"information_retrieval": compare(slots)}
     return made
 
 

@@ -68,7 +68,10 @@ def test_the_verdict_comes_first_one_sentence_for_each_size(made):
     [
         ({"verdict": "better", "low": 0.124, "high": 0.213, "difference": 0.167}, "Tuned is better than base: nDCG@10"),
         ({"verdict": "worse", "low": -0.2, "high": -0.1, "difference": -0.15}, "Tuned is worse than base: nDCG@10"),
-        ({"low": 0.01, "high": 0.1, "won": 4, "lost": 0}, "Only 4 queries differ, too few for a verdict."),
+        (
+            {"few": True, "units": 12, "units_differing": 4},
+            "4 of 12 independent units differ, or few carry it all: not",
+        ),
         ({"won": 0, "lost": 0, "low": 0.0, "high": 0.0}, "Tuned and base do equally well on every query: nDCG@10"),
         ({"verdict": None, "low": None, "high": None, "queries": None, "won": None}, "There is no interval, since"),
     ],

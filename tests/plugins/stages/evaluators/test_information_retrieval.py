@@ -203,6 +203,7 @@ def test_a_stage_keeps_the_contract(tmp_path):
     assert {path.name for path in made.path.iterdir()} == {
         "metrics.json",
         "per_query.json",
+        "units.json",
         "qrels.trec",
         "run.trec",
         "run.dim_8.trec",
@@ -214,7 +215,7 @@ def test_progress_and_counts_are_reported(tmp_path, model):
     notes, labels = {}, set()
     ctx = context(tmp_path, on_note=notes.__setitem__, on_progress=lambda label, *_: labels.add(label))
     InformationRetrieval().run(ctx, small_set(tmp_path / "data"), model)
-    assert notes == {"queries": 4, "documents": 16}
+    assert notes == {"queries": 4, "documents": 16, "independent_units": 4, "units_by": "document"}
     assert labels == {"encode queries", "encode documents", "search"}
 
 

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from embedrun import Scores
 from embedrun.artifacts import Comparison
-from embedrun_plugins.stages.evaluators.bootstrap import compare
 from embedrun_plugins.stages.evaluators.information_retrieval import InformationRetrieval
+from embedrun_plugins.stages.evaluators.paired_differences import compare
 
 
 def scored(folder, **metrics):
@@ -63,8 +63,8 @@ def test_every_limit_that_does_not_hold_is_named_with_its_figures(scores):
 
 
 def test_the_run_s_own_comparison_is_what_counts(scores, tmp_path):
-    rows = compare(scores, seed=7)
-    told = [row | {"verdict": "can't tell"} for row in rows]
+    rows = compare(scores)
+    told = [row | {"verdict_alone": "can't tell"} for row in rows]
     comparison = Comparison.write(tmp_path / "comparison", told)
     assert unmet(scores, {"metric": "ndcg@10", "better_than": "base"}, comparison=comparison)
     comparison = Comparison.write(tmp_path / "comparison", rows)
@@ -113,7 +113,7 @@ def test_a_model_that_the_recipe_does_not_have_is_refused_before_anything_runs(p
 
 def test_a_rival_is_compared_with_the_last_model(scores, tmp_path):
     scores["titan"] = scored(tmp_path / "titan", **{"ndcg@10": 0.7, "mrr@10": 0.9})
-    comparison = Comparison.write(tmp_path / "comparison", compare(scores, seed=7))
+    comparison = Comparison.write(tmp_path / "comparison", compare(scores))
     assert not unmet(scores, {"metric": "ndcg@10", "better_than": "titan"}, comparison=comparison)
     (worse,) = unmet(scores, {"metric": "mrr@10", "not_worse_than": "titan"}, comparison=comparison)
     assert worse.startswith("mrr@10 of tuned must be not worse than mrr@10 of titan, but is worse: -0.5")

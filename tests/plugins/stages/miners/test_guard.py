@@ -11,7 +11,6 @@ from embedrun import Judgement, Query, UserError
 from embedrun.context import Resolver
 from embedrun.errors import RequirementError, StageError
 from embedrun.testing import check_stage
-from embedrun_plugins.stages.miners.audit import wilson
 from embedrun_plugins.stages.miners.dense import Dense
 
 
@@ -121,12 +120,6 @@ def test_too_many_false_negatives_stop_the_run_and_are_shown(model, make_set, ma
     ) as raised:
         stage.run(make_context(), make_set(), model)
     assert "its answer" in str(raised.value)
-
-
-def test_the_interval_is_wilsons():
-    assert wilson(0, 100) == pytest.approx((0.0, 0.036995), abs=1e-5)
-    assert wilson(10, 100) == pytest.approx((0.055229, 0.174366), abs=1e-5)
-    assert wilson(5, 5) == pytest.approx((0.565518, 1.0), abs=1e-5)
 
 
 def test_faults_say_what_is_wrong():
