@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from embedrun import plain_files
 from embedrun.errors import DataError
 from embedrun.hashing import text_id
 from embedrun.model_settings import ModelSettings
@@ -186,9 +187,9 @@ class Scores:
         cls, path: Path, metrics: Mapping[str, float], per_query: Mapping[str, Mapping[str, float]] | None = None
     ) -> Scores:
         path.mkdir(parents=True, exist_ok=True)
-        _write_json(path / "metrics.json", metrics)
+        plain_files.write_json(path / "metrics.json", metrics)
         if per_query is not None:
-            _write_json(path / "per_query.json", per_query)
+            plain_files.write_json(path / "per_query.json", per_query)
         return cls(path)
 
     @property
@@ -210,7 +211,7 @@ class Comparison:
     @classmethod
     def write(cls, path: Path, rows: Iterable[Mapping[str, Any]]) -> Comparison:
         path.mkdir(parents=True, exist_ok=True)
-        _write_json(path / "comparison.json", list(rows))
+        plain_files.write_json(path / "comparison.json", list(rows))
         return cls(path)
 
     @property
@@ -249,10 +250,6 @@ def _unique(items: Iterable[_T]) -> Iterator[_T]:
             yield item
         elif seen[item.id] != content:
             raise DataError(f"id '{item.id}' stands for two texts; the second is {item.text[:60]!r}")
-
-
-def _write_json(file: Path, value: Any) -> None:
-    file.write_text(json.dumps(value, ensure_ascii=False, indent=1) + "\n", "utf-8")
 
 
 def _write_jsonl(file: Path, items: Iterable[_T]) -> None:

@@ -27,9 +27,8 @@ def files(run: Path) -> list[Path]:
 def write(folder: Path, deployer: Deployer, endpoint: Endpoint) -> Path:
     """Describe a deployment in its folder, with all that is needed to delete it."""
     described = {"endpoint": endpoint.model_dump(mode="json"), "deployer": deployer.model_dump(mode="json")}
-    file = folder / ENDPOINT
-    plain_files.write_text(file, json.dumps(described, indent=1) + "\n")
-    return file
+    plain_files.write_json(folder / ENDPOINT, described)
+    return folder / ENDPOINT
 
 
 def read(file: Path) -> Endpoint:

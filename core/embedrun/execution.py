@@ -72,11 +72,9 @@ class Loaded:
         """Raise RecipeError where a plugin or a deployer refuses the model; one that is not here is refused by none."""
         if model is None:
             return
-        problems = [Problem(("model",), why) for why in self.registry.model_faults(model)]
-        problems = problems or [
-            Problem(("deployer", n), why) for n, stage in enumerate(deployers) for why in stage.refuses(model)
-        ]
-        if problems:
+        faults = [Problem(("model",), why) for why in self.registry.model_faults(model)]
+        refused = (Problem(("deployer", n), why) for n, stage in enumerate(deployers) for why in stage.refuses(model))
+        if problems := faults or list(refused):
             raise self.document.error(problems)
 
     def plan(self, settings: Settings) -> Plan:

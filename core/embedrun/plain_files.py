@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from embedrun.errors import StoreError
 
@@ -32,6 +34,10 @@ def write_text(file: Path, text: str) -> None:
     scratch.replace(file)
 
 
+def write_json(file: Path, value: Any) -> None:
+    write_text(file, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
 def append_line(file: Path, line: str) -> None:
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _NO_LINK, 0o666)
     with os.fdopen(descriptor, "a", encoding="utf-8", errors="backslashreplace", newline="\n") as stream:
@@ -40,8 +46,8 @@ def append_line(file: Path, line: str) -> None:
 
 def strange(folder: Path) -> list[Path]:
     """Return what lies below a folder and is neither a plain file nor a folder, such as links, pipes and sockets."""
-    modes = ((path, path.lstat().st_mode) for path in sorted(folder.rglob("*")))
-    return [path for path, mode in modes if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)]
+    plain = (stat.S_IFREG, stat.S_IFDIR)
+    return [path for path in sorted(folder.rglob("*")) if stat.S_IFMT(path.lstat().st_mode) not in plain]
 
 
 @contextlib.contextmanager
@@ -53,6 +59,5 @@ def explained(what: str, option: str) -> Iterator[None]:
         file = f" ({error.filename})" if error.filename else ""
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         advice = "free some space, or choose" if full else "choose"
-        raise StoreError(
-            f"{what}: cannot be written: {error.strerror}{file}; {advice} another folder with {option}"
-        ) from error
+        reason = f"cannot be written: {error.strerror}{file}"
+        raise StoreError(f"{what}: {reason}; {advice} another folder with {option}") from error

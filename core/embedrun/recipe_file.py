@@ -140,9 +140,7 @@ def _value(dotted: str, raw: Any) -> Any:
         if raw[:1] in ("[", "{", "'", '"'):
             raise UserError(f"--set {dotted}: {str(error).split(': ', 1)[-1]}") from error
         value = raw
-    if isinstance(value, str):
-        return FromCommandLine(value if raw[:1] in ("'", '"') else raw)
-    return value
+    return FromCommandLine(value if raw[:1] in ("'", '"') else raw) if isinstance(value, str) else value
 
 
 def _descend(data: Any, parts: yamlfile.KeyPath, text: str) -> Any:

@@ -114,8 +114,7 @@ class RunRecord:
                 plugins.append(f"plugins/{index}/{file.name}")
                 (folder / "plugins" / str(index)).mkdir(parents=True)
                 shutil.copy(file, folder / plugins[-1])
-            lock = {"lock": {"schema": 1, "recipe": {**recipe, "plugins": plugins}}}
-            plain_files.write_text(folder / LOCK, json.dumps(lock, indent=1, ensure_ascii=False) + "\n")
+            plain_files.write_json(folder / LOCK, {"lock": {"schema": 1, "recipe": {**recipe, "plugins": plugins}}})
         record = cls(folder, {})
         record.change(
             name=recipe["name"],
@@ -200,13 +199,9 @@ class RunRecord:
         self.log("end", status=status, error=error)
         self.change(status=status, seconds=round(seconds, 3), error=error)
 
-    def take_over(self, other: RunRecord) -> None:
+    def take_over(self, other: RunRecord, kept: Sequence[str] = _HERE) -> None:
         """Say how the run went elsewhere, with what is this machine's as it was."""
-        self._take(other, _HERE)
-        self.change()
-
-    def _take(self, other: RunRecord, kept: Sequence[str]) -> None:
-        self._facts.update({name: value for name, value in other.dump().items() if name not in kept})
+        self.change(**{name: value for name, value in other.dump().items() if name not in kept})
 
     @contextlib.contextmanager
     def lent(self) -> Iterator[None]:
@@ -226,7 +221,7 @@ class RunRecord:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 plain_files.write_text(file, content)
             with contextlib.suppress(UserError):
-                self._take(RunRecord.read(self.folder), tuple(name for name in _HERE if name not in _TOLD))
+                self.take_over(RunRecord.read(self.folder), [name for name in _HERE if name not in _TOLD])
             self.change()
         if strange:
             reason = f"runtime: left {strange[0].relative_to(self.folder)} in the run's folder, which is no plain file"
@@ -237,9 +232,7 @@ class RunRecord:
         """Change what run.json says, in memory and, by one rename, on disk."""
         self._facts.update(facts)
         with explained(f"run {self.folder}", "--runs"):
-            plain_files.write_text(
-                self.folder / "run.json", json.dumps(self._facts, indent=1, ensure_ascii=False) + "\n"
-            )
+            plain_files.write_json(self.folder / "run.json", self._facts)
 
     def log(self, event: str, **values: Any) -> None:
         line = {"time": round(time.time(), 3), "event": event, **values}
@@ -248,13 +241,11 @@ class RunRecord:
 
 
 def _new_folder(parent: Path, name: str) -> Path:
-    try:
+    with explained(f"runs {parent}", "--runs"):
         parent.mkdir(parents=True, exist_ok=True)
         for attempt in range(1, 1000):
             folder = parent / (name if attempt == 1 else f"{name}-{attempt}")
             with contextlib.suppress(FileExistsError):
                 folder.mkdir()
                 return folder
-    except OSError as error:
-        raise UserError(f"{parent}: cannot be written: {error.strerror}; choose another folder with --runs") from error
     raise UserError(f"{parent}: too many runs in one second")

@@ -85,10 +85,9 @@ def _steps(recipe: Recipe) -> Iterator[Step]:
         if len(roles) > 1:
             scores = {role: f"evaluator.{name}.{role}" for role in roles}
             yield Step(f"evaluator.{name}.comparison", evaluator, scores, name=name, compares=True)
+    last = [models[role] for role in ROLES if role in models][-1]
     for name, deployer in named(recipe.deployer):
-        yield Step(
-            f"deployer.{name}", deployer, {"model": [models[role] for role in ROLES if role in models][-1]}, name=name
-        )
+        yield Step(f"deployer.{name}", deployer, {"model": last}, name=name)
 
 
 def _set_steps(recipe: Recipe) -> Iterator[Step]:

@@ -103,7 +103,7 @@ def test_the_table_says_what_the_seeds_did(recipe):
         ("seeds: [5, 8, 13]", "seeds: [5, 8, 5]", "r.yaml:10:8: seeds: each must be another one"),
         ("loss: fake\ntrainer: {type: fake}\nmerge: fake\n", "", "seeds: has no effect without a trainer"),
         ("seeds: [5, 8, 13]", "seeds: [-1]", "seeds.0"),
-        ("seeds: [5, 8, 13]", "seeds: 0", "seeds"),
+        ("seeds: [5, 8, 13]", "seeds: -1", "seeds"),
     ],
 )
 def test_seeds_that_cannot_be_are_refused(recipe, old, new, message):

@@ -216,7 +216,7 @@ def test_an_endpoint_that_is_throttled_while_it_wakes_is_waited_for(shop, aws, m
     aws.front.failing = lambda _, name: "throttled" if name == "Runtime.invocations" else None
     done = deploy(shop, "deployer.serverless.max_concurrency=2")
     assert done.code == 1
-    assert "is overloaded (Rate exceeded)" in done.err
+    assert "is overloaded, even after 1 tries with growing pauses (Rate exceeded)" in done.err
     assert shop.run("delete", "shop").code == 0
     assert aws.left() == []
 
