@@ -58,10 +58,9 @@ def faults(model: Model) -> list[str]:
         return []
     if damaged := list(_damaged_files(model.path)):
         return damaged
-    files = ModelFiles.read(model.path, model.settings)
     try:
-        return _reasons(model, files)
-    except (TypeError, ValueError, AttributeError, KeyError, LookupError) as error:
+        return _reasons(model, ModelFiles.read(model.path, model.settings))
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, OSError) as error:
         reason = f"one of its JSON files does not hold what it should ({type(error).__name__}: {error})"
         return [f"{model.path}: {reason}; restore its files"]
 

@@ -34,10 +34,11 @@ def named(name: str, registry: Registry, files: FileDigests, *, runs: Path, offl
     """
 
     def base(choice: ModelChoice) -> Model:
-        return Model(
-            fetch(find(choice, registry.local_models(), files, folder=Path(), offline=offline), offline=offline),
-            choice.settings,
-        )
+        base_model = find(choice, registry.local_models(), files, folder=Path(), offline=offline)
+        model = Model(fetch(base_model, offline=offline), choice.settings)
+        if faults := registry.model_faults(model):
+            raise UserError("; ".join(faults))
+        return model
 
     folder = next((path for path in (Path(name), runs / name) if is_run(path)), None)
     if folder is None:
