@@ -3,10 +3,10 @@
     python benchmarks/fuzz.py [--minutes 10] [--seed 0] [--kind recipes …] [--write]
 
 Seven kinds take turns: recipes, files of rows and documents, archives, folders of models (which are loaded, too), what
-the store and the runs hold, bodies of requests to the server, and answers of a language model's server. Each case is
-a whole file of `tests/mutation_samples.py` changed by `tests/mutations.py`; it follows from its seed. A case is bad where
-an exception is not explained, where it takes longer than the limit, where a file outside the folder that it was given
-is new or another, where a result is half-made, or where the server answers with 500, does not answer, or is not healthy
+the store and the runs hold, bodies of requests to the server, and answers of a language model's server. Each case is a
+file of `tests/mutation_samples.py` changed by `tests/mutations.py`, and follows from its seed. A case is bad where an
+exception is not explained, where it takes longer than the limit, where a file outside the folder that it was given is
+new or another, where a result is half-made, or where the server answers with 500, does not answer, or is not healthy
 afterwards. Prints a table in Markdown, and every bad case with its seed; `--write` puts the table into results/fuzz.md.
 """
 
@@ -233,7 +233,11 @@ def started(model: Path, folder: Path) -> Iterator[Server]:
         yield Server(process, int(url.read_text().rpartition(":")[2]), log)
     finally:
         process.terminate()
-        process.wait(30)
+        try:
+            process.wait(2 * LIMIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            print(f"the server did not end within {2 * LIMIT} s of SIGTERM")
 
 
 def asked(port: int, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> int:
@@ -301,7 +305,7 @@ def tried(fuzzing: Fuzzing, kind: str, seed: int) -> None:
     signal.signal(signal.SIGALRM, _late)
     signal.alarm(LIMIT)
     try:
-        with contextlib.chdir(folder):
+        with contextlib.chdir(folder), contextlib.redirect_stderr(io.StringIO()):
             outcome = getattr(fuzzing, f"{kind}_case")(seed, folder)
         _untouched(folder.parent)
         if listing(fuzzing.folder / "project") != before:
@@ -340,7 +344,8 @@ def main() -> int:
                 seed = next(seeds)
                 for kind in arguments.kind or KINDS:
                     tried(fuzzing, kind, seed)
-    told = "\n".join([*table(fuzzing, arguments.seed, (time.monotonic() - begun) / 60), "", *fuzzing.bad])
+            minutes = (time.monotonic() - begun) / 60
+    told = "\n".join([*table(fuzzing, arguments.seed, minutes), "", *fuzzing.bad])
     print(told)
     if arguments.write:
         RESULTS.write_text(f"# Changed at random\n\n{told.rstrip()}\n", "utf-8")

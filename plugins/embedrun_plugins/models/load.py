@@ -26,6 +26,8 @@ def load(path: Path, settings: ModelSettings, device: str | None = None) -> Sent
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers has no annotation there
     if not (path / "config.json").exists() and not (path / "modules.json").exists():
         raise DataError(f"{path}: no model here (neither modules.json nor config.json)")
+    if pickled := [file for file in path.rglob("pytorch_model*.bin") if not any(file.parent.glob("*.safetensors"))]:
+        raise DataError(f"{pickled[0]}: holds pickled weights, which are never loaded; save them as safetensors")
     options = {"dtype": settings.dtype, "attn_implementation": settings.attention}
     try:
         with _noting_missing() as missing:

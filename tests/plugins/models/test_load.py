@@ -88,6 +88,19 @@ def copied(model, folder):
     return folder
 
 
+@pytest.mark.parametrize(
+    "name", ["pytorch_model.bin", "2_Dense/pytorch_model.bin", "a/b/c/pytorch_model-00001-of-00002.bin"]
+)
+def test_pickled_weights_are_refused_however_deep(model, tmp_path, name):
+    shutil.copytree(model.path, tmp_path / "model")
+    if name == "pytorch_model.bin":
+        (tmp_path / "model/model.safetensors").unlink()
+    (tmp_path / "model" / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "model" / name).write_bytes(b"never read")
+    with pytest.raises(DataError, match="holds pickled weights, which are never loaded"):
+        Model(tmp_path / "model").load("cpu")
+
+
 def test_weights_that_lack_tensors_are_refused(model, tmp_path):
     from safetensors.torch import load_file, save_file
 

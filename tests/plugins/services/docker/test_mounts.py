@@ -61,3 +61,13 @@ def test_a_mount_of_the_recipe_can_lie_elsewhere_and_be_written(tmp_path):
     wanted = job(tmp_path)
     wanted.more = [Bind(tmp_path / "logs", Path("/logs"), writable=True)]
     assert wanted.seen()["/logs"] is True
+
+
+def test_what_this_machine_relies_on_afterwards_cannot_be_changed(tmp_path):
+    wanted = job(tmp_path)
+    (tmp_path / "run/recipe.lock.json").write_text("{}")
+    (tmp_path / "run/plugins").mkdir()
+    seen = wanted.seen()
+    assert seen[str(tmp_path / "run")] is True
+    assert seen[str(tmp_path / "run/recipe.lock.json")] is False
+    assert seen[str(tmp_path / "run/plugins")] is False
