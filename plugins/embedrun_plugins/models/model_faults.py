@@ -89,11 +89,11 @@ def _shape_fault(file: Path) -> str | None:
 
 def _module_faults(entries: list[Any]) -> Iterator[str]:
     for entry in entries:
-        words = [entry.get("type"), entry.get("path")] if isinstance(entry, dict) else [None]
-        if not all(isinstance(word, str) for word in words):
+        kind, path = (entry.get("type"), entry.get("path")) if isinstance(entry, dict) else (None, None)
+        if not isinstance(kind, str) or not isinstance(path, str):
             yield f"must list objects with a 'type' and a 'path', not {_shown(entry)}"
-        elif PurePosixPath(words[1]).is_absolute() or ".." in PurePosixPath(words[1]).parts:
-            yield f"names a module in another folder, {_shown(words[1])}; a module's path lies in the model's folder"
+        elif PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+            yield f"names a module in another folder, {_shown(path)}; a module's path lies in the model's folder"
 
 
 def _field_faults(value: dict[str, Any], name: str) -> Iterator[str]:
