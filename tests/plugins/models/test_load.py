@@ -115,6 +115,15 @@ def test_weights_that_lack_tensors_are_refused(model, tmp_path):
     assert Model(folder).load("cpu").encode([TEXT])[0] == pytest.approx(encoded(model), abs=1e-6)
 
 
+@pytest.mark.parametrize("change", [{"vocab_size": 99}, {"intermediate_size": 99}, {"num_hidden_layers": 3}])
+def test_weights_of_another_shape_than_declared_are_refused(model, tmp_path, change):
+    shutil.copytree(model.path, tmp_path / "model")
+    file = tmp_path / "model/config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
+    with pytest.raises(DataError):
+        Model(tmp_path / "model").load("cpu")
+
+
 @pytest.mark.parametrize("name", ["passage", "corpus"])
 def test_a_prompt_saved_under_another_name_goes_before_documents(model, tmp_path, name):
     folder = copied(model, tmp_path / "named")
