@@ -64,8 +64,7 @@ class Recipe(BaseModel):
     @field_validator("seeds", mode="before")
     @classmethod
     def _counted(cls, value: Any, info: ValidationInfo) -> Any:
-        first = info.data.get("seed", 0)
-        return tuple(range(first, first + value)) if type(value) is int and value > 0 else value
+        return [info.data.get("seed", 0) + n for n in range(value)] if type(value) is int and value > 0 else value
 
     @field_validator("generator", "negatives", "merge", mode="before")
     @classmethod

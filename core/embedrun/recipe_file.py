@@ -132,10 +132,9 @@ def _value(dotted: str, raw: Any) -> Any:
         return raw
     try:
         yamlfile.whole_text(f"{dotted} {raw}")
+        value = yamlfile.parse(f"value: {raw}", "--set").data["value"]
     except ValueError as error:
         raise UserError(f"--set {dotted}: {error}") from error
-    try:
-        value = yamlfile.parse(f"value: {raw}", "--set").data["value"]
     except RecipeError as error:
         if raw[:1] in ("[", "{", "'", '"'):
             raise UserError(f"--set {dotted}: {str(error).split(': ', 1)[-1]}") from error
