@@ -28,10 +28,10 @@ ROOT = Path(__file__).parents[1]
 HEADER = ["metric", "queries", "units", "correlation", "difference", "by query", "by unit", "width", "verdicts"]
 TEN_K = """
 name: ten_k
-model: sentence-transformers/all-MiniLM-L6-v2
+model: {id: sentence-transformers/all-MiniLM-L6-v2, max_length: 128}
 source: {type: llama_index, path: llamaindex-10k}
 loss: multiple_negatives_ranking
-trainer: {type: sentence_transformers, epochs: 2, batch_size: 10, learning_rate: 2e-5}
+trainer: {type: sentence_transformers, epochs: 1, batch_size: 32, learning_rate: 5e-5}
 evaluator: {type: information_retrieval, hit_rate_at_k: [1, 10]}
 """
 

@@ -55,6 +55,8 @@ def test_each_seed_is_a_training_and_what_they_share_runs_once(recipe):
         *("evaluator.fake.merged.seed_8", "evaluator.fake.tuned.seed_13", "evaluator.fake.merged.seed_13"),
         *("evaluator.fake.comparison", "deployer.fake"),
     ]
+    over = done.json["comparisons"]["fake"][-1]["over_seeds"]
+    assert (over["trainings"], over["model_spread"]) == ([3, 1], 0.0)
     slots = ("trainer", "trainer.seed_8", "merge.seed_8", "trainer.seed_13")
     assert [seed_of(recipe, slot) for slot in slots] == [5, 8, 8, 13]
     assert len({stages(done)[slot]["key"] for slot in ("trainer", "trainer.seed_8", "trainer.seed_13")}) == 3

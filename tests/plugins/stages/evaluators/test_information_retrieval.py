@@ -342,3 +342,11 @@ def part_of(whole, out):
     judged = [j for j in whole.qrels("test") if int(j.query_id) <= 20 and j.document_id in short]
     documents = {j.document_id: short[j.document_id] for j in judged} | dict(list(short.items())[:60])
     return RetrievalSet.write(out, documents=documents.values(), queries=queries, qrels={"test": judged})
+
+
+def test_the_metric_that_the_verdict_is_on_comes_first():
+    stage = InformationRetrieval(metric="mrr@10", dimensions=(8,))
+    assert list(stage.headline(sorted(stage.metrics()))) == ["mrr@10", "ndcg@10", "recall@10", "dim_8_ndcg@10"]
+    assert list(InformationRetrieval(metric="mrr@1").faults()) == [
+        "metric: no metric 'mrr@1' is measured; did you mean 'mrr@10'?"
+    ]
