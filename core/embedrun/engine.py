@@ -87,10 +87,9 @@ class Engine:
     def _recall(self, step: Step) -> bool:
         """Take up what a step left when the run was carried out elsewhere, if it is still here."""
         key = self.plan.key(step, self.digests)
-        stored = self.store.get(key) if key else None
-        if stored:
+        if key and (stored := self.store.get(key)):
             self._keep(step, stored)
-        return stored is not None
+        return step.slot in self.folders
 
     def _keep(self, step: Step, stored: Stored) -> None:
         self.digests[step.slot], self.folders[step.slot] = stored.digest, stored.out
@@ -120,8 +119,7 @@ class Engine:
 
     def _make(self, step: Step, key: str, reports: _Reports) -> tuple[Stored | None, bool]:
         """Return what a step left in the store, and whether it was there already."""
-        stored = self.store.get(key) if step.cached else None
-        if stored:
+        if step.cached and (stored := self.store.get(key)):
             return stored, True
         self.console.started(step.slot, step.stage.type)
         self.record.change(making=key)
@@ -179,7 +177,7 @@ class Engine:
             answers=self.store.answers,
             run=None if step.cached else RunRef(self.record.folder.absolute()),
             model=self._model(step, "model") if step.stage.uses_model() else None,
-            seed=self.plan.seed(step),
+            seed=self.plan.recipe.seed if step.seed is None else step.seed,
             device=self.device,
             offline=self.offline,
             on_note=reports.notes.__setitem__,
@@ -269,12 +267,12 @@ class Engine:
             raise RequirementError("the recipe's requirements do not hold:\n  " + "\n  ".join(unmet))
 
     def _unmet(self) -> Iterator[str]:
-        done = (step for step in self.plan.steps if step.slot in self.folders)
+        # Of several seeds, the first one's models; those of others have a dot in their role.
+        done = (step for step in self.plan.steps if step.slot in self.folders and "." not in step.role)
         steps = sorted(done, key=lambda step: step.comparison is not None)  # the models of the run come first
         evaluators = {step.name: step.stage for step in steps if isinstance(step.stage, Evaluator)}
         for name, evaluator in evaluators.items():
-            judged = [s for s in steps if s.name == name and not s.compares and "." not in s.role]  # the first seed's
-            scores = {s.role: Scores(self.folders[s.slot]) for s in judged}
+            scores = {s.role: Scores(self.folders[s.slot]) for s in steps if s.name == name and not s.compares}
             comparisons = [Comparison(self.folders[s.slot]) for s in steps if s.name == name and s.compares]
             limits = evaluator.unmet(scores, comparisons[0] if comparisons else None)
             yield from (f"{name}: {limit}" for limit in limits)

@@ -75,9 +75,6 @@ class Plan:
             return None
         return value_digest(self.description(step, digests))
 
-    def seed(self, step: Step) -> int:
-        return self.recipe.seed if step.seed is None else step.seed
-
     def description(self, step: Step, digests: Mapping[str, str]) -> dict[str, Any]:
         """Return what the key is the digest of; `digests` are those of the slots, "model" being the base's."""
         parts = {"stage": step.stage, "loss": step.loss, "rival": step.comparison, "dev": step.dev}
@@ -92,7 +89,7 @@ class Plan:
             of_base = "model" in step.needs.values()
             described["model"] = (settings if of_base else settings.unsaved()).model_dump(mode="json")
         if step.stage.seeded or step.compares:
-            described["seed"] = self.seed(step)
+            described["seed"] = self.recipe.seed if step.seed is None else step.seed
         if files := [path for stage in stages.values() for path in stage.inputs()]:
             described["files"] = [self.files.of(path) for path in files]
         return described

@@ -22,10 +22,10 @@ def problems(recipe: Recipe) -> Iterator[Problem]:
     yield from _training_problems(recipe)
     yield from _evaluation_problems(recipe)
     yield from _comparison_problems(recipe)
-    names = [stage.type for stage in recipe.deployer]
-    for index, name in enumerate(names):
-        if names.index(name) != index and recipe.deployer[index] in recipe.deployer[:index]:
-            yield Problem(("deployer", index), f"the same '{name}' is listed twice")
+    for key, items in (("deployer", recipe.deployer), ("seeds", recipe.seeds)):
+        for index, item in enumerate(items):
+            if item in items[:index]:
+                yield Problem((key, index), f"the same '{getattr(item, 'type', item)}' is listed twice")
 
 
 def _training_problems(recipe: Recipe) -> Iterator[Problem]:
@@ -34,11 +34,9 @@ def _training_problems(recipe: Recipe) -> Iterator[Problem]:
         yield Problem(("trainer",), "needs a loss; name one under 'loss'")
     if loss and not trainer:
         yield Problem(("loss",), "needs a trainer, for example: trainer: {type: sentence_transformers}")
-    for key in ("negatives", "merge"):
+    for key in ("negatives", "merge", "seeds"):
         if getattr(recipe, key) and not trainer:
             yield Problem((key,), "has no effect without a trainer; remove it or add one")
-    if len(set(recipe.seeds)) < len(recipe.seeds) or (recipe.seeds and not trainer):
-        yield Problem(("seeds",), "each must be another one" if trainer else "has no effect without a trainer")
     yield from _lacking_problems(recipe)
     if loss and trainer and (reason := trainer.refuses(loss)):
         yield Problem(("trainer",), reason)

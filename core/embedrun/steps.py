@@ -101,11 +101,8 @@ def _set_steps(recipe: Recipe) -> Iterator[Step]:
             needs = {"data": slot}
 
 
-def _scoring(
-    name: str, evaluator: Evaluator, role: str, needs: dict[str, str], comparison: Embedder | None = None
-) -> Step:
-    slot = f"evaluator.{name}.{role}"
-    return Step(slot, evaluator, needs, name=name, role=role, comparison=comparison)
+def _scoring(name: str, evaluator: Evaluator, role: str, needs: dict[str, str], rival: Embedder | None = None) -> Step:
+    return Step(f"evaluator.{name}.{role}", evaluator, needs, name=name, role=role, comparison=rival)
 
 
 def _compared(recipe: Recipe, evaluator: Evaluator) -> tuple[Embedder, ...]:

@@ -95,14 +95,14 @@ def test_the_table_says_what_the_seeds_did(recipe):
     assert "model 3 trainings, 0.0000 from seed to seed" in done.out
     assert "tuned.seed_8" not in done.out
     alone = recipe.run("r.yaml", "--set", "seeds=[]")
-    assert "one training: how much another seed would change is not known" in alone.out
+    assert "one training: how much another seed would change is not known (--seeds 3)" in alone.out
     assert "over seeds" not in alone.out
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("seeds: [5, 8, 13]", "seeds: [5, 8, 5]", "r.yaml:10:8: seeds: each must be another one"),
+        ("seeds: [5, 8, 13]", "seeds: [5, 8, 5]", "seeds.2: the same '5' is listed twice"),
         ("loss: fake\ntrainer: {type: fake}\nmerge: fake\n", "", "seeds: has no effect without a trainer"),
         ("seeds: [5, 8, 13]", "seeds: [-1]", "seeds.0"),
         ("seeds: [5, 8, 13]", "seeds: -1", "seeds"),

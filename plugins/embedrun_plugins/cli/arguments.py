@@ -29,6 +29,12 @@ def device(text: str) -> str:
     return text
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"'{text}' is no number of trainings; give 1 or more")
+    return int(text)
+
+
 def settings_of(arguments: Namespace) -> Settings:
     """Return the run's settings that the arguments of a command give."""
     names = ("runs", "store", "offline", "until", "device", "record")
@@ -45,8 +51,8 @@ def recipe(parser: ArgumentParser) -> None:
 def planned(parser: ArgumentParser) -> None:
     """Add what planning a recipe takes."""
     recipe(parser)
-    help_seeds = "train so many times, each with another seed; short for --set seeds=COUNT"
-    parser.add_argument("--seeds", type=int, metavar="COUNT", help=help_seeds)
+    help_seeds = "train so many times, with the recipe's seed and those that follow it"
+    parser.add_argument("--seeds", type=_count, metavar="COUNT", help=help_seeds)
     parser.add_argument("--until", metavar="STAGE", help="stop after this stage")
     parser.add_argument("--offline", action="store_true", help="download nothing")
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")
@@ -58,7 +64,7 @@ def loaded(arguments: Namespace) -> Loaded:
     changes = overrides(arguments)
     if getattr(arguments, "on", None):
         changes["runtime.type"] = arguments.on
-    if getattr(arguments, "seeds", None) is not None:
+    if getattr(arguments, "seeds", None):
         changes["seeds"] = str(arguments.seeds)
     return Loaded.read(arguments.recipe, changes)
 

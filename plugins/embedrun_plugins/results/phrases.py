@@ -124,7 +124,7 @@ def _trainings(row: Row) -> str:
     """Say how much the seed of the training matters, if that is known."""
     over = row.get("over_seeds")
     if not over:
-        return "one training: how much another seed would change is not known (seeds: 3)"
+        return "one training: how much another seed would change is not known (--seeds 3)"
     spread = ", ".join(
         f"{name} {count} trainings, {over[f'{name}_spread']:.4f} from seed to seed"
         for name, count in zip(("model", "base"), over["trainings"], strict=True)
