@@ -119,7 +119,9 @@ class RetrievalEvaluator(Evaluator, ABC):
     def headline(self, metrics: Sequence[str]) -> Sequence[str]:
         """Choose what tables show: the metric that the verdict is on, then the others that matter."""
         chosen = self.chosen_metrics(metrics)
-        return [self.metric, *(name for name in chosen if name != self.metric)] if self.metric in metrics else chosen
+        if self.metric is None or self.metric not in metrics:
+            return chosen
+        return [self.metric, *(name for name in chosen if name != self.metric)]
 
     def chosen_metrics(self, metrics: Sequence[str]) -> Sequence[str]:
         """Choose the metrics that matter most, the first being what the verdict is on by default."""

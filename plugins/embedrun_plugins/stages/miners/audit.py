@@ -110,9 +110,9 @@ def _interval(pool: Pool, rows: Sequence[Mapping[str, Any]]) -> tuple[float, flo
         for query, documents in zip(pool.queries, pool.answers, strict=True)
     }
     units = joined([answers[row["query_id"]] for row in rows])
-    false = np.bincount(units, [row["false"] for row in rows])
-    sizes = np.bincount(units)
-    return share_interval(false[sizes > 0], sizes[sizes > 0].astype(np.float64))
+    false = np.bincount(units, [float(row["false"]) for row in rows])
+    sizes = np.bincount(units).astype(np.float64)
+    return share_interval(false[sizes > 0].astype(np.float64), sizes[sizes > 0])
 
 
 def _judged(config: Audit, pool: Pool, negatives: Sequence[Judgement], scorer: Scorer) -> list[dict[str, Any]]:
