@@ -38,7 +38,7 @@ def load(path: Path, settings: ModelSettings, device: str | None = None) -> Sent
                 model_kwargs={"use_safetensors": True, **{name: value for name, value in options.items() if value}},
             )
         _check_prompts(loaded)
-        loaded.preprocess(["a"])  # a tokenizer's damage shows when it is used
+        loaded.encode(["a"], show_progress_bar=False)  # some damage shows only when a model is used
     except (TypeError, AttributeError) as error:
         reason = f"one of its JSON files does not hold what it should ({error})"
         raise DataError(f"{path}: the model cannot be loaded: {reason}") from error
