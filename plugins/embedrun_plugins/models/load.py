@@ -19,7 +19,6 @@ def load(path: Path, settings: ModelSettings, device: str | None = None) -> Sent
 
     Raises DataError where the folder holds no model that can be loaded.
     """
-    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging
 
@@ -39,10 +38,11 @@ def load(path: Path, settings: ModelSettings, device: str | None = None) -> Sent
                 model_kwargs={"use_safetensors": True, **{name: value for name, value in options.items() if value}},
             )
         _check_prompts(loaded)
+        loaded.encode(["a"], show_progress_bar=False)  # some damage shows only when a model is used
     except (TypeError, AttributeError) as error:
         reason = f"one of its JSON files does not hold what it should ({error})"
         raise DataError(f"{path}: the model cannot be loaded: {reason}") from error
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # damaged files make the libraries raise errors of any kind
         raise DataError(f"{path}: the model cannot be loaded: {error}") from error
     if missing:
         some = ", ".join(sorted(missing)[:3]) + (", …" if len(missing) > 3 else "")  # noqa: PLR2004 - a few tell enough

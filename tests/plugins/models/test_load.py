@@ -101,6 +101,27 @@ def test_pickled_weights_are_refused_however_deep(model, tmp_path, name):
         Model(tmp_path / "model").load("cpu")
 
 
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("config.json", {"is_decoder": "maybe"}),
+        ("config.json", {"hidden_act": [1]}),
+        ("tokenizer.json", {"post_processor": [1]}),
+        ("tokenizer.json", {"model": 5}),
+        ("tokenizer_config.json", {"model_max_length": "far"}),
+        ("tokenizer_config.json", {"pad_token": [1]}),
+        ("modules.json", [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Normalize"}]),
+        ("modules.json", []),
+    ],
+)
+def test_a_file_of_a_model_that_holds_something_else_is_refused(model, tmp_path, file, change):
+    folder = copied(model, tmp_path / "damaged")
+    value = json.loads((folder / file).read_text())
+    (folder / file).write_text(json.dumps({**value, **change} if isinstance(change, dict) else change))
+    with pytest.raises(DataError, match="cannot be loaded"):
+        Model(folder).load("cpu")
+
+
 def test_weights_that_lack_tensors_are_refused(model, tmp_path):
     from safetensors.torch import load_file, save_file
 
