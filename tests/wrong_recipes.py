@@ -363,7 +363,7 @@ WRONG_RECIPES: dict[str, tuple[Change, str]] = {
     "seed of a half": ((LOSS, LOSS + "\nseed: 0.5"), "r.yaml:4:7: seed: must be a whole number, such as 8, not 0.5"),
     "seed above all": (
         (LOSS, LOSS + "\nseed: 4294967296"),
-        "r.yaml:4:7: seed: must be less than 4.29497e+09, not 4294967296",
+        "r.yaml:4:7: seed: must be less than 4294967296, not 4294967296",
     ),
     "seed of a list": ((LOSS, LOSS + "\nseed: [1]"), "r.yaml:4:7: seed: must be a whole number, such as 8, not a list"),
     "name of nothing": ((LOSS, LOSS + "\nname: ''"), "r.yaml:4:7: name: must not be empty, not ''"),

@@ -36,13 +36,16 @@ def file_digest(path: Path) -> str:
 
 
 def folder_files(path: Path) -> dict[str, Path]:
-    """Return the regular files below a folder by their relative name, sorted; links are followed, to folders too."""
+    """Return the regular files below a folder by their relative name, sorted; none where there is no folder.
+
+    Links are followed, to folders too.
+    """
     return {file.relative_to(path).as_posix(): file for file in sorted(_files(path, frozenset())) if file.is_file()}
 
 
 def _files(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
     above |= {folder.resolve()}
-    for path in folder.iterdir():
+    for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_dir():
             # One that is linked into itself has been seen.
             yield from () if path.is_symlink() and path.resolve() in above else _files(path, above)

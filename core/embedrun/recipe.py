@@ -11,6 +11,9 @@ from embedrun import stages as kinds
 from embedrun.model_settings import ModelChoice
 from embedrun.stage import Stage
 
+_MOST_SEEDS = 100
+"""That a number may stand for."""
+
 
 def _listed(value: Any) -> Any:
     return value if value is None or isinstance(value, (list, tuple)) else [value]
@@ -35,7 +38,7 @@ class Recipe(BaseModel):
     """Seeds everything that is random."""
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = ()
     """Seeds to train with, each its own training of the same recipe, as in [1, 2, 3]; by default once, with `seed`. A
-    number, as in 3, stands for so many from `seed` on. The first one's model is deployed."""
+    number up to 100, as in 3, stands for so many from `seed` on. The first one's model is deployed."""
     plugins: tuple[str, ...] = ()
     """Local Python files that bring stages of your own, relative to the recipe."""
     source: kinds.Source
@@ -64,7 +67,8 @@ class Recipe(BaseModel):
     @field_validator("seeds", mode="before")
     @classmethod
     def _counted(cls, value: Any, info: ValidationInfo) -> Any:
-        return [info.data.get("seed", 0) + n for n in range(value)] if type(value) is int and value > 0 else value
+        counted = range(value) if type(value) is int and 0 < value <= _MOST_SEEDS else None
+        return value if counted is None else [info.data.get("seed", 0) + number for number in counted]
 
     @field_validator("generator", "negatives", "merge", mode="before")
     @classmethod

@@ -27,10 +27,10 @@ WORDS: Mapping[str, str] = {
     "dict_type": "must be a mapping, as in {{key: value}}",
     "finite_number": "must be a finite number",
     "int_parsing_size": "must be a whole number of at most 64 bits",
-    "greater_than": "must be greater than {gt:g}",
-    "greater_than_equal": "must be at least {ge:g}",
-    "less_than": "must be less than {lt:g}",
-    "less_than_equal": "must be at most {le:g}",
+    "greater_than": "must be greater than {gt:.12g}",
+    "greater_than_equal": "must be at least {ge:.12g}",
+    "less_than": "must be less than {lt:.12g}",
+    "less_than_equal": "must be at most {le:.12g}",
     "literal_error": "must be {expected}",
 }
 """What is wanted, by pydantic's type of an error."""
@@ -97,7 +97,7 @@ def _wanted(path: KeyPath, details: Sequence[Any], class_at: ClassAt) -> str:
             f"{value!r} is not allowed{suggest(str(value), names) if len(names) > _MOST else f'; allowed: {allowed}'}"
         )
     if kind == "string_pattern_mismatch":
-        about = descriptions(class_at(path[:-1])).get(str(path[-1]), "")
+        about = " ".join(descriptions(class_at(path[:-1])).get(str(path[-1]), "").split())
         return f"{value!r} does not have the form that is wanted: {about.partition('. ')[0].rstrip('.')}"
     phrases = dict.fromkeys(_phrase(detail, class_at(path)) for detail in details)
     text = " or ".join([phrase.removeprefix("must be ") if n else phrase for n, phrase in enumerate(phrases)])
