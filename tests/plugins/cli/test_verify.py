@@ -134,6 +134,7 @@ def test_an_exported_folder_is_loaded_and_must_give_the_models_vectors(project, 
 
 def test_what_embeds_no_texts_and_an_unknown_run_are_explained(project) -> None:
     project.write("runs/pushed/1/run.json", json.dumps({"stages": [], "store": "."}))
+    project.write("runs/pushed/1/recipe.lock.json", json.dumps({"lock": {"recipe": {}}}))
     described = {
         "endpoint": {"deployer": "hub", "url": "https://huggingface.co/a/b"},
         "deployer": {"type": "hub", "repo_id": "a/b"},
