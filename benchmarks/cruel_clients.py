@@ -286,7 +286,7 @@ def main() -> None:
         shown, broken = table(watch, counts(url))
     print(shown)
     if arguments.write:
-        head = RESULTS.read_text("utf-8").partition("\n| who")[0]
+        head = RESULTS.read_text("utf-8").partition("\n| who")[0] if RESULTS.exists() else "# Cruel clients\n"
         RESULTS.write_text(f"{head}\n{shown}\n", "utf-8")
     sys.exit("\n".join(broken) or 0)
 
