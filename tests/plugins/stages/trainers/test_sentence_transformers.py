@@ -171,6 +171,8 @@ def test_prompts_of_mixed_texts_are_put_before_each(fit, tiny, monkeypatch):
 
     monkeypatch.setattr(SentenceTransformer, "preprocess", spy)
     fit(model=replace(tiny, settings=ModelSettings(prompts=PROMPTS)), loss=BatchHardTriplet())
+    seen.discard("a")  # what a model is tried with when it is loaded
+    assert seen
     assert all(text.startswith(("where where is", "room The")) for text in seen)
 
 
