@@ -103,7 +103,8 @@ def test_weights_are_saved_in_the_number_format_asked_for(small: Small, tmp_path
 
 
 def test_rope_keys_of_transformers_4_are_written(small: Small, tmp_path: Path) -> None:
-    export(Model(small(Pooling(32, "lasttoken"), kind="qwen2", rope_theta=5000.0, num_key_value_heads=2)), tmp_path / "qwen")
+    model = small(Pooling(32, "lasttoken"), kind="qwen2", rope_theta=5000.0, num_key_value_heads=2)
+    export(Model(model), tmp_path / "qwen")
     assert read(tmp_path / "qwen" / "config.json")["rope_theta"] == 5000.0
 
 
