@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, Protocol, cast
@@ -34,6 +34,18 @@ class Prepared:
     group: object
     """Texts of different groups cannot share a batch."""
     content: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Tokens:
+    """What a model reads of one text; the tokenizer's own object holds on to all that was cut off, too."""
+
+    ids: NDArray[np.int64]
+    type_ids: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, encoding: Encoding) -> _Tokens:
+        return cls(np.array(encoding.ids, np.int64), np.array(encoding.type_ids, np.int64))
 
 
 class BatchEncoder(Protocol):
@@ -121,7 +133,7 @@ class TokenEncoder:
         if self.max_length and longest > self.max_length:
             raise RequestError("Validation", f"`inputs` must have at most {self.max_length} tokens. Given: {longest}")
         skipped = 0 if self._pools_prompt or not prompt else self._prompt_length(prompt)
-        return [Prepared(len(tokens), skipped, tokens) for tokens in encodings]
+        return [Prepared(len(tokens), skipped, _Tokens.of(tokens)) for tokens in encodings]
 
     def _prompt_length(self, prompt: str) -> int:
         transformer: Any = self._model[0]
@@ -134,17 +146,19 @@ class TokenEncoder:
         with torch.inference_mode():
             return _numpy(self._model(features)["sentence_embedding"])
 
-    def _tensors(self, batch: Sequence[Encoding]) -> dict[str, torch.Tensor]:
-        width = max(map(len, batch))
-        columns = {"input_ids": self._padded([e.ids for e in batch], width, self._pad[0])}
-        columns["attention_mask"] = self._padded([[1] * len(e) for e in batch], width, 0)
+    def _tensors(self, batch: Sequence[_Tokens]) -> dict[str, torch.Tensor]:
+        columns = {"input_ids": self._padded([tokens.ids for tokens in batch], self._pad[0])}
+        columns["attention_mask"] = self._padded([np.ones_like(tokens.ids) for tokens in batch], 0)
         if "token_type_ids" in self._inputs:
-            columns["token_type_ids"] = self._padded([e.type_ids for e in batch], width, self._pad[1])
+            columns["token_type_ids"] = self._padded([tokens.type_ids for tokens in batch], self._pad[1])
         return {name: torch.from_numpy(values).to(self._model.device) for name, values in columns.items()}
 
-    def _padded(self, rows: Iterable[list[int]], width: int, fill: int) -> NDArray[np.int64]:
-        padded = [[fill] * (width - len(r)) + r if self._pad_left else r + [fill] * (width - len(r)) for r in rows]
-        return np.array(padded, dtype=np.int64)
+    def _padded(self, rows: Sequence[NDArray[np.int64]], fill: int) -> NDArray[np.int64]:
+        width = max(map(len, rows))
+        padded = np.full((len(rows), width), fill, np.int64)
+        for line, row in zip(padded, rows, strict=True):
+            line[width - len(row) if self._pad_left else 0 :][: len(row)] = row
+        return padded
 
     def tokenize(self, texts: Sequence[str], *, special: bool) -> list[Encoding]:
         return self._tokenizer(None).encode_batch(list(texts), add_special_tokens=special)
