@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from embedrun.stages import Deployer
 
 ENDPOINT = "endpoint.json"
+FOLDER = "deployments"
 
 
 def folder(run: Path, name: str) -> Path:
-    return run / "deployments" / name
+    return run / FOLDER / name
 
 
 def files(run: Path) -> list[Path]:
     """Return the descriptions of what a run deployed and did not delete since, in the order of the names."""
-    return sorted(run.glob(f"deployments/*/{ENDPOINT}"))
+    return sorted(run.glob(f"{FOLDER}/*/{ENDPOINT}"))
 
 
 def write(folder: Path, deployer: Deployer, endpoint: Endpoint) -> Path:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from embedrun import deployments
 from embedrun.record import LOCK
 
 if TYPE_CHECKING:
@@ -26,12 +27,17 @@ class Bind:
 def binds(job: Job, caches: Iterable[Path], more: Iterable[Bind]) -> list[Bind]:
     """Return what a run needs: its inputs and the hub's caches to read, the store and the run's folder to write.
 
-    In the run's folder, the lock and the plugins are to be read alone: this machine relies on them afterwards.
+    In the run's folder, the lock, the plugins and the deployments are to be read alone: this machine relies on them
+    afterwards, also where it is killed while the container runs.
     """
     read = {path: Bind(path, path) for path in (*_with_targets(job.inputs), *caches)}
     written = {path: Bind(path, path, writable=True) for path in (job.store.root.resolve(), job.run_folder)}
     named = {bind.at: bind for bind in more}
-    own = [path for name in ("recipe.yaml", LOCK, "plugins") if (path := job.run_folder / name).exists()]
+    own = [
+        path
+        for name in ("recipe.yaml", LOCK, "plugins", deployments.FOLDER)
+        if (path := job.run_folder / name).exists()
+    ]
     by_path = read | named | written | {path: Bind(path, path) for path in own}
     return [by_path[at] for at in sorted(by_path) if not _seen_already(by_path[at], by_path)]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from embedrun import InputPath, RunRecord, Runtime, StageError
+from embedrun import InputPath, RunRecord, Runtime, StageError, deployments
 from embedrun.job import Job
 from embedrun_plugins.services import remote_run
 from embedrun_plugins.services.credentials import VariableName
@@ -105,6 +105,7 @@ class DockerRuntime(Runtime):
         seen = replace(job, inputs=[*job.inputs, *(model.path for model in models)])
         more = [Bind(mount.path, mount.at or mount.path, writable=mount.writable) for mount in self.mounts]
         job.store.root.mkdir(parents=True, exist_ok=True)
+        (job.run_folder / deployments.FOLDER).mkdir(exist_ok=True)
         offline = ["--offline"] if job.offline or network == "none" else []
         chosen = gpus.chosen(self.gpus, info)
         return {

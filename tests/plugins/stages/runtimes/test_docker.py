@@ -42,6 +42,8 @@ class Naughty(Source):
     """A variable to read."""
     seen: Annotated[str | None, Unkeyed] = None
     """A file to copy into the result."""
+    claim: Annotated[str | None, Unkeyed] = None
+    """A folder of runs in which to claim that something was deployed."""
     judge: str | None = None
     """A model to find by its hub id."""
     attempt: int = 1
@@ -62,6 +64,9 @@ class Naughty(Source):
             raise DataError(f"{self.read} is not in {sorted(os.environ)}")
         if self.seen:
             (ctx.out / "seen.txt").write_text(Path(self.seen).read_text())
+        if self.claim:
+            [run] = Path(self.claim).iterdir()
+            (run / "deployments/local").mkdir()
         if self.judge:
             (ctx.out / "judge.txt").write_text((folder_of(self.judge, offline=True) / "config.json").read_text())
         return small_set(ctx.out)
@@ -137,6 +142,14 @@ def test_a_stage_cannot_write_outside_its_folders(recipe, place):
     assert done.code == 1
     assert "Read-only file system" in done.err or "Permission denied" in done.err
     assert (recipe.folder / "data.txt").read_text() == "as it was"
+
+
+def test_a_stage_cannot_claim_a_deployment_that_this_machine_would_delete(recipe):
+    done = recipe.run("r.yaml", "--set", "source.type=naughty", "--set", f"source.claim={recipe.folder}/runs/r")
+    assert done.code == 1
+    assert "Read-only file system" in done.err
+    [run] = recipe.folder.glob("runs/r/*")
+    assert not list(run.glob("deployments/*"))
 
 
 def test_what_a_stage_writes_into_its_temporary_folder_never_reaches_the_machine(recipe):
