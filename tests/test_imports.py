@@ -51,7 +51,14 @@ CHECK = {
     *("models.base_models", "models.hub_models", "services.shipped_recipes"),
 } | {f"stages.{folder}" for folder in ("sources", "losses", "trainers", "evaluators", "texts", "rehearsal")}
 """Folders and modules of plugins that the quickstart's stages need, and what its commands need beside them."""
-RUN = CHECK | {"models.local_copies", "services.plain_console", "services.machine", "results"}
+RUN = CHECK | {
+    "models.cores",
+    "models.local_copies",
+    "services.pace",
+    "services.plain_console",
+    "services.machine",
+    "results",
+}
 COMMANDS = {"check": {"arguments", "check"}, "run": {"arguments", "run", "console", "score_tables"}}
 
 

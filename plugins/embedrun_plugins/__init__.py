@@ -43,9 +43,11 @@ def embedrun_problems(
 
 @hookimpl
 def embedrun_run_started(run: RunRecord) -> None:
+    from embedrun_plugins.models import cores
     from embedrun_plugins.results.reproduce import environments
     from embedrun_plugins.stages.trainers import determinism
 
+    cores.fit_threads()
     environments.write_down(run)
     determinism.prepare(run)
 

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 from embedrun.console import Console
 from embedrun.errors import printable
 from embedrun.finished import Finished
+from embedrun_plugins.services.pace import Pace
 from embedrun_plugins.services.plain_console import PlainConsole, summary
 
 
@@ -19,60 +20,56 @@ class RichConsole(PlainConsole):
     def __init__(self, stream: TextIO | None = None) -> None:
         super().__init__(stream)
         from rich.console import Console as Terminal
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            SpinnerColumn,
-            TextColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         self.terminal = Terminal(file=self.stream, highlight=False)
         self.bars = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[speed]}", markup=False),
+            TimeElapsedColumn(),
             console=self.terminal,
             transient=True,
         )
         self._task: Any = None
 
     def started(self, slot: str, kind: str) -> None:
-        self._slot = slot
+        self._slot, self._pace = slot, Pace()
         self.bars.start()
-        self._task = self.bars.add_task(f"{slot} ({kind})", total=None)
+        self._task = self.bars.add_task(f"{slot} ({kind})", total=None, speed="")
 
     def progress(self, label: str, done: float, total: float | None) -> None:
-        if self._task is not None:
-            self.bars.update(
-                self._task, description=printable(f"{self._slot}: {label}"), completed=int(done), total=total
-            )
+        if self._task is not None and self._pace:
+            self._pace.report(label, done, total)
+            description, speed = printable(f"{self._slot}: {label}"), ", ".join(self._pace.speed())
+            self.bars.update(self._task, description=description, completed=int(done), total=total, speed=speed)
 
     def finished(self, stage: Finished) -> None:
-        self._remove_bar()
+        self.close()
         mark, colour = ("✗", "red") if stage.error else ("✓", "dim" if stage.cached else "green")
-        self.terminal.print(f"[{colour}]{mark}[/] ", end="")
-        self.say(summary(stage))
+        self._print(mark, colour, f" {summary(stage)}")
 
     def say(self, text: str) -> None:
-        self.terminal.print(printable(text), markup=False, soft_wrap=True)
+        self._print("", "", text)
 
     def warning(self, slot: str, message: str) -> None:
         if self._is_new(message):
-            self.terminal.print("[yellow]warning:[/] ", end="")
-            self.say(f"{slot}: {message}")
+            self._print("warning:", "yellow", f" {slot}: {message}")
 
-    def _remove_bar(self) -> None:
+    def _print(self, mark: str, colour: str, text: str) -> None:
+        """Print one line at once, so that a bar that is drawn meanwhile does not tear it."""
+        from rich.text import Text
+
+        self.terminal.print(Text.assemble((mark, colour), printable(text)), soft_wrap=True)
+
+    def close(self) -> None:
+        self._pace = None
         if self._task is not None:
             self.bars.remove_task(self._task)
             self.bars.stop()
             self._task = None
-
-    def close(self) -> None:
-        self._remove_bar()
 
 
 def console() -> Console:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +15,14 @@ import torch
 
 from embedrun.artifacts import Encoder, Role
 from embedrun.errors import StageError
+from embedrun.hashing import value_digest
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
 BATCHES_PER_CHUNK = 64
-"""Batches between two reports of progress."""
+"""Batches that are checked at once, and kept against a kill."""
 _UNPADDED_AT_ONCE = 128
 """Texts given at once to a model that computes no padding, which makes parts of them by their tokens."""
 
@@ -32,34 +37,103 @@ def distinct(texts: Sequence[str]) -> tuple[list[str], NDArray[np.int64]]:
     return list(numbers), np.array(index, dtype=np.int64)
 
 
+@dataclass
+class _Report:
+    """How many texts are done, told after every batch."""
+
+    progress: Progress
+    total: int
+    done: int = 0
+
+    def add(self, count: int) -> None:
+        self.reach(self.done + count)
+
+    def reach(self, done: int) -> None:
+        if done > self.done:
+            self.done = min(done, self.total)
+            self.progress(self.done, self.total)
+
+
+@dataclass(frozen=True)
+class _Shards:
+    """Vectors of the chunks that are done, each under the digest of its texts, so that a killed encoding goes on."""
+
+    folder: Path
+    ways: Sequence[str]
+    """What else decides the vectors, of what can differ within the folder."""
+
+    def of(self, chunk: Sequence[str], encode: Callable[[], NDArray[np.floating]]) -> NDArray[np.floating]:
+        file = self.folder / f"{value_digest([*self.ways, *chunk])}.npy"
+        try:
+            return np.asarray(np.load(file, allow_pickle=False))
+        except (OSError, ValueError, EOFError):
+            vectors = encode()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        scratch = file.with_suffix(f".{os.getpid()}")
+        with scratch.open("wb") as stream:
+            np.save(stream, vectors, allow_pickle=False)
+        scratch.replace(file)
+        return vectors
+
+
 def embed(
-    model: Encoder, texts: Sequence[str], role: Role, batch_size: int = 32, progress: Progress | None = None
+    model: Encoder,
+    texts: Sequence[str],
+    role: Role,
+    batch_size: int = 32,
+    progress: Progress | None = None,
+    shards: Path | None = None,
 ) -> Tensor:
     """Return (texts, dimensions) as float32 on the CPU, with the role's prompt, as the model normalises.
 
     Distinct texts are encoded once, longest first, so that a batch's texts are of like length and little is padding.
-    Raises StageError where the model gives values that are no numbers.
+    `shards` is a folder of this model's own, such as one in a context's `state`: what was encoded there before a kill
+    is not encoded again. Raises StageError where the model gives values that are no numbers.
     """
     if not texts:
         size = getattr(model, "get_embedding_dimension", int)()
         return torch.empty(0, size or 0)
     unique, index = distinct(texts)
     order = np.argsort([-len(text) for text in unique], kind="stable")
+    report = _Report(progress or (lambda *_: None), len(order))
     encode = model.encode_query if role == "query" else model.encode_document
     size = batch_size * BATCHES_PER_CHUNK
     vectors = np.empty((0, 0), dtype=np.float32)
-    with _without_padding(model) as unpadded:
+    with _counted(model, report), _without_padding(model) as unpadded:
         at_once = max(batch_size, _UNPADDED_AT_ONCE) if unpadded else batch_size
+        kept = _Shards(shards, [role, str(at_once), str(model.device)]) if shards and len(order) > size else None
         for start in range(0, len(order), size):
             chunk = [unique[row] for row in order[start : start + size]]
-            encoded = encode(chunk, batch_size=at_once, show_progress_bar=False)
+            call = partial(encode, chunk, batch_size=at_once, show_progress_bar=False)
+            encoded = kept.of(chunk, call) if kept else call()
             _refuse_no_numbers(encoded, chunk)
             if start == 0:
                 vectors = np.empty((len(order), encoded.shape[1]), dtype=np.float32)
             vectors[order[start : start + size]] = encoded
-            if progress is not None:
-                progress(start + len(chunk), len(order))
+            report.reach(start + len(chunk))
     return torch.from_numpy(vectors if len(unique) == len(texts) else vectors[index])
+
+
+@contextmanager
+def _counted(model: Encoder, report: _Report) -> Iterator[None]:
+    """Have a model that is loaded here tell how many texts each of its forward passes embeds."""
+    if not isinstance(model, torch.nn.Module):
+        yield
+        return
+    plain, before = model.forward, vars(model).get("forward")
+
+    def forward(*features: Any, **options: Any) -> Any:
+        output = plain(*features, **options)
+        report.add(len(output.get("sentence_embedding", ())))
+        return output
+
+    vars(model)["forward"] = forward
+    try:
+        yield
+    finally:
+        del vars(model)["forward"]
+        if before is not None:
+            vars(model)["forward"] = before
 
 
 @contextmanager

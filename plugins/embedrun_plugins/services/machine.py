@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from embedrun.installed import installed_version
+from embedrun_plugins.models.cores import usable_cores
 
 _PACKAGES = ("embedrun", "torch", "sentence-transformers", "transformers", "datasets", "accelerate", "numpy", "pluggy")
 
@@ -23,6 +24,7 @@ def describe() -> dict[str, Any]:
         "platform": platform.platform(),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
+        "usable_cpus": usable_cores(),
         "packages": {name: version for name in _PACKAGES if (version := installed_version(name))},
         "git": _git_state(),
     }

@@ -3,36 +3,54 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from typing import TextIO
 
 from embedrun.console import Console
 from embedrun.errors import printable
 from embedrun.finished import Finished
+from embedrun_plugins.services.pace import Pace
 
-_INTERVAL = 10.0
-"""Seconds between two lines of progress."""
+INTERVAL = 5.0
+"""Seconds after which a running stage says how far it is, if nothing else was said."""
 _MOST_NOTES = 8
 
 
 class PlainConsole(Console):
-    """One line for each thing that happens; progress at most every ten seconds."""
+    """One line for each thing that happens; while a stage runs, one at least every few seconds."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
         self._slot = ""
         self._shown = 0.0
+        self._pace: Pace | None = None
         self._warnings: set[str] = set()
+        self._lock = threading.RLock()
+        self._ended = threading.Event()
 
     def started(self, slot: str, kind: str) -> None:
-        self._slot, self._shown = slot, time.monotonic()
+        self._slot, self._pace = slot, Pace()
         self.say(f"{slot} ({kind}) …")
+        self._ended = threading.Event()
+        threading.Thread(target=self._tell, args=(self._pace, self._ended), name="progress", daemon=True).start()
 
     def progress(self, label: str, done: float, total: float | None) -> None:
-        now = time.monotonic()
-        if now - self._shown >= _INTERVAL:
-            self._shown = now
-            self.say(f"{self._slot}: {label} {_amount(done, total)}")
+        with self._lock:
+            if self._pace:
+                self._pace.report(label, done, total)
+                self._say_pace()
+
+    def _tell(self, pace: Pace, ended: threading.Event) -> None:
+        """Say how far the stage is, also while it reports nothing."""
+        while not ended.wait(INTERVAL / 5):
+            with self._lock:
+                if self._pace is pace:
+                    self._say_pace()
+
+    def _say_pace(self) -> None:
+        if self._pace and time.monotonic() - self._shown >= INTERVAL - INTERVAL / 5:
+            self.say(f"{self._slot}: {self._pace.line()}")
 
     def warning(self, slot: str, message: str) -> None:
         if self._is_new(message):
@@ -45,10 +63,18 @@ class PlainConsole(Console):
         return not known
 
     def finished(self, stage: Finished) -> None:
+        self.close()
         self.say(summary(stage))
 
     def say(self, text: str) -> None:
-        print(printable(text), file=self.stream, flush=True)
+        with self._lock:
+            self._shown = time.monotonic()
+            print(printable(text), file=self.stream, flush=True)
+
+    def close(self) -> None:
+        with self._lock:
+            self._pace = None
+            self._ended.set()
 
 
 def summary(stage: Finished) -> str:
@@ -71,7 +97,3 @@ def _value(value: object) -> str:
     if isinstance(value, (bool, str)):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-
-
-def _amount(done: float, total: float | None) -> str:
-    return f"{done:,.0f} of {total:,.0f}" if total else f"{done:,.0f}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -71,3 +73,44 @@ def test_a_diverged_model_is_named(loaded):
         next(loaded.parameters()).fill_(float("nan"))
     with pytest.raises(StageError, match=r"vectors of 1 texts hold NaN or infinity, such as that of 'the lamp'"):
         embed(loaded, ["the lamp"], "query")
+
+
+def test_every_batch_is_told(loaded):
+    done = []
+    texts = [f"lamp {number}" for number in range(300)]
+    embed(loaded, texts, "document", 4, lambda *counts: done.append(counts))
+    assert [total for _, total in done] == [300] * len(done)
+    counts = [count for count, _ in done]
+    assert counts == sorted(counts)
+    assert max(b - a for a, b in pairwise([0, *counts])) <= 128
+    assert counts[-1] == 300
+    assert "forward" not in vars(loaded)
+
+
+def test_an_encoding_that_was_killed_goes_on_where_it_stopped(loaded, monkeypatch, tmp_path):
+    monkeypatch.setattr(encode, "BATCHES_PER_CHUNK", 2)
+    texts = [f"lamp {'river ' * (number % 9)}{number}" for number in range(40)]
+    whole = embed(loaded, texts, "document", 4)
+
+    def killed(done: float, total: float) -> None:
+        if done > 0.6 * total:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        embed(loaded, texts, "document", 4, killed, tmp_path / "vectors")
+    encoded = []
+    plain = loaded.encode_document
+    monkeypatch.setattr(loaded, "encode_document", lambda chunk, **more: encoded.extend(chunk) or plain(chunk, **more))
+    again = embed(loaded, texts, "document", 4, shards=tmp_path / "vectors")
+    assert torch.equal(again, whole)
+    assert 16 <= len(encoded) <= 24
+    assert embed(loaded, texts[:20], "query", 4, shards=tmp_path / "vectors").shape[0] == 20
+
+
+def test_a_damaged_shard_is_encoded_again(loaded, monkeypatch, tmp_path):
+    monkeypatch.setattr(encode, "BATCHES_PER_CHUNK", 1)
+    texts = ["lamp", "river", "stone"]
+    whole = embed(loaded, texts, "document", 2, shards=tmp_path / "vectors")
+    for file in (tmp_path / "vectors").iterdir():
+        file.write_bytes(file.read_bytes()[:-3])
+    assert torch.equal(embed(loaded, texts, "document", 2, shards=tmp_path / "vectors"), whole)

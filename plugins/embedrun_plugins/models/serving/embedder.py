@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 
 from embedrun.artifacts import Model
+from embedrun_plugins.models.cores import usable_cores
 from embedrun_plugins.models.routes import length_of, routes_of
 from embedrun_plugins.models.serving.batching import Batcher
 from embedrun_plugins.models.serving.encoders import TokenEncoder, Vectors, encoder_for, without_normalisation
@@ -145,17 +145,6 @@ def _parts(texts: Sequence[str]) -> Iterator[list[str]]:
         part.append(text)
         room -= len(text) + 1
     yield part
-
-
-def usable_cores() -> int:
-    """Count the cores that this process may use, a container's CPU quota included."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = Path("/sys/fs/cgroup/cpu.max")
-    if quota.exists():
-        allowed, period = quota.read_text("utf-8").split()
-        if allowed != "max":
-            cores = min(cores, max(1, int(allowed) // int(period)))
-    return cores
 
 
 def _unit(vectors: Vectors) -> Vectors:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from embedrun.errors import EmbedrunError, StageError, UserError
+from embedrun_plugins.models.cores import shared_threads
 from embedrun_plugins.services.distributed.nodes import Nodes
 from embedrun_plugins.services.distributed.parent_process import VARIABLE, read_event
 from embedrun_plugins.services.distributed.signals import until_terminated
@@ -117,7 +118,7 @@ class Launch:
     def _environment(self) -> dict[str, str]:
         variables = {name: value for name, value in os.environ.items() if name not in _OF_TORCHRUN}
         variables |= {**self.environment, VARIABLE: str(os.getpid())}
-        variables.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // self.start.processes)))
+        shared_threads(variables, self.start.processes)
         variables.setdefault("TOKENIZERS_PARALLELISM", "true" if self.start.processes == 1 else "false")
         return variables | ({"HF_HUB_OFFLINE": "1"} if self.start.offline else {})
 

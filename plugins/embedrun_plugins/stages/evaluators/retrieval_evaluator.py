@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
@@ -80,7 +81,7 @@ class RetrievalEvaluator(Evaluator, ABC):
         ctx.note("documents", len(task.documents))
         for warning in task.warnings:
             ctx.warn(warning)
-        by_size = self.retrieved(encoder, task, TREC_DEPTH, ctx.progress, too_few)
+        by_size = self.retrieved(encoder, task, TREC_DEPTH, ctx.progress, too_few, ctx.state / "vectors")
         scores = self.measured(task, by_size)
         for label, retrieved in by_size.items():
             trec_files.write_run(ctx.out / ".".join(filter(None, ("run", label, "trec"))), task, retrieved)
@@ -155,9 +156,15 @@ class RetrievalEvaluator(Evaluator, ABC):
         return Task.of(data, split, graded=self.graded(), ignore_identical_ids=self.ignore_identical_ids)
 
     def retrieved(
-        self, model: Encoder, task: Task, depth: int, progress: Progress, too_few: TooFew | None = None
+        self,
+        model: Encoder,
+        task: Task,
+        depth: int,
+        progress: Progress,
+        too_few: TooFew | None = None,
+        shards: Path | None = None,
     ) -> dict[str, Retrieved]:
-        from embedrun_plugins.stages.evaluators.retrieval_task import refused, retrieve
+        from embedrun_plugins.stages.evaluators.retrieval_task import EncodingOptions, refused, retrieve
 
         return retrieve(
             model,
@@ -165,7 +172,7 @@ class RetrievalEvaluator(Evaluator, ABC):
             depth=max(depth, *(k for _, k in self.cutoffs())),
             dimensions=self.cut_to(),
             similarity=self.similarity,
-            batch_size=self.batch_size,
+            encoding=EncodingOptions(self.batch_size, shards),
             progress=progress,
             too_few=too_few or refused,
         )

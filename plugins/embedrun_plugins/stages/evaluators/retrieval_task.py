@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -21,6 +22,14 @@ TooFew = Callable[[Sequence[int], int], None]
 """Told which dimensions are more than the model's, and how many it has."""
 Integers = NDArray[np.int64]
 _Number = TypeVar("_Number", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class EncodingOptions:
+    """How texts are encoded, as `embed` takes it."""
+
+    batch_size: int = 32
+    shards: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,7 @@ def retrieve(
     depth: int,
     dimensions: Sequence[int],
     similarity: Similarity | None,
-    batch_size: int,
+    encoding: EncodingOptions,
     progress: Progress,
     too_few: TooFew = refused,
 ) -> dict[str, Retrieved]:
@@ -122,12 +131,16 @@ def retrieve(
     what it does not refuse is left out.
     """
     questions = [query.text for query in task.queries]
-    query_vectors = embed(model, questions, "query", batch_size, partial(progress, "encode queries"))
+    query_vectors = embed(
+        model, questions, "query", encoding.batch_size, partial(progress, "encode queries"), encoding.shards
+    )
     if above := [dimension for dimension in dimensions if dimension > query_vectors.shape[1]]:
         too_few(above, query_vectors.shape[1])
     dimensions = [dimension for dimension in dimensions if dimension not in above]
     texts, index = distinct([document.full_text for document in task.documents])
-    searched = embed(model, texts, "document", batch_size, partial(progress, "encode documents"))
+    searched = embed(
+        model, texts, "document", encoding.batch_size, partial(progress, "encode documents"), encoding.shards
+    )
     rankings = nearest(
         query_vectors,
         searched,

@@ -46,7 +46,8 @@ class EmbeddingClusters:
         firsts = np.unique(equal)
         unique = [texts[index] for index in firsts.tolist()]
         label = "queries" if role == "query" else "passages"
-        vectors = embed(self.model, unique, role, self.batch_size, partial(self.ctx.progress, f"encode {label}"))
+        progress, shards = partial(self.ctx.progress, f"encode {label}"), self.ctx.state / "vectors"
+        vectors = embed(self.model, unique, role, self.batch_size, progress, shards)
         directions = torch.nn.functional.normalize(vectors, dim=1)
         roots = self._roots(unique, directions, partial(self.ctx.progress, f"compare {label}"))
         return firsts[roots][np.searchsorted(firsts, equal)]

@@ -72,10 +72,11 @@ class RoundTrip(JudgementFilter):
         if not ids:
             return {}
         searched, answers = _searched(ctx, data, split)
-        texts = [data.queries[query].text for query in ids]
-        queries = embed(model, texts, "query", self.batch_size, partial(ctx.progress, f"encode {split} queries"))
-        passages = [document.full_text for document in searched]
-        documents = embed(model, passages, "document", self.batch_size, partial(ctx.progress, "encode passages"))
+        texts, shards = [data.queries[query].text for query in ids], ctx.state / "vectors"
+        progress = partial(ctx.progress, f"encode {split} queries")
+        queries = embed(model, texts, "query", self.batch_size, progress, shards)
+        passages, progress = [document.full_text for document in searched], partial(ctx.progress, "encode passages")
+        documents = embed(model, passages, "document", self.batch_size, progress, shards)
         ranking = nearest(
             queries,
             documents,

@@ -41,17 +41,17 @@ class PoolVectors:
     @classmethod
     def of(cls, ctx: Context, pool: Pool, model: Model, batch_size: int) -> PoolVectors:
         """Encode each distinct text once; the model is let go of at the end."""
-        loaded = model.load(ctx.device)
-        queries = embed(
-            loaded, [q.text for q in pool.queries], "query", batch_size, partial(ctx.progress, "encode queries")
-        )
+        loaded, shards = model.load(ctx.device), ctx.state / "vectors"
+        texts = [query.text for query in pool.queries]
+        queries = embed(loaded, texts, "query", batch_size, partial(ctx.progress, "encode queries"), shards)
         numbers = {document.full_text: index for index, document in enumerate(pool.documents)}
         pairs = [
             (number, numbers.setdefault(document.full_text, len(numbers)))
             for number, documents in enumerate(pool.answers)
             for document in documents
         ]
-        documents = embed(loaded, list(numbers), "document", batch_size, partial(ctx.progress, "encode passages"))
+        progress = partial(ctx.progress, "encode passages")
+        documents = embed(loaded, list(numbers), "document", batch_size, progress, shards)
         similarity: Similarity = loaded.similarity_fn_name
         lowest = np.full(len(pool.queries), np.inf, dtype=np.float32)
         number, index = (np.array(side) for side in zip(*pairs, strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self
 
@@ -160,8 +161,8 @@ class SimilarityScorer:
         from embedrun_plugins.models.encode import embed
         from embedrun_plugins.stages.miners.ranking import pair_scores
 
+        progress, shards = partial(self.ctx.progress, label), self.ctx.state / "vectors"
         sides = [[pair[side] for pair in pairs] for side in (0, 1)]
-        queries = embed(self.model, sides[0], "query", self.batch_size)
-        documents = embed(self.model, sides[1], "document", self.batch_size)
-        self.ctx.progress(label, len(pairs), len(pairs))
+        queries = embed(self.model, sides[0], "query", self.batch_size, progress, shards)
+        documents = embed(self.model, sides[1], "document", self.batch_size, progress, shards)
         return pair_scores(queries, documents, self.model.similarity_fn_name)

@@ -50,16 +50,18 @@ class Reporter(TrainerCallback):
 
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
+        self._loss = ""
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         del args, control
         if state.is_world_process_zero:
-            self.ctx.progress("training", state.global_step, state.max_steps)
+            self.ctx.progress(f"training{self._loss}", state.global_step, state.max_steps)
 
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, **values: Any) -> None:
         del args, control
         logs: Mapping[str, float] = values["logs"]
         if state.is_world_process_zero and "loss" in logs:
+            self._loss = f", loss {logs['loss']:.4g}"
             self.ctx.event("log", step=state.global_step, **logs)
 
     def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, **values: Any) -> None:

@@ -168,11 +168,15 @@ class FlagTraining:
         self.output.mkdir(parents=True, exist_ok=True)
         checkpoints.remove_incomplete(self.output)
 
+        loss = ""
+
         def on_event(name: str, values: Mapping[str, Any]) -> None:
+            nonlocal loss
             if name == "step":
-                self.ctx.progress("training", values["done"], values["total"])
-            else:
-                self.ctx.event(name, **values)
+                self.ctx.progress(f"training{loss}", values["done"], values["total"])
+                return
+            loss = f", loss {values['loss']:.4g}" if isinstance(values.get("loss"), float) else loss
+            self.ctx.event(name, **values)
 
         nodes = Nodes.here()
         start = Start(_WORKER, flag_job.FILE, nodes.share(self.processes), "FlagEmbedding", self.ctx.offline)
