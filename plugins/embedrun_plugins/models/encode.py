@@ -96,6 +96,7 @@ def embed(
     unique, index = distinct(texts)
     order = np.argsort([-len(text) for text in unique], kind="stable")
     report = _Report(progress or (lambda *_: None), len(order))
+    report.progress(0, len(order))
     encode = model.encode_query if role == "query" else model.encode_document
     size = batch_size * BATCHES_PER_CHUNK
     vectors = np.empty((0, 0), dtype=np.float32)
