@@ -18,10 +18,16 @@ _WIDEST = 40
 
 def configure(parser: ArgumentParser) -> None:
     parser.add_argument("stage", nargs="?", metavar="STAGE", help="a type, or KEY.TYPE where a type is not unique")
+    parser.add_argument("--reference", action="store_true", help="print every key of every stage, in Markdown")
 
 
 def run(arguments: Namespace) -> int:
     registry = Registry()
+    if arguments.reference:
+        from embedrun_plugins.cli import reference
+
+        print(reference.page(registry), end="")
+        return 0
     installed = [(kind, name, entry) for kind in KINDS for name, entry in registry.entries(kind).items()]
     if not arguments.stage:
         rows = [[kind.kind, name, str(entry.owner), about(entry)] for kind, name, entry in installed]
