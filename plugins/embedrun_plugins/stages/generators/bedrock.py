@@ -11,13 +11,13 @@ from embedrun.context import Unkeyed
 from embedrun.rehearsal import Rehearsal
 from embedrun_plugins.services import aws
 from embedrun_plugins.services.addresses import Address, is_local
+from embedrun_plugins.services.language_models.bedrock_converse import Converse
+from embedrun_plugins.services.language_models.llm_service import Request
+from embedrun_plugins.services.language_models.prices import TokenPrice, bedrock_price
+from embedrun_plugins.services.language_models.request_runner import RequestRunner
 from embedrun_plugins.stages.generators.bedrock_batch import FEWEST, PRICE_SHARE, Batch, Batches
-from embedrun_plugins.stages.generators.bedrock_converse import Converse
 from embedrun_plugins.stages.generators.language_model import LanguageModel
-from embedrun_plugins.stages.generators.llm_service import Request
-from embedrun_plugins.stages.generators.prices import TokenPrice, bedrock_price
 from embedrun_plugins.stages.generators.rehearsal import Questions, note_unasked
-from embedrun_plugins.stages.generators.request_runner import RequestRunner
 from embedrun_plugins.stages.rehearsal.stand_ins import note_missing_aws, standing_in
 
 RUNTIME = "bedrock-runtime"

@@ -15,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from embedrun.errors import StageError, UserError
 from embedrun.hashing import value_digest
 from embedrun_plugins.services import aws
-from embedrun_plugins.stages.generators.bedrock_converse import body_of, concerns_passage, reply_of
-from embedrun_plugins.stages.generators.llm_service import Reply, Request
-from embedrun_plugins.stages.generators.request_runner import RequestRunner
+from embedrun_plugins.services.language_models.bedrock_converse import body_of, concerns_passage, reply_of
+from embedrun_plugins.services.language_models.llm_service import Reply, Request
+from embedrun_plugins.services.language_models.request_runner import RequestRunner
 
 PRICE_SHARE = 0.5
 """Of the price on demand that AWS charges."""

@@ -15,12 +15,16 @@ from embedrun.context import Context, InputPath, Unkeyed
 from embedrun.errors import DataError
 from embedrun.stages import Generator
 from embedrun_plugins.services.answer_cache import Answers
-from embedrun_plugins.stages.generators import prompt_template, question_set
-from embedrun_plugins.stages.generators.budget import Allowance, Budget
-from embedrun_plugins.stages.generators.llm_service import LanguageModelService, Request, likely_input_tokens
-from embedrun_plugins.stages.generators.prices import TokenPrice
+from embedrun_plugins.services.language_models.budget import Allowance, Budget
+from embedrun_plugins.services.language_models.llm_service import LanguageModelService, Request, likely_input_tokens
+from embedrun_plugins.services.language_models.prices import TokenPrice
+from embedrun_plugins.services.language_models.request_runner import RequestRunner
+from embedrun_plugins.stages.generators import prompt_template, question_set, question_tasks
+from embedrun_plugins.stages.generators.multi_hop import MultiHop
+from embedrun_plugins.stages.generators.question_set import AskedQuestions
+from embedrun_plugins.stages.generators.question_styles import Styles, Words, unset
+from embedrun_plugins.stages.generators.question_tasks import QuestionRequests, QuestionTask
 from embedrun_plugins.stages.generators.replies import ReplyReader
-from embedrun_plugins.stages.generators.request_runner import RequestRunner
 
 SYSTEM = "You write the questions that people ask a search engine, so that a retrieval model can be trained on them."
 _LIKELY_OUTPUT = 25
@@ -46,6 +50,19 @@ class LanguageModel(Generator):
     """Questions that your users really asked, for the model to write in their style."""
     examples_file: InputPath | None = None
     """A text file with more of them, one a line."""
+    styles: Styles = Field(default={}, exclude_if=unset)
+    """How to ask, and the share of the passages for each: {factual: 0.5, how_to: 0.2, keyword: 0.2, long_winded: 0.1},
+    or a list with equal shares. Known are factual, how_to, comparison, keyword and long_winded; one of your own is a
+    name with its instruction, as in {complaint: {share: 0.2, instruction: Write as a customer who …}}. Each query keeps
+    the name of its style."""
+    words: Words = Field(default={}, exclude_if=unset)
+    """Words of your house for the model to use where they fit: a list, or each with its meaning, as in {AFS: available
+    for sale}. Of more than 20, a prompt shows those that the passage holds, or whose meaning it holds."""
+    words_file: InputPath | None = Field(None, exclude_if=unset)
+    """A text file with more of them, one a line, with its meaning after a colon where it has one."""
+    multi_hop: MultiHop | None = Field(None, exclude_if=unset)
+    """Questions that several similar passages answer only together, each judged relevant: {passages: 2, share: 0.2}. By
+    default none."""
     splits: tuple[Split, ...] | None = Field(None, min_length=1)
     """Splits to ask for. A passage's is what its source says (metadata: asked, else split), else train. By default
     train, and dev and test where they have no questions yet."""
@@ -110,13 +127,26 @@ class LanguageModel(Generator):
         """Answer many requests at once, where the service can."""
 
     def inputs(self) -> Iterable[Path]:
-        return (self.examples_file,) if self.examples_file else ()
+        return filter(None, (self.examples_file, self.words_file))
+
+    def uses_model(self) -> bool:
+        return self.multi_hop is not None and self.multi_hop.by == "model"
+
+    def needs(self) -> Mapping[str, str]:
+        by_words = self.multi_hop is not None and self.multi_hop.by == "bm25"
+        return {**self.packages, **({"bm25s": "mining"} if by_words else {})}
 
     def faults(self) -> Iterable[str]:
-        if self.prompt is not None:
-            shown = bool(self.examples or self.examples_file)
-            template = prompt_template.Template(self.prompt, examples=shown, language=self.language is not None)
-            yield from (f"prompt: {fault}" for fault in template.faults())
+        prompts = {"prompt": self.prompt, "multi_hop.prompt": self.multi_hop and self.multi_hop.prompt}
+        shown = {
+            "examples": bool(self.examples or self.examples_file),
+            "language": self.language is not None,
+            "style": bool(self.styles),
+            "words": bool(self.words or self.words_file),
+        }
+        for name, text in prompts.items():
+            if text is not None:
+                yield from (f"{name}: {fault}" for fault in prompt_template.Template(text, **shown).faults())
         if self.budget is not None and self.known_price() is None:
             yield (
                 f"budget: the price of '{self.model}' is not known; give price: {{input: …, output: …}} in US dollars "
@@ -128,7 +158,7 @@ class LanguageModel(Generator):
         if data is None:
             return {}
         passages = question_set.sample(question_set.asked_about(data, self.splits), self.limit, 0)
-        requests = self._requests([passage.document for passage in passages], ())
+        requests = QuestionRequests(self, (), self.words).all(question_tasks.likely_tasks(self, passages))
         read = sum(map(likely_input_tokens, requests))
         written = len(requests) * min(self.questions_per_passage * _LIKELY_OUTPUT, self.max_tokens)
         price = self.known_price()
@@ -136,19 +166,26 @@ class LanguageModel(Generator):
         return {"requests": len(requests), "tokens in": f"about {read:,}", "tokens out": f"about {written:,}", **cost}
 
     def run(self, ctx: Context, data: RetrievalSet) -> RetrievalSet:
-        passages = question_set.sample(question_set.asked_about(data, self.splits), self.limit, ctx.seed)
+        pool = question_set.asked_about(data, self.splits)
+        passages = question_set.sample(pool, self.limit, ctx.seed)
         if not passages:
             raise DataError(f"there is no passage to ask about; the set has {len(data.documents):,} documents")
-        documents = [passage.document for passage in passages]
+        tasks = question_tasks.tasks(self, ctx, passages, pool)
         runner = self._runner(ctx)
         reader = ReplyReader(self.questions_per_passage, self.keep_meta_questions)
-        questions = self._ask(runner, documents, reader)
+        questions = self._ask(runner, tasks, reader)
         if not any(questions):
-            raise DataError(
-                f"none of {len(documents):,} replies holds a question ({reader.summary}); try another prompt"
-            )
-        result = question_set.publish(ctx, data, list(zip(passages, questions, strict=True)), generator=self.model)
-        self._report(ctx, runner, reader.tally, documents)
+            raise DataError(f"none of {len(tasks):,} replies holds a question ({reader.summary}); try another prompt")
+        result = question_set.publish_all(
+            ctx,
+            data,
+            [
+                AskedQuestions(task.passages, texts, {"generator": self.model, **task.metadata})
+                for task, texts in zip(tasks, questions, strict=True)
+            ],
+        )
+        question_tasks.note(ctx, tasks, questions)
+        self._report(ctx, runner, reader.tally, [passage.document for passage in passages])
         return result
 
     def _runner(self, ctx: Context) -> RequestRunner:
@@ -163,76 +200,27 @@ class LanguageModel(Generator):
             in_batches=self.batches,
         )
 
-    def _ask(self, runner: RequestRunner, documents: Sequence[Document], reader: ReplyReader) -> list[list[str]]:
-        """Return the questions about each document, asking again where none can be used."""
-        examples = self._examples()
-        questions: dict[str, list[str]] = {document.id: [] for document in documents}
-        unanswered = list(documents)
+    def _ask(self, runner: RequestRunner, tasks: Sequence[QuestionTask], reader: ReplyReader) -> list[list[str]]:
+        """Return the questions of each task, asking again where none can be used."""
+        requests = QuestionRequests.of(self)
+        questions: list[list[str]] = [[] for _ in tasks]
+        unanswered = list(range(len(tasks)))
         for attempt in range(self.attempts):  # so that the budget knows what was paid for
-            runner.recall(self._requests(documents, examples, attempt))
+            runner.recall(requests.all(tasks, attempt))
         for attempt in range(self.attempts):
-            requests = self._requests(unanswered, examples, attempt)
             label = "questions" if attempt == 0 else f"questions, attempt {attempt + 1}"
+            replies = runner.replies(requests.all((tasks[place] for place in unanswered), attempt), label)
             again = []
-            for document, reply in zip(unanswered, runner.replies(requests, label), strict=True):
+            for place, reply in zip(unanswered, replies, strict=True):
                 usable = reader.read(reply, last=attempt + 1 == self.attempts)
                 if usable is None:
-                    again.append(document)
+                    again.append(place)
                 else:
-                    questions[document.id] = usable
+                    questions[place] = usable
             unanswered = again
-        reader.tally["too_few"] = sum(0 < len(usable) < self.questions_per_passage for usable in questions.values())
-        reader.tally["passages_without"] = sum(not usable for usable in questions.values())
-        return list(questions.values())
-
-    def _requests(self, documents: Sequence[Document], examples: tuple[str, ...], attempt: int = 0) -> list[Request]:
-        parameters = dict(self.parameters())
-        return [
-            {
-                "service": self.type,
-                "model": self.model,
-                "system": self.system,
-                "prompt": self._prompt(document, examples, attempt),
-                "parameters": parameters,
-            }
-            for document in documents
-        ]
-
-    def _prompt(self, document: Document, examples: tuple[str, ...], attempt: int) -> str:
-        text = self.prompt or prompt_template.builtin(
-            titled=bool(document.title.strip()),
-            examples=examples,
-            language=self.language,
-            count=self.questions_per_passage,
-            json=self.answers_json(),
-        )
-        values = {
-            "passage": self._cut(document.text.strip()),
-            "title": document.title.strip(),
-            "questions_per_passage": str(self.questions_per_passage),
-            "examples": "\n".join(examples),
-            "language": self.language or "",
-        }
-        again = f"\n\n(Request {attempt + 1}: the last reply held no question that is clear without the passage.)"
-        return prompt_template.fill(text, values).strip() + (again if attempt else "")
-
-    def _cut(self, text: str) -> str:
-        if len(text) <= self.max_passage_characters:
-            return text
-        cut = text[: self.max_passage_characters]
-        return cut[: cut.rfind(" ")] if " " in cut[-200:] else cut
-
-    def _examples(self) -> tuple[str, ...]:
-        if self.examples_file is None:
-            return self.examples
-        try:
-            lines = self.examples_file.read_text("utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"examples_file: {self.examples_file}: cannot be read as UTF-8 text ({error})") from error
-        more = tuple(line.strip() for line in lines if line.strip())
-        if not more:
-            raise DataError(f"examples_file: {self.examples_file}: holds no line of text")
-        return (*self.examples, *more)
+        reader.tally["too_few"] = sum(0 < len(usable) < self.questions_per_passage for usable in questions)
+        reader.tally["passages_without"] = sum(not usable for usable in questions)
+        return questions
 
     def _report(self, ctx: Context, runner: RequestRunner, tally: Counter[str], documents: Sequence[Document]) -> None:
         budget = runner.budget

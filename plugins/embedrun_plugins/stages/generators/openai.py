@@ -10,9 +10,9 @@ from embedrun.context import Context, Unkeyed
 from embedrun.rehearsal import Rehearsal
 from embedrun_plugins.services.addresses import Address, is_local, sends_in_the_open
 from embedrun_plugins.services.credentials import VariableName
+from embedrun_plugins.services.language_models.openai_chat import Chat
 from embedrun_plugins.services.openai import OPENAI, client, key_variable, too_much
 from embedrun_plugins.stages.generators.language_model import LanguageModel
-from embedrun_plugins.stages.generators.openai_chat import Chat
 from embedrun_plugins.stages.generators.rehearsal import Questions, note_unasked
 from embedrun_plugins.stages.rehearsal.stand_ins import note_missing_key, standing_in
 

@@ -6,22 +6,14 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from embedrun_plugins.services.language_models.refusals import refuses
+
 Verdict = Literal["question", "meta_question", "refusal", "not_a_question"]
 
 _SHORTEST = 8
 _LONGEST = 600
 """Characters."""
 
-_REFUSAL = re.compile(
-    r"""^\W*(?:
-        (?:i['’]?m|i\s+am)\s+(?:sorry|afraid|unable|not\s+able|an?\s+(?:ai|language))
-      | sorry\b | my\s+apologies | i\s+apologi[sz]e | unfortunately\b | as\s+an?\s+(?:ai|language\s+model|assistant)
-      | i\s+(?:can(?:['’]?t|not|\s+not)|cannot|won['’]?t|will\s+not|do\s+not|don['’]?t|must\s+decline|decline)\b
-      | (?:the|this)\s+(?:passage|text)\s+(?:does\s+not|doesn['’]t)\s+(?:contain|provide)
-      | es\s+tut\s+mir\s+leid | ich\s+kann\s+(?:nicht|keine|leider) | désolée? | je\s+ne\s+peux\s+pas | lo\s+siento
-    )""",
-    re.VERBOSE | re.IGNORECASE,
-)
 _WORK = r"(?:passage|text|excerpt|paragraph|snippet|extract|chunk)"
 """What nothing but a piece of writing is called."""
 _VAGUE = r"(?:document|article|section|information|context)"
@@ -55,14 +47,9 @@ def verdict(text: str) -> Verdict:
     A meta-question can only be asked by who has the passage before them ("according to the text, …"). What has fewer
     than 8 or more than 600 characters, or a single word, is no question.
     """
-    if _REFUSAL.match(text):
+    if refuses(text):
         return "refusal"
     spaced = len(text.split()) > 1 or not text.isascii()  # Chinese and Japanese need no spaces
     if not spaced or not (_SHORTEST <= len(text) <= _LONGEST if text.isascii() else len(text) <= _LONGEST):
         return "not_a_question"
     return "meta_question" if _META.search(text) else "question"
-
-
-def refuses(reply: str) -> bool:
-    """Say whether a whole reply declines to answer."""
-    return bool(_REFUSAL.match(reply))

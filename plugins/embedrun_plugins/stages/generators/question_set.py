@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from embedrun.artifacts import CUT_FROM, SPLITS, Document, Judgement, Query, RetrievalSet, Split
 from embedrun.context import Context
@@ -62,10 +62,33 @@ def same_key(question: str) -> str:
     return _INSIGNIFICANT.sub(" ", question.casefold()).strip()
 
 
+@dataclass(frozen=True)
+class AskedQuestions:
+    """Questions about one passage, or about several that only answer them together."""
+
+    passages: tuple[AskedPassage, ...]
+    texts: Sequence[str]
+    metadata: Mapping[str, object] = field(default_factory=dict)
+    """What the new queries carry."""
+
+    @property
+    def split(self) -> Split:
+        return self.passages[0].split
+
+
+PASSAGES_NEEDED = "passages_needed"
+"""In a query's metadata: how many passages answer it only together."""
+
+
 def publish(
     ctx: Context, data: RetrievalSet, questions: Sequence[tuple[AskedPassage, Sequence[str]]], **by: str
 ) -> RetrievalSet:
-    """Write the set with questions added below `ctx.out`, noting how many; new queries carry `by` as metadata.
+    """Write the set as `publish_all` does, with questions about one passage each; queries carry `by` as metadata."""
+    return publish_all(ctx, data, [AskedQuestions((passage,), texts, by) for passage, texts in questions])
+
+
+def publish_all(ctx: Context, data: RetrievalSet, questions: Sequence[AskedQuestions]) -> RetrievalSet:
+    """Write the set with questions added below `ctx.out`, noting how many.
 
     A question that was found for several passages, or that the set has already, becomes one query for which all of
     them are relevant; one that is asked in dev or test is not trained on. What the set has stays, and passages that it
@@ -77,19 +100,20 @@ def publish(
     tested = {line.query_id for split in SPLITS[1:] for line in qrels[split]}
     judged = {split: {(line.query_id, line.document_id) for line in lines} for split, lines in qrels.items()}
     skipped = 0
-    for passage, text in _tests_first(questions):
-        new = Query.of(text, **by)
+    for group, text in _tests_first(questions):
+        new, split = Query.of(text, **group.metadata), group.split
         id_ = ids.setdefault(same_key(text), new.id)
-        if passage.split == "train" and id_ in tested:
+        if split == "train" and id_ in tested:
             skipped += 1
             continue
         queries.setdefault(id_, new)
-        documents.setdefault(passage.document.id, passage.document)
-        if passage.split != "train":
+        if split != "train":
             tested.add(id_)
-        if (id_, passage.document.id) not in judged[passage.split]:
-            judged[passage.split].add((id_, passage.document.id))
-            qrels[passage.split].append(Judgement(id_, passage.document.id))
+        for document in (passage.document for passage in group.passages):
+            documents.setdefault(document.id, document)
+            if (id_, document.id) not in judged[split]:
+                judged[split].add((id_, document.id))
+                qrels[split].append(Judgement(id_, document.id))
     ctx.note("questions", len(queries) - len(data.queries))
     ctx.note("questions_skipped_as_held_out", skipped)
     _show(ctx, questions)
@@ -102,15 +126,15 @@ def publish(
     )
 
 
-def _tests_first(questions: Sequence[tuple[AskedPassage, Sequence[str]]]) -> Iterable[tuple[AskedPassage, str]]:
+def _tests_first(questions: Sequence[AskedQuestions]) -> Iterable[tuple[AskedQuestions, str]]:
     for train in (False, True):
-        for passage, texts in questions:
-            if (passage.split == "train") is train:
-                yield from ((passage, text) for text in texts)
+        for group in questions:
+            if (group.split == "train") is train:
+                yield from ((group, text) for text in group.texts)
 
 
-def _show(ctx: Context, questions: Sequence[tuple[AskedPassage, Sequence[str]]]) -> None:
+def _show(ctx: Context, questions: Sequence[AskedQuestions]) -> None:
     for split in SPLITS:
-        texts = [text for passage, added in questions if passage.split == split for text in added]
+        texts = [text for group in questions if group.split == split for text in group.texts]
         if texts:
             ctx.note(f"{split}_question_examples", texts[:: -(-len(texts) // _EXAMPLES)])

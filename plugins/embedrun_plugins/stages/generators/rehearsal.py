@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from embedrun.rehearsal import Rehearsal
-from embedrun_plugins.stages.generators.llm_service import Reply, Request
+from embedrun_plugins.services.language_models.llm_service import Reply, Request
 
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _PASSAGE = re.compile(r"<passage>(.*)</passage>", re.DOTALL)

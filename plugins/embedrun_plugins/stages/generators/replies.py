@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from embedrun_plugins.services.language_models.llm_service import Reply
+from embedrun_plugins.services.language_models.refusals import refuses
 from embedrun_plugins.stages.generators import question_checks
-from embedrun_plugins.stages.generators.llm_service import Reply
 from embedrun_plugins.stages.generators.question_set import same_key
 
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
@@ -128,7 +129,7 @@ class ReplyReader:
         texts = questions(reply.text, truncated=reply.stop == "length")
         if texts:
             return self._chosen(texts) or ([] if last else None)
-        refused = question_checks.refuses(reply.text)
+        refused = refuses(reply.text)
         self.tally["refusals" if refused else "unreadable"] += 1
         return [] if refused or last else None
 

@@ -10,9 +10,9 @@ import pytest
 import fake_batches
 import fake_llm
 from embedrun.errors import StageError, UserError
+from embedrun_plugins.services.language_models.prices import TokenPrice
 from embedrun_plugins.stages.generators import bedrock_batch
 from embedrun_plugins.stages.generators.bedrock import Bedrock
-from embedrun_plugins.stages.generators.prices import TokenPrice
 from fake_services import serving
 
 ROLE = "arn:aws:iam::123456789012:role/batch"

@@ -23,8 +23,8 @@ from embedrun_plugins.services.attempts import counted_by
 from embedrun_plugins.services.endpoints.http_transport import HttpTransport
 from embedrun_plugins.services.endpoints.transports import Unanswered
 from embedrun_plugins.services.failed_attempts import FailedAttempts
-from embedrun_plugins.stages.generators import bedrock_converse
-from embedrun_plugins.stages.generators.budget import Allowance, Budget
+from embedrun_plugins.services.language_models import bedrock_converse
+from embedrun_plugins.services.language_models.budget import Allowance, Budget
 from embedrun_plugins.stages.generators.openai import OpenAI
 from fake_services import Reply, Services, reply, serving
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from embedrun_plugins.stages.generators.llm_service import Reply
-from embedrun_plugins.stages.generators.question_checks import refuses, verdict
+from embedrun_plugins.services.language_models.llm_service import Reply
+from embedrun_plugins.services.language_models.refusals import refuses
+from embedrun_plugins.stages.generators.question_checks import verdict
 from embedrun_plugins.stages.generators.replies import ReplyReader, questions
 
 BOTH = ["What is A?", "Who is B?"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from embedrun.errors import StageError
 from embedrun_plugins.services import attempts, aws
-from embedrun_plugins.stages.generators.llm_service import Reply, Request, Stop, usage_of, well_formed
+from embedrun_plugins.services.language_models.llm_service import Reply, Request, Stop, usage_of, well_formed
 
 _ABOUT_THE_PASSAGE = re.compile(
     r"too long|too many (?:input )?tokens|context length|content filter|blocked by", re.IGNORECASE

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from embedrun.errors import StageError
-from embedrun_plugins.stages.generators.llm_service import Reply, Request, most_input_tokens
-from embedrun_plugins.stages.generators.prices import TokenPrice
+from embedrun_plugins.services.language_models.llm_service import Reply, Request, most_input_tokens
+from embedrun_plugins.services.language_models.prices import TokenPrice
 
 _REFUSED = 4
 """First digit of the HTTP statuses with which a service refuses a request."""

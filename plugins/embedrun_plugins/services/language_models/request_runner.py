@@ -15,8 +15,8 @@ from embedrun.hashing import value_digest
 from embedrun_plugins.services.answer_cache import Answers
 from embedrun_plugins.services.attempts import counted_by
 from embedrun_plugins.services.failed_attempts import FailedAttempts
-from embedrun_plugins.stages.generators.budget import Budget, OverBudgetError
-from embedrun_plugins.stages.generators.llm_service import LanguageModelService, Reply, Request
+from embedrun_plugins.services.language_models.budget import Budget, OverBudgetError
+from embedrun_plugins.services.language_models.llm_service import LanguageModelService, Reply, Request
 
 _IN_A_ROW = 10
 """So many failures without a success between them stop a run, whatever share is allowed to fail."""

@@ -7,8 +7,8 @@ from typing import Any
 
 from embedrun.errors import StageError
 from embedrun_plugins.services.credentials import redacted
+from embedrun_plugins.services.language_models.llm_service import Reply, Request, Stop, usage_of, well_formed
 from embedrun_plugins.services.openai import OPENAI, explained, is_openai, message_of
-from embedrun_plugins.stages.generators.llm_service import Reply, Request, Stop, usage_of, well_formed
 
 SCHEMA = {
     "type": "object",

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from embedrun_plugins.stages.generators.budget import Allowance, Budget, OverBudgetError
-from embedrun_plugins.stages.generators.llm_service import Reply, most_input_tokens, usage_of
-from embedrun_plugins.stages.generators.prices import TokenPrice, bedrock_price
+from embedrun_plugins.services.language_models.budget import Allowance, Budget, OverBudgetError
+from embedrun_plugins.services.language_models.llm_service import Reply, most_input_tokens, usage_of
+from embedrun_plugins.services.language_models.prices import TokenPrice, bedrock_price
 
 REQUEST: dict[str, Any] = {"system": "", "prompt": "x" * 936}
 """A thousand tokens at most."""

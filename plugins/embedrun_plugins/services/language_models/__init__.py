@@ -1,0 +1,1 @@
+"""Language models behind outside services: requests, replies, budgets."""
