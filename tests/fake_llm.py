@@ -112,7 +112,10 @@ class FakeModel:
             return "Certainly! The passage touches on a number of points; let me know how I can help"
         if trouble == "refusal":
             return "I'm sorry, but I cannot write questions about this."
-        found = self.questions(passage, wanted)
+        together = _PASSAGE.findall(prompt)
+        found = _joint(together, wanted) if len(together) > 1 else self.questions(passage, wanted)
+        if "keyword queries" in prompt:
+            found = [question.rstrip("?").removeprefix("What is known of ") for question in found]
         if trouble == "meta_question":
             found = ["According to the passage, what is the main idea?", *found]
         if as_json:
@@ -256,6 +259,12 @@ def _made_up(passage: str, wanted: int) -> list[str]:
         start = ("What is known of {}?", "How do {} relate?", "What was reported on {}?")[n % 3]
         found.append(start.format(" ".join((words or sentence.split())[: 5 + n // 3])))
     return found
+
+
+def _joint(passages: Sequence[str], wanted: int) -> list[str]:
+    """Make questions that name a word of each of several passages."""
+    words = [re.findall(r"[\w-]*\d[\w-]*", passage) or re.findall(r"\w{5,}", passage) for passage in passages]
+    return [f"How do {' and '.join(each[n % len(each)] for each in words)} go together ({n})?" for n in range(wanted)]
 
 
 def main() -> None:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from embedrun.errors import suggest
+from embedrun_plugins.stages.texts.prompt_variables import PromptVariables, fill
 
 VARIABLES: Mapping[str, str] = {
     "passage": "the passage's text",
@@ -37,9 +36,6 @@ _UNSET: Mapping[str, str] = {
     "style": "'{style}' is used, but there are no styles; give 'styles', or remove it",
     "words": "'{words}' is used, but there are none; give 'words' or 'words_file', or remove it",
 }
-_BRACES = re.compile(r"(\{+)([ \w.\-:!\[\]$]+)(\}+)")
-"""What looks like a variable; braces around anything else, as in JSON, are text."""
-
 ASKING = """\
 Here is a passage{titled}:
 
@@ -81,45 +77,9 @@ class Template:
 
     def faults(self) -> Iterator[str]:
         """Say what is wrong: an unknown variable, one that is missing, or one that there is no value for."""
-        used = set()
-        for match in _BRACES.finditer(self.text):
-            used.add(match[2].strip())
-            if fault := self._fault(match):
-                yield f"{self._place(match.start())}: {fault}"
-        yield from self._missing(used)
-
-    def _fault(self, match: re.Match[str]) -> str | None:
-        name = match[2].strip()
-        meant = name if name in VARIABLES else _MEANT.get(name.lower())
-        if meant is None or match[0] != f"{{{meant}}}":
-            hint = f"; did you mean '{{{meant}}}'?" if meant else suggest(name, VARIABLES)
-            if meant and name in VARIABLES:
-                return f"a variable is its exact name in single braces: not '{match[0]}'{hint}"
-            return f"there is no variable '{match[0]}', so the model would see it unchanged{hint}"
-        return None if getattr(self, meant, True) else _UNSET[meant]
-
-    def _missing(self, used: set[str]) -> Iterator[str]:
-        needed = {
-            "passage": True,
-            "questions_per_passage": True,
-            "examples": self.examples,
-            "language": self.language,
-            "style": self.style,
-            "words": self.words,
-        }
-        for name, wanted in needed.items():
-            meant = {_MEANT.get(word.lower(), word) for word in used}
-            if wanted and name not in meant:
-                yield f"'{{{name}}}' is not used, so the model would not see {VARIABLES[name]}; add it"
-
-    def _place(self, start: int) -> str:
-        before = self.text[:start]
-        return f"line {before.count(chr(10)) + 1}, column {start - before.rfind(chr(10))}"
-
-
-def fill(text: str, values: Mapping[str, str]) -> str:
-    """Replace the variables in one pass, so that braces in a passage stay what they are."""
-    return re.sub(r"\{(\w+)\}", lambda match: values.get(match[1], match[0]), text)
+        unset = {name: sentence for name, sentence in _UNSET.items() if not getattr(self, name)}
+        needed = ("passage", "questions_per_passage", *(name for name in _UNSET if name not in unset))
+        return PromptVariables(VARIABLES, _MEANT, needed, unset).faults(self.text)
 
 
 def builtin(

@@ -76,10 +76,6 @@ class AskedQuestions:
         return self.passages[0].split
 
 
-PASSAGES_NEEDED = "passages_needed"
-"""In a query's metadata: how many passages answer it only together."""
-
-
 def publish(
     ctx: Context, data: RetrievalSet, questions: Sequence[tuple[AskedPassage, Sequence[str]]], **by: str
 ) -> RetrievalSet:

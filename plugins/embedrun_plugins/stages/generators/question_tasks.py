@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 from embedrun.artifacts import Document
 from embedrun.context import Context
 from embedrun.errors import DataError
+from embedrun_plugins.results.query_metadata import PASSAGES_NEEDED, STYLE
 from embedrun_plugins.services.language_models.llm_service import Request
 from embedrun_plugins.stages.generators import multi_hop, prompt_template, question_styles
-from embedrun_plugins.stages.generators.question_set import PASSAGES_NEEDED, AskedPassage
+from embedrun_plugins.stages.generators.question_set import AskedPassage
+from embedrun_plugins.stages.texts.prompt_variables import fill
 
 if TYPE_CHECKING:
     from embedrun_plugins.stages.generators.language_model import LanguageModel
@@ -29,7 +31,7 @@ class QuestionTask:
     @property
     def metadata(self) -> dict[str, object]:
         """What its queries carry."""
-        metadata: dict[str, object] = {"style": self.style} if self.style else {}
+        metadata: dict[str, object] = {STYLE: self.style} if self.style else {}
         return {**metadata, **({PASSAGES_NEEDED: len(self.passages)} if len(self.passages) > 1 else {})}
 
 
@@ -103,7 +105,7 @@ class QuestionRequests:
             **({"words": "\n".join(shown)} if self.words else {}),
         }
         again = f"\n\n(Request {attempt + 1}: the last reply held no question that is clear without the passage.)"
-        text = prompt_template.fill(self._template(documents, style, shown), values).strip()
+        text = fill(self._template(documents, style, shown), values).strip()
         return f"{text}{again}" if attempt else text
 
     def _template(self, documents: Sequence[Document], style: str, words: Sequence[str]) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from embedrun_plugins.stages.generators.bedrock import Bedrock
-from embedrun_plugins.stages.generators.prompt_template import Template, builtin, fill
+from embedrun_plugins.stages.generators.prompt_template import Template, builtin
+from embedrun_plugins.stages.texts.prompt_variables import fill
 
 
 def faults(text: str, **given: bool) -> list[str]:
