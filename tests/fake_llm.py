@@ -25,6 +25,7 @@ from typing import Any
 from fake_services import Reply, Route, reply, serving
 
 _PASSAGE = re.compile(r"<passage>\s*(.*?)\s*</passage>", re.DOTALL)
+_QUESTION = re.compile(r"<question>\s*(.*?)\s*</question>", re.DOTALL)
 _WANTED = re.compile(r"(\d+) questions?")
 _SHINGLE = 6
 """Words by whose runs a passage is known again, however it was cut."""
@@ -35,7 +36,7 @@ _LAYOUTS = ("{n}. {question}", "{n}) {question}", "- {question}", "**Q{n}:** {qu
 
 @dataclass
 class Troubles:
-    """What goes wrong, each for one passage in so many; 0 for never."""
+    """What goes wrong, each for one passage, or judged question, in so many; 0 for never."""
 
     throttle: int = 0
     """The first request about the passage is answered with 429."""
@@ -49,6 +50,8 @@ class Troubles:
     content_filter: int = 0
     always_fails: int = 0
     """The server has an error, each time."""
+    always_garbage: int = 0
+    """No reply can be read."""
     second_fails: int = 0
     """It has one whenever the passage is asked about again."""
 
@@ -79,7 +82,8 @@ class FakeModel:
 
     def trouble(self, prompt: str) -> str | None:
         """Return what goes wrong with this request, if anything does."""
-        passage, _ = parts(prompt)
+        question = _QUESTION.search(prompt)
+        passage = question[1] if question else parts(prompt)[0]
         if self.throttle_all:
             return "throttle"
         with self.lock:
@@ -108,10 +112,12 @@ class FakeModel:
         with self.lock:
             self.answered += 1
         passage, wanted = parts(prompt)
-        if trouble == "garbage":
+        if trouble in ("garbage", "always_garbage"):
             return "Certainly! The passage touches on a number of points; let me know how I can help"
         if trouble == "refusal":
             return "I'm sorry, but I cannot write questions about this."
+        if question := _QUESTION.search(prompt):
+            return _judgement(question[1])
         together = _PASSAGE.findall(prompt)
         found = _joint(together, wanted) if len(together) > 1 else self.questions(passage, wanted)
         if "keyword queries" in prompt:
@@ -259,6 +265,14 @@ def _made_up(passage: str, wanted: int) -> list[str]:
         start = ("What is known of {}?", "How do {} relate?", "What was reported on {}?")[n % 3]
         found.append(start.format(" ".join((words or sentence.split())[: 5 + n // 3])))
     return found
+
+
+def _judgement(question: str) -> str:
+    """Give a score from 1 to 5 that depends on the question alone, in one of several layouts."""
+    number = _number(question)
+    score = number % 5 + 1
+    layouts = ('{"score": %d}', '```json\n{"score": %d, "reason": "a {brace}"}\n```', "Score: %d/5", "%d")
+    return layouts[number // 5 % len(layouts)] % score
 
 
 def _joint(passages: Sequence[str], wanted: int) -> list[str]:

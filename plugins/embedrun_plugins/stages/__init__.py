@@ -21,9 +21,11 @@ _CLASSES = {
     },
     "filters": {
         "filters.duplicates": {"duplicates": "Duplicates"},
+        "filters.judge": {"judge": "Judge"},
         "filters.leakage": {"leakage": "Leakage"},
         "filters.length": {"length": "Length"},
         "filters.round_trip": {"round_trip": "RoundTrip"},
+        "filters.similar_queries": {"similar_queries": "SimilarQueries"},
     },
     "negatives": {"miners.bm25": {"bm25": "Bm25"}, "miners.dense": {"dense": "Dense"}},
     "loss": {

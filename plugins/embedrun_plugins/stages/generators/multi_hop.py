@@ -43,7 +43,7 @@ class MultiHop(BaseModel):
 
 
 def chosen(passages: Sequence[AskedPassage], multi_hop: MultiHop, seed: int) -> list[int]:
-    """Return the places of the passages that are asked about together with others, in their order."""
+    """Return the indices of the passages that are asked about together with others, in their order."""
     count = round(multi_hop.share * len(passages))
     return sorted(hashed_order(passages, f"multi_hop {seed}")[:count])
 
@@ -65,7 +65,7 @@ def grouped(
         if not asked_first:
             continue
         for passage, similar in zip(asked_first, _similar(ctx, asked_first, members, multi_hop), strict=True):
-            partners = [members[place] for place in similar.tolist()]
+            partners = [members[index] for index in similar.tolist()]
             group = _group(passage, partners, multi_hop, clusters, taken)
             taken.add(frozenset(member.document.id for member in group))
             groups[f"{split} {passage.document.id}"] = group
@@ -115,7 +115,7 @@ def _clusters(ctx: Context, pool: Sequence[AskedPassage]) -> dict[str, int]:
 def _similar(
     ctx: Context, first: Sequence[AskedPassage], members: Sequence[AskedPassage], multi_hop: MultiHop
 ) -> Iterator[NDArray[np.int64]]:
-    """Yield for each passage the places of the members most similar to it, best first; it is among them."""
+    """Yield for each passage the indices of the members most similar to it, best first; it is among them."""
     queries = [passage.document.full_text for passage in first]
     texts = [member.document.full_text for member in members]
     return (_by_words if multi_hop.by == "bm25" else _by_vectors)(ctx, queries, texts)
@@ -127,12 +127,12 @@ def _by_words(ctx: Context, queries: Sequence[str], texts: Sequence[str]) -> Ite
     from embedrun_plugins.stages.texts.word_index import build, highest
 
     tokenizer = Tokenizer(splitter=_WORDS, stopwords=None)
-    index = build(ctx, texts, tokenizer, _BM25)
-    if index is None:
+    word_index = build(ctx, texts, tokenizer, _BM25)
+    if word_index is None:
         raise DataError("multi_hop: no passage holds words that spaces set apart; set multi_hop.by to model")
     read = tokenizer.streaming_tokenize(list(queries), update_vocab="never", allow_empty=False)
     for ids in ctx.track(read, "find similar passages", len(queries)):
-        yield highest(index.get_scores_from_ids(ids), _CANDIDATES)[0]
+        yield highest(word_index.get_scores_from_ids(ids), _CANDIDATES)[0]
 
 
 def _by_vectors(ctx: Context, queries: Sequence[str], texts: Sequence[str]) -> Iterator[NDArray[np.int64]]:
@@ -143,13 +143,13 @@ def _by_vectors(ctx: Context, queries: Sequence[str], texts: Sequence[str]) -> I
         raise PluginError("multi_hop: the engine gives the generator no model")
     model = ctx.model.load(ctx.device)
     vectors = embed(model, texts, "document", _BATCH, partial(ctx.progress, "encode passages"))
-    places = {text: place for place, text in enumerate(texts)}
-    found = nearest(
-        vectors[[places[query] for query in queries]],
+    indices = {text: index for index, text in enumerate(texts)}
+    neighbours = nearest(
+        vectors[[indices[query] for query in queries]],
         vectors,
         _CANDIDATES,
         similarity=model.similarity_fn_name,
         device=model.device,
         progress=partial(ctx.progress, "find similar passages"),
     )[vectors.shape[1]]
-    yield from found.positions
+    yield from neighbours.positions

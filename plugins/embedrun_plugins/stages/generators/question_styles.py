@@ -52,7 +52,7 @@ def _complete(value: Any) -> Any:
         value = dict.fromkeys(value)
     if not isinstance(value, Mapping):
         return value
-    styles = {name: _fields(name, given_as) for name, given_as in value.items()}
+    styles = {name: _fields(name, fields) for name, fields in value.items()}
     without = [name for name, fields in styles.items() if "share" not in fields]
     if without and len(without) < len(styles):
         raise ValueError(f"'{without[0]}' has no share, though others have; give all of them one, or none")
@@ -127,14 +127,14 @@ def assigned(passages: Sequence[AskedPassage], styles: Mapping[str, Style], seed
     for name in names:
         end += styles[name].share / total
         last = len(passages) if name == names[-1] else round(end * len(passages))
-        for place in order[before:last]:
-            chosen[place] = name
+        for index in order[before:last]:
+            chosen[index] = name
         before = last
     return chosen
 
 
 def hashed_order(passages: Sequence[AskedPassage], salt: str) -> list[int]:
-    """Return the places of passages in an order that depends on their ids and a salt alone."""
+    """Return the indices of passages in an order that depends on their ids and a salt alone."""
     keys = [
         hashlib.sha256(f"{salt}\x1f{passage.split}\x1f{passage.document.id}".encode()).digest() for passage in passages
     ]

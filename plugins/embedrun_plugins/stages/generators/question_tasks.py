@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from embedrun.artifacts import Document
 from embedrun.context import Context
@@ -15,10 +15,8 @@ from embedrun_plugins.results.query_metadata import PASSAGES_NEEDED, STYLE
 from embedrun_plugins.services.language_models.llm_service import Request
 from embedrun_plugins.stages.generators import multi_hop, prompt_template, question_styles
 from embedrun_plugins.stages.generators.question_set import AskedPassage
+from embedrun_plugins.stages.generators.question_settings import QuestionSettings
 from embedrun_plugins.stages.texts.prompt_variables import fill
-
-if TYPE_CHECKING:
-    from embedrun_plugins.stages.generators.language_model import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -36,27 +34,27 @@ class QuestionTask:
 
 
 def tasks(
-    stage: LanguageModel, ctx: Context, passages: Sequence[AskedPassage], pool: Sequence[AskedPassage]
+    stage: QuestionSettings, ctx: Context, passages: Sequence[AskedPassage], pool: Sequence[AskedPassage]
 ) -> list[QuestionTask]:
     """Return one task for each passage; the pool is what similar passages are sought in."""
     styles = question_styles.assigned(passages, stage.styles, ctx.seed)
     groups = [(passage,) for passage in passages]
     if stage.multi_hop:
-        places = multi_hop.chosen(passages, stage.multi_hop, ctx.seed)
-        joint = multi_hop.grouped(ctx, [passages[place] for place in places], pool, stage.multi_hop)
-        for place, group in zip(places, joint, strict=True):
-            groups[place] = group  # type: ignore[call-overload]  # a longer tuple
+        indices = multi_hop.chosen(passages, stage.multi_hop, ctx.seed)
+        joint = multi_hop.grouped(ctx, [passages[index] for index in indices], pool, stage.multi_hop)
+        for index, group in zip(indices, joint, strict=True):
+            groups[index] = group  # type: ignore[call-overload]  # a longer tuple
     return [QuestionTask(group, style) for group, style in zip(groups, styles, strict=True)]
 
 
-def likely_tasks(stage: LanguageModel, passages: Sequence[AskedPassage]) -> list[QuestionTask]:
+def likely_tasks(stage: QuestionSettings, passages: Sequence[AskedPassage]) -> list[QuestionTask]:
     """Return tasks of the same number and about the same length, without looking for what is similar."""
     styles = question_styles.assigned(passages, stage.styles, 0)
     joint = set(multi_hop.chosen(passages, stage.multi_hop, 0)) if stage.multi_hop else set()
     size = stage.multi_hop.passages if stage.multi_hop else 1
     return [
-        QuestionTask(tuple((*passages, *passages)[place : place + size]) if place in joint else (passage,), style)
-        for place, (passage, style) in enumerate(zip(passages, styles, strict=True))
+        QuestionTask(tuple((*passages, *passages)[index : index + size]) if index in joint else (passage,), style)
+        for index, (passage, style) in enumerate(zip(passages, styles, strict=True))
     ]
 
 
@@ -64,12 +62,12 @@ def likely_tasks(stage: LanguageModel, passages: Sequence[AskedPassage]) -> list
 class QuestionRequests:
     """The requests of a generator's tasks."""
 
-    stage: LanguageModel
+    stage: QuestionSettings
     examples: tuple[str, ...]
     words: Mapping[str, str]
 
     @classmethod
-    def of(cls, stage: LanguageModel) -> QuestionRequests:
+    def of(cls, stage: QuestionSettings) -> QuestionRequests:
         """Read the files that the stage names. Raises DataError where one cannot be read."""
         examples = (*stage.examples, *lines_of("examples_file", stage.examples_file))
         listed = (line.partition(":") for line in lines_of("words_file", stage.words_file))

@@ -17,7 +17,7 @@ from embedrun_plugins.stages.texts.near_duplicates import clusters
 
 TOPICS = ("copper lantern brass", "river timber barge", "violin maker spruce")
 TEXTS = [
-    f"The {topic} trade of town-{topic[0]}{number} {'grew' if number % 2 else 'fell'} in {1900 + number} by {number} parts."
+    f"The {topic} trade of town-{topic[0]}{number} {('fell', 'grew')[number % 2]} in {1900 + number} by {number}%."
     for topic in TOPICS
     for number in range(6)
 ]
