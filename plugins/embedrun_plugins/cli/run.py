@@ -32,8 +32,8 @@ def run(arguments: Namespace) -> int:
     record, stopped = execute(loaded(arguments), settings_of(arguments), console)
     if arguments.record:  # whoever began the run tells how it ended
         return stopped.exit_code if stopped else 0
-    if not arguments.json and record.scores:
-        say(report(record))
+    if not arguments.json and (tables := report(record)):
+        say(tables)
     if stopped:
         console.say(str(stopped))
     console.say(f"run: {short(record.folder)}")

@@ -9,6 +9,7 @@ from typing import Any
 from embedrun import RunRecord
 from embedrun_plugins.cli.console import table
 from embedrun_plugins.results import roles
+from embedrun_plugins.results.funnel import HEADER, agreement_sentences, funnel
 from embedrun_plugins.results.phrases import basis
 
 
@@ -21,7 +22,34 @@ def report(record: RunRecord) -> str:
         shown = [m for m in record.headlines.get(name, metrics) if m in metrics]
         rows = record.comparisons.get(name, [])
         parts.append(f"\n{name}\n{comparison_table(models, rivals, rows, shown)}\n")
+    parts += [f"\n{text}\n" for text in (_questions(record),) if text]
     return "".join(parts).strip("\n")
+
+
+def _questions(record: RunRecord) -> str:
+    """Return what became of generated questions, and what they cost; nothing where no language model was asked."""
+    steps = funnel(record)
+    lines = [table(HEADER, [step.cells() for step in steps])] if steps else []
+    return "\n".join(["questions", *lines, *agreement_sentences(record)]) if steps else ""
+
+
+def _by_style(rows: Sequence[Mapping[str, Any]], last: str, first: str) -> str:
+    """Return the headline's values by style of the query, where queries have any."""
+    pairs = (row for row in rows if (row["role"], row.get("against", "base")) == (last, first) and row.get("by_style"))
+    row = next(pairs, None)
+    if row is None:
+        return ""
+    lines = [
+        [
+            part["style"],
+            f"{part['queries']:,}",
+            *(_figure(part[end]) for end in ("base", "model")),
+            f"{part['difference']:+.4f}",
+            f"{part['low']:+.4f} to {part['high']:+.4f}" if part.get("low") is not None else "",
+        ]
+        for part in row["by_style"]
+    ]
+    return table([f"{row['metric']} by style", "queries", first, last, "difference", "95% interval"], lines)
 
 
 Metrics = Mapping[str, Mapping[str, float]]
@@ -39,6 +67,7 @@ def comparison_table(models: Metrics, rivals: Metrics, rows: Sequence[Mapping[st
     parts = [table(["", *models, *rivals, *(compared.header if compared else ())], lines)]
     if compared:
         parts[0] = "\n".join([parts[0], *basis(compared.by_metric.values())])
+        parts += filter(None, [_by_style(rows, last, first)])
     for rival in rivals:
         found = _Differences(rows, last, rival)
         # Without verdicts, the differences are plain to see.

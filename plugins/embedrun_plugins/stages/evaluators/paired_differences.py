@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from embedrun.artifacts import Comparison, Scores
 from embedrun.context import Context
 from embedrun_plugins.results import roles
+from embedrun_plugins.stages.evaluators.query_styles import QueryStyles
 from embedrun_plugins.stages.evaluators.query_units import QueryUnits
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ def compare(scores: Mapping[str, Scores], headline: str | None = None) -> list[d
     `headline`, by default the first metric, stands alone; those on a pair's other metrics are corrected for their
     number by Holm's method (Scandinavian Journal of Statistics, 1979), and `verdict_alone` is what each would be.
     Where models were trained with several seeds, the rows are about the first of each, and `over_seeds` about all.
+    Where queries were generated in styles, the headline's row holds `by_style`.
     """
     pairs = [(role, "base") for role in roles.own(scores)[1:]]
     pairs += [(roles.last(scores), rival) for rival in roles.rivals(scores)]
@@ -111,6 +113,9 @@ def _rows(role: str, against: str, scores: Mapping[str, Scores], headline: str |
     compared = [row for row, _ in judged]
     named = [row for row in compared if row["metric"] == headline] or compared[:1]
     others = [row for row in compared if row is not named[0]]
+    for row in named[:1]:
+        if styles := _by_style(row, scores):
+            row["by_style"] = styles
     _correct(compared, others)
     over_seeds = [[row["over_seeds"] for row in part if row["over_seeds"]] for part in (compared, others)]
     _correct(*over_seeds)
@@ -129,6 +134,22 @@ def _over_seeds(row: Mapping[str, Any], scores: Mapping[str, Scores]) -> dict[st
     kept = {name: interval[name] for name in ("difference", "low", "high", "verdict", "p", "detectable")}
     spreads = {f"{name}_spread": _deviation(parts) for name, parts in (("model", models), ("base", bases))}
     return {"trainings": [len(models), len(bases)], **spreads, **kept}
+
+
+def _by_style(row: Mapping[str, Any], scores: Mapping[str, Scores]) -> list[dict[str, Any]]:
+    """Return how the models differ on the queries of each style, where these have any; intervals are not corrected."""
+    styles = next((known for part in scores.values() if (known := QueryStyles.read(part.path)).styles), None)
+    if styles is None:
+        return []
+    models, bases = (styles.parts(scores[row[end]].per_query[row["metric"]]) for end in ("role", "against"))
+    units = units_of(scores)
+    rows = []
+    for style in (style for style in models if models[style].keys() & bases.get(style, {}).keys()):
+        interval = asdict(paired(models[style], bases[style], units))
+        kept = {name: interval[name] for name in ("difference", "low", "high", "queries", "units", "few")}
+        means = {name: fmean(part[style].values()) for name, part in (("base", bases), ("model", models))}
+        rows.append({"style": style, **means, **kept})
+    return rows
 
 
 def _mean(parts: Sequence[Values]) -> Values:

@@ -14,6 +14,7 @@ from embedrun.artifacts import Comparison, Encoder, Model, RetrievalSet, Scores,
 from embedrun.context import Context, Unkeyed
 from embedrun.errors import suggest
 from embedrun.stages import Evaluator
+from embedrun_plugins.stages.evaluators.query_styles import QueryStyles
 from embedrun_plugins.stages.evaluators.query_units import Clusters, QueryUnits
 from embedrun_plugins.stages.evaluators.thresholds import Limit
 
@@ -88,6 +89,7 @@ class RetrievalEvaluator(Evaluator, ABC):
         trec_files.write_qrels(ctx.out / "qrels.trec", task)
         units = QueryUnits.of(task, self.clusters)
         units.write(ctx.out)
+        QueryStyles.of(task).write(ctx.out)
         ctx.note("independent_units", len(units))
         ctx.note("units_by", units.by)
         per_query = {name: task.by_query_id(values) for name, values in scores.items()}

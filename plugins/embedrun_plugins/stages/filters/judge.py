@@ -213,3 +213,6 @@ class _Judge(Judge):
 
     def stays_here(self) -> bool:
         return True
+
+    def _note_agreement(self, *_: object) -> None:
+        """Say nothing of people, since nobody judges."""

@@ -18,6 +18,7 @@ from embedrun_plugins.services.language_models.llm_service import LanguageModelS
 from embedrun_plugins.services.language_models.prices import TokenPrice
 from embedrun_plugins.services.language_models.request_runner import RequestRunner
 from embedrun_plugins.stages.generators import question_set, question_tasks
+from embedrun_plugins.stages.generators.likely_set import LikelySet
 from embedrun_plugins.stages.generators.question_set import AskedQuestions
 from embedrun_plugins.stages.generators.question_settings import QuestionSettings
 from embedrun_plugins.stages.generators.question_tasks import QuestionRequests, QuestionTask
@@ -94,6 +95,11 @@ class LanguageModel(QuestionSettings):
         cost = {"USD": f"about {price.of(read, written) * self.price_share():.2g}"} if price else {}
         return {"requests": len(requests), "tokens in": f"about {read:,}", "tokens out": f"about {written:,}", **cost}
 
+    def likely_set(self, data: RetrievalSet) -> RetrievalSet:
+        """Return a set with as many questions as are asked for, to estimate what follows."""
+        passages = question_set.sample(question_set.asked_about(data, self.splits), self.limit, 0)
+        return LikelySet(data.path, question_tasks.likely_tasks(self, passages), self.questions_per_passage)
+
     def run(self, ctx: Context, data: RetrievalSet) -> RetrievalSet:
         pool = question_set.asked_about(data, self.splits)
         passages = question_set.sample(pool, self.limit, ctx.seed)
@@ -114,6 +120,7 @@ class LanguageModel(QuestionSettings):
             ],
         )
         question_tasks.note(ctx, tasks, questions)
+        ctx.note("passages_asked_about", len(tasks))
         self._report(ctx, runner, reader.tally, [passage.document for passage in passages])
         return result
 
