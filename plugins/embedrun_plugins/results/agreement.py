@@ -44,9 +44,23 @@ def agreement(people: Sequence[bool], judge: Sequence[bool], units: Sequence[int
     first, second = np.asarray(people, bool), np.asarray(judge, bool)
     same = (first == second).astype(np.float64)
     _, numbers = np.unique(np.asarray(units), return_inverse=True)
-    successes, sizes = np.bincount(numbers, same), np.bincount(numbers).astype(np.float64)
-    low, high = share_interval(successes, sizes)
+    successes = np.bincount(numbers, same).astype(np.float64)
+    low, high = share_interval(successes, np.bincount(numbers).astype(np.float64))
     chance = float(first.mean() * second.mean() + (1 - first.mean()) * (1 - second.mean()))
-    kappas = [None if chance == 1 else (share - chance) / (1 - chance) for share in (float(same.mean()), low, high)]
-    table = [int(((first == yes) & (second == other)).sum()) for yes in (True, False) for other in (True, False)]
-    return Agreement(len(same), len(sizes), float(same.mean()), low, high, *kappas, *table)
+    kappa, kappa_low, kappa_high = (
+        None if chance == 1 else (share - chance) / (1 - chance) for share in (float(same.mean()), low, high)
+    )
+    return Agreement(
+        labels=len(same),
+        units=len(successes),
+        agreement=float(same.mean()),
+        low=low,
+        high=high,
+        kappa=kappa,
+        kappa_low=kappa_low,
+        kappa_high=kappa_high,
+        both_yes=int((first & second).sum()),
+        only_people=int((first & ~second).sum()),
+        only_judge=int((~first & second).sum()),
+        both_no=int((~first & ~second).sum()),
+    )

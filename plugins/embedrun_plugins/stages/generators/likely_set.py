@@ -22,11 +22,11 @@ class LikelySet(RetrievalSet):
     """Questions of a task."""
 
     @property
-    def documents(self) -> dict[str, Document]:  # type: ignore[override]
+    def documents(self) -> dict[str, Document]:
         return RetrievalSet(self.path).documents
 
     @property
-    def queries(self) -> dict[str, Query]:  # type: ignore[override]
+    def queries(self) -> dict[str, Query]:
         return {**RetrievalSet(self.path).queries, **{query.id: query for query, _ in self._new()}}
 
     @property

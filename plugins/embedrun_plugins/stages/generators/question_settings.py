@@ -80,7 +80,8 @@ class QuestionSettings(Generator):
         return {**self.packages, **({"bm25s": "mining"} if by_words else {})}
 
     def faults(self) -> Iterable[str]:
-        prompts = {"prompt": self.prompt, "multi_hop.prompt": self.multi_hop and self.multi_hop.prompt}
+        joint = self.multi_hop.prompt if self.multi_hop else None
+        prompts = {"prompt": self.prompt, "multi_hop.prompt": joint}
         shown = {
             "examples": bool(self.examples or self.examples_file),
             "language": self.language is not None,

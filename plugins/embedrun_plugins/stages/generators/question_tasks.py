@@ -38,12 +38,12 @@ def tasks(
 ) -> list[QuestionTask]:
     """Return one task for each passage; the pool is what similar passages are sought in."""
     styles = question_styles.assigned(passages, stage.styles, ctx.seed)
-    groups = [(passage,) for passage in passages]
+    groups: list[tuple[AskedPassage, ...]] = [(passage,) for passage in passages]
     if stage.multi_hop:
         indices = multi_hop.chosen(passages, stage.multi_hop, ctx.seed)
         joint = multi_hop.grouped(ctx, [passages[index] for index in indices], pool, stage.multi_hop)
         for index, group in zip(indices, joint, strict=True):
-            groups[index] = group  # type: ignore[call-overload]  # a longer tuple
+            groups[index] = group
     return [QuestionTask(group, style) for group, style in zip(groups, styles, strict=True)]
 
 
