@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedrun_plugins.results.query_metadata import STYLE
-
 if TYPE_CHECKING:
     from embedrun_plugins.stages.evaluators.retrieval_task import Task
 
@@ -24,6 +22,8 @@ class QueryStyles:
 
     @classmethod
     def of(cls, task: Task) -> QueryStyles:
+        from embedrun_plugins.results.query_metadata import STYLE
+
         known = {query.id: query.metadata.get(STYLE) for query in task.queries}
         return cls({query: style for query, style in known.items() if isinstance(style, str)})
 
