@@ -39,7 +39,8 @@ class MultiHop(BaseModel):
     different_sources: bool = False
     """Whether the passages must be from different sources, as their metadata says (source, filing or file)."""
     prompt: str | None = None
-    """The prompt for these, with the same variables; {passage} becomes all passages, each between <passage> tags."""
+    """The prompt for these, with the same variables; {passage} becomes all passages, each between <passage> tags. By
+    default one of ours, also where `prompt` is set."""
 
 
 def chosen(passages: Sequence[AskedPassage], multi_hop: MultiHop, seed: int) -> list[int]:

@@ -85,9 +85,11 @@ def _whole(styles: dict[str, Style]) -> dict[str, Style]:
     return styles
 
 
+_StylesInput = dict[str, float | str | dict[str, float | str] | None] | list[str]
+
 Styles = Annotated[
     dict[Annotated[str, Field(pattern=r"^\w[\w-]*$")], Style],
-    BeforeValidator(_complete, json_schema_input_type=dict[str, float | str | Style | None] | list[str]),
+    BeforeValidator(_complete, json_schema_input_type=_StylesInput),
     AfterValidator(_whole),
 ]
 """Styles by name, as names ([factual, keyword]), shares ({factual: 0.7, keyword: 0.3}) or in full."""
