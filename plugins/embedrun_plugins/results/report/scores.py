@@ -10,6 +10,7 @@ from embedrun_plugins.results.phrases import NOTHING, basis, figure, interval, s
 from embedrun_plugins.results.report.markup import Content, Markup, element, folded, section, table
 from embedrun_plugins.results.report.palette import RIVALS, SERIES
 from embedrun_plugins.results.report.plots import Range, intervals
+from embedrun_plugins.results.report.recommendation import named
 
 _MOST_ROWS = 12
 """Rows of a plot; a longer one would not be read."""
@@ -97,7 +98,7 @@ def _table(contest: Contest, metrics: Sequence[str], caption: str) -> Markup:
     rows = []
     for metric in metrics:
         values = [figure(contender.metrics.get(metric), 4) for contender in (*contest.contenders, *contest.rivals)]
-        rows.append([_named(metric), *values, *(_compared(contest, metric) if contest.challengers else ())])
+        rows.append([named(metric), *values, *(_compared(contest, metric) if contest.challengers else ())])
     return table(caption, ["metric", *names, *(_COMPARED if contest.challengers else ())], rows)
 
 
@@ -108,13 +109,8 @@ def _rivals_table(contest: Contest) -> Markup:
     for rival in contest.judged_rivals():
         for metric in (metric for metric in contest.headlines if metric in rival.metrics):
             values = [figure(model.metrics.get(metric), 4) for model in (rival, last)]
-            rows.append([f"{_named(metric)}, {rival.name}", *values, *_compared(contest, metric, rival)])
+            rows.append([named(metric, rival.name), *values, *_compared(contest, metric, rival)])
     return table(f"{title(last.name)} against other models", ["metric, model", "model", last.name, *_COMPARED], rows)
-
-
-def _named(metric: str) -> str:
-    size, _ = parted(metric)
-    return spoken(metric) + (f" at {size}" if size else "")
 
 
 def _compared(contest: Contest, metric: str, rival: Contender | None = None) -> list[str]:

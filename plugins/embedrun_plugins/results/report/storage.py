@@ -37,6 +37,8 @@ def _smallest(contest: Contest, sizes: Sequence[tuple[int, str]]) -> Markup | No
     if not enough or not contest.challengers:
         return None
     (size, metric), most = min(enough), sizes[0][0]
+    if size == most:
+        return None
     return element(
         "p",
         f"{title(last.name)} at {size} of {most} dimensions ({byte_count(size * _BYTES)} a vector, "

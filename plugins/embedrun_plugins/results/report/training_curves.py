@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from embedrun.record import RunRecord
@@ -43,7 +44,7 @@ def history(run: RunRecord, name: str) -> History:
     measured = {key.removeprefix("eval_") for entry in entries for key in entry if key.startswith("eval_")}
     wished = str(trainer.get("metric_for_best_model") or "").removeprefix("eval_")
     metric = next((name for name in (wished, *_WATCHED, *sorted(measured)) if name in measured), "")
-    loss, dev = _points(entries, "loss"), _points(entries, f"eval_{metric}")
+    loss, dev = _whole(_points(entries, "loss")), _points(entries, f"eval_{metric}")
     noted = [stage.notes.get("best step") for stage in run.stages() if stage.slot == "trainer"]
     return History(name, loss, dev, metric, str(trainer.get("eval_split") or "dev"), next(iter(noted), None))
 
@@ -67,6 +68,13 @@ def _points(entries: Sequence[Mapping[str, Any]], key: str) -> Points:
     """Return a value by step; a step told twice, as after a kill, counts once."""
     values = {entry["step"]: entry[key] for entry in entries if "step" in entry and _finite(entry.get(key))}
     return sorted(values.items())
+
+
+def _whole(points: Points) -> Points:
+    """Leave out a last value that stands for fewer steps than the others, and so for other batches."""
+    steps = [step for step, _ in points]
+    gaps = [later - earlier for earlier, later in pairwise(steps)]
+    return points[:-1] if len(gaps) > 1 and gaps[-1] < gaps[-2] else points
 
 
 def _finite(value: object) -> bool:

@@ -8,6 +8,7 @@ from embedrun.record import RunRecord
 from embedrun_plugins.results.comparison import Contest
 from embedrun_plugins.results.phrases import alone, title, verdict
 from embedrun_plugins.results.report.markup import Content, Markup, element
+from embedrun_plugins.results.report.recommendation import recommendation
 
 _MARKS = {
     "better": ("good", "▲", "Better"),
@@ -22,6 +23,8 @@ def section(contests: Sequence[Contest], runs: Sequence[RunRecord]) -> Markup:
     """Return the verdicts, after whatever kept a run from its end."""
     troubles = [trouble for run in runs for trouble in _troubles(run)]
     content: list[Content] = [element("div", troubles, class_="troubles")] if troubles else []
+    if contests:
+        content.append(recommendation(contests[0], unmet=any(run.unmet for run in runs)))
     for contest in contests:
         heading = element("h3", title(contest.name.replace("_", " "))) if len(contests) > 1 else None
         content += [heading, element("ul", list(_verdicts(contest)), class_="verdicts")]

@@ -15,7 +15,7 @@ from embedrun_plugins.results.report.axes import Scale, labels
 from embedrun_plugins.results.report.cases import changed
 from embedrun_plugins.results.report.markup import POLICY, element, text
 
-INLINE = {"b", "span", "i"}
+INLINE = {"abbr", "b", "span", "i"}
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
 
@@ -84,6 +84,55 @@ def test_each_verdict_is_put_into_plain_words(made, changes, sentence):
     assert sentence in words
     if changes.get("verdict") == "better":
         assert "+0.167 (95% interval +0.124 to +0.213, on 12 held-out queries)" in words
+
+
+@pytest.mark.parametrize(
+    ("verdict", "metric", "sentence"),
+    [
+        ("better", "recall@10", "with tuned; with base, 60. Take tuned: by nDCG@10 it is better than base."),
+        (
+            "better",
+            "recall@10",
+            "Of 100 passages that answer a question, 77 are among its first ten results with tuned; with base, 60.",
+        ),
+        (
+            "better",
+            "hit_rate@3",
+            "Of 100 questions, 77 find a passage that answers them among the first three results with tuned",
+        ),
+        ("worse", "recall@10", "Keep base: Tuned is worse by nDCG@10."),
+        ("can't tell", "recall@10", "Nothing shows yet that another model is better by nDCG@10: keep base"),
+        (None, "recall@10", "There is no verdict on which model to take"),
+    ],
+)
+def test_what_to_do_is_said_in_words_that_anyone_understands(made, verdict, metric, sentence):
+    scores = made.data["scores"]["information_retrieval"]
+    scores["base"][metric], scores["tuned"][metric] = 0.6, 0.77
+    for row in made.data["comparisons"]["information_retrieval"]:
+        row["verdict"] = verdict
+    assert sentence in shown(report.of_run(made.write()))
+
+
+def test_a_metric_says_what_it_measures(made):
+    titles = {attributes["title"] for attributes in Page(report.of_run(made.write())).named("abbr")}
+    assert any("1 if all stand first" in title and "first 10" in title for title in titles)
+
+
+def test_a_last_loss_of_fewer_steps_is_no_point_of_the_curve(made):
+    history = made.artifact("trainer") / "training_history.json"
+    steps = (10, 20, 30, 31)
+    history.write_text(json.dumps({"log": [{"step": step, "loss": 9.0 if step == 31 else 1.0} for step in steps]}))
+    words = shown(report.of_run(made.write()))
+    assert "at step 30" in words
+    assert "9.000" not in words
+
+
+def test_vectors_at_full_size_are_not_called_a_saving(made):
+    scores = made.data["scores"]["information_retrieval"]
+    for name in scores["tuned"]:
+        if name.startswith("dim_"):
+            scores["tuned"][name] = 0.0
+    assert "100% of the storage" not in shown(report.of_run(made.write()))
 
 
 def test_models_to_compare_with_stand_beside_the_run_s_own(rivalled):
