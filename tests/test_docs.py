@@ -72,6 +72,14 @@ def test_every_block_of_a_page_works(page, tmp_path):
             run_commands(block.text, tmp_path)
 
 
+def test_the_list_for_language_models_names_every_page():
+    text = (ROOT / "docs/llms.txt").read_text("utf-8")
+    for page in PAGES[1:]:
+        heading = re.search(r"^# (.+)$", page.read_text("utf-8"), re.MULTILINE)
+        assert heading
+        assert f"[{heading[1]}]({page.name})" in text
+
+
 def test_every_hook_is_documented():
     text = (ROOT / "docs/plugins.md").read_text("utf-8")
     for name, hook in vars(hookspecs).items():

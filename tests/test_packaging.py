@@ -36,6 +36,7 @@ def test_the_wheel_holds_both_source_roots_and_the_shipped_files(wheel):
         "embedrun/_data/recipes/data/handbook.jsonl",
         "embedrun/_data/docker/Dockerfile",
         "embedrun/_data/docker/constraints.txt",
+        "embedrun/_data/SKILL.md",
     } <= names
     assert {name.split("/")[0].split("-")[0] for name in names} == {"embedrun", "embedrun_plugins"}
 

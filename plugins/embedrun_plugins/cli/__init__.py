@@ -11,6 +11,7 @@ COMMANDS = tuple(
         "plan": "Show what a recipe would run, and what it would reuse.",
         "check": "Check a recipe without running it.",
         "show": "Show a run: its stages, its scores, its model, what it trains on.",
+        "runs": "List the runs of a folder, with their scores.",
         "compare": "Compare the models of two runs.",
         "reproduce": "Run a run's lock again in an empty store, and compare the results.",
         "serve": "Serve a model over HTTP on this machine.",
@@ -23,6 +24,7 @@ COMMANDS = tuple(
         "init": "Write a recipe to start from.",
         "image": "Build or describe the container image.",
         "plugins": "List the installed stages, or show one with its keys.",
+        "skill": "Print what a coding agent should know of embedrun, or write it where agents look.",
         "schema": "Print the JSON Schema of recipes, with every installed stage.",
         "sagemaker-train": "Train as SageMaker's training container does.",
     }.items()

@@ -1,4 +1,4 @@
-"""Files that come with embedrun: the shipped recipes and their data."""
+"""Files that come with embedrun: the shipped recipes and their data, and what an agent should know."""
 
 from __future__ import annotations
 
@@ -13,6 +13,13 @@ def recipes_folder() -> Path:
     here = Path(embedrun.__file__).resolve().parent
     installed = here / "_data" / "recipes"
     return installed if installed.is_dir() else here.parents[1] / "recipes"
+
+
+def skill() -> Path:
+    """Return the file that tells a coding agent how to use embedrun, in a wheel or in a checkout."""
+    here = Path(embedrun.__file__).resolve().parent
+    installed = here / "_data" / "SKILL.md"
+    return installed if installed.is_file() else here.parents[1] / "docs/SKILL.md"
 
 
 def recipes() -> dict[str, Path]:
