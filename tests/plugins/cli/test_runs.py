@@ -43,7 +43,7 @@ def test_runs_are_listed_newest_first_with_scores_and_verdict(project):
     best = project.run("runs", "--sort", metric)
     assert best.out.splitlines()[0].split()[4] == metric
     assert "did you mean" in project.run("runs", "--sort", metric[:-1]).err
-    assert "did you mean 'first'" in project.run("runs", "firs").err
+    assert "did you mean 'first'" in project.run("runs", "first1").err
     assert project.run("runs", "--runs", "nowhere").code == 2
 
 
