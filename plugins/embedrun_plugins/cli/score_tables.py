@@ -9,6 +9,8 @@ from typing import Any
 from embedrun import RunRecord
 from embedrun_plugins.cli.console import table
 from embedrun_plugins.results import roles
+from embedrun_plugins.results.caveats import caveats, headline
+from embedrun_plugins.results.comparison import of_run
 from embedrun_plugins.results.funnel import HEADER, agreement_sentences, funnel
 from embedrun_plugins.results.phrases import basis
 
@@ -21,9 +23,17 @@ def report(record: RunRecord) -> str:
         metrics = list(models["base"])
         shown = [m for m in record.headlines.get(name, metrics) if m in metrics]
         rows = record.comparisons.get(name, [])
-        parts.append(f"\n{name}\n{comparison_table(models, rivals, rows, shown)}\n")
+        parts.append(f"\n{name}\n{comparison_table(models, rivals, rows, shown)}{_qualified(record, name)}\n")
     parts += [f"\n{text}\n" for text in (_questions(record),) if text]
     return "".join(parts).strip("\n")
+
+
+def _qualified(record: RunRecord, name: str) -> str:
+    """Return the headline's verdict with what the data take away from it; nothing where they do not."""
+    contest = next((contest for contest in of_run(record) if contest.name == name), None)
+    clauses = caveats(record, contest) if contest else []
+    row = contest.row(contest.headline, contest.last) if contest else None
+    return f"\n{headline(str(row['verdict']), clauses)}" if clauses and row and row.get("verdict") else ""
 
 
 def _questions(record: RunRecord) -> str:

@@ -39,6 +39,11 @@ class TextLengths:
         return self.cut / len(self.tokens)
 
     @property
+    def matters(self) -> bool:
+        """Whether enough are cut for a warning."""
+        return self.share >= _WORTH_A_WARNING
+
+    @property
     def sentence(self) -> str:
         """Say how many texts are cut, and what of them is lost."""
         lost = sum(max(0, count - self.room) for count in self.tokens) / max(1, sum(self.tokens))
@@ -67,12 +72,15 @@ def measure(model: Model, texts: Mapping[Role, Sequence[str]]) -> Iterator[TextL
             yield TextLengths(role, list(lengths(tokenizer, some)), limit, len(all_texts))
 
 
-def warnings(model: Model, data: RetrievalSet) -> Iterator[str]:
-    """Say which texts of a set are cut, where it is more than one in a hundred."""
+def of_set(model: Model, data: RetrievalSet) -> Iterator[TextLengths]:
+    """Yield the lengths of a set's documents and queries."""
     texts: dict[Role, Sequence[str]] = {
         "document": [document.full_text for document in data.documents.values()],
         "query": [query.text for query in data.queries.values()],
     }
-    for measured in measure(model, texts):
-        if measured.share >= _WORTH_A_WARNING:
-            yield measured.sentence
+    yield from measure(model, texts)
+
+
+def warnings(model: Model, data: RetrievalSet) -> Iterator[str]:
+    """Say which texts of a set are cut, where it is more than one in a hundred."""
+    yield from (measured.sentence for measured in of_set(model, data) if measured.matters)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from embedrun_plugins.results.comparison import Contest, spoken
 from embedrun_plugins.results.phrases import figure, signed, title
 from embedrun_plugins.results.report.markup import Content, Markup, clipped, element, section
-from embedrun_plugins.results.report.rankings import QueryRanking, by_query, judgements, rankings, texts, word
+from embedrun_plugins.results.report.rankings import QueryRanking, by_query, judgements, rankings
+from embedrun_plugins.results.stored_texts import texts, word
 
 SHOWN = 10
 """Of each sort."""

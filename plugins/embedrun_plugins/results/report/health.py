@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from embedrun.finished import Finished
 from embedrun.record import RunRecord
 from embedrun_plugins.results.comparison import judged_set
 from embedrun_plugins.results.phrases import NOTHING, title
@@ -53,20 +55,30 @@ def _plain(value: Any) -> str:
 
 
 def _leaks(run: RunRecord) -> Iterator[Markup]:
-    """Say in words what each held-out split shares with training, and how far a perfect retriever could get."""
-    for stage in run.stages():
-        for key, value in stage.notes.items():
-            if key.endswith("_leaks") and isinstance(value, dict):
-                yield element("p", _leak(key.removesuffix("_leaks"), value))
+    """Say in words what each held-out split shares with training, and how far a perfect retriever could get.
+
+    Of several stages that counted it the last one's counts hold; what a later filter may have changed is not told.
+    """
+    stages = [stage for stage in run.stages() if stage.kind in ("source", "generator", "filters")]
+    last: dict[str, Mapping[str, Any]] = {}
+    for stage in stages:
+        counts = {
+            key: value for key, value in stage.notes.items() if key.endswith("_leaks") and isinstance(value, dict)
+        }
+        if stage.kind == "filters" and not stage.error and not counts:
+            last = {}
+        last |= {key.removesuffix("_leaks"): value for key, value in counts.items()}
+    yield from (element("p", _leak(split, value, bool(run.recipe.get("trainer")))) for split, value in last.items())
 
 
-def _leak(split: str, leaks: Mapping[str, Any]) -> str:
+def _leak(split: str, leaks: Mapping[str, Any], trains: bool) -> str:
     passages, queries = leaks.get("passages_trained_on", 0), leaks.get("queries_trained_on", 0)
     sentence = f"The {split} split has {leaks.get('queries', 0):,} queries on {leaks.get('passages', 0):,} passages; "
+    where = "trained on" if trains else "in the train split"
     if passages or queries:
-        sentence += f"{passages:,} of these passages and {queries:,} of these queries are also trained on."
+        sentence += f"{passages:,} of these passages and {queries:,} of these queries are also {where}."
     else:
-        sentence += "none of them is trained on."
+        sentence += f"none of them is {where}."
     best, unmerged = leaks.get("best_ndcg@10"), leaks.get("best_ndcg@10_unmerged")
     if best is not None:
         sentence += f" A perfect retriever could reach nDCG@10 {best:.3f} in it"
@@ -125,8 +137,20 @@ def _limit(run: RunRecord) -> int | None:
     return limit
 
 
+def _is_outdated(warning: str, later: Sequence[Finished]) -> bool:
+    """Say whether a warning is of a leak that a later stage counted anew; what still leaks, that stage tells."""
+    leak = re.match(r"the (\w+) split leaks: ", warning)
+    return leak is not None and any(f"{leak[1]}_leaks" in stage.notes for stage in later)
+
+
 def _warnings(run: RunRecord) -> Markup | None:
-    first = {warning: stage.slot for stage in reversed(list(run.stages())) for warning in reversed(stage.warnings)}
+    stages = list(run.stages())
+    first = {
+        warning: stage.slot
+        for number, stage in reversed(list(enumerate(stages)))
+        for warning in reversed(stage.warnings)
+        if not _is_outdated(warning, stages[number + 1 :])
+    }
     pairs = [(slot, warning) for warning, slot in reversed(first.items())]
     if not pairs:
         return None

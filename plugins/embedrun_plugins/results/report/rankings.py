@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 from embedrun_plugins.results.comparison import parted
-
-_SPACE = re.compile(r"\s")
-_ID = b'{"_id": "'
-
-
-def word(identifier: str) -> str:
-    """Return an id as TREC's files write it: white space as %20 and so on."""
-    return _SPACE.sub(lambda space: quote(space[0]), identifier)
+from embedrun_plugins.results.stored_texts import word
 
 
 def by_query(scores: Path, metric: str) -> dict[str, float]:
@@ -81,25 +72,3 @@ def _lines(file: Path, queries: Iterable[str]) -> dict[str, list[str]]:
                 end = content.find("\n", end) + 1 or len(content)
             lines[query] = content[start + 1 : end].splitlines()
     return lines
-
-
-def texts(file: Path, wanted: Collection[str]) -> dict[str, str]:
-    """Return the texts of some queries or documents of a set, by the ids that TREC's files give them.
-
-    A line is parsed only if its id, which stands first in the files that embedrun writes, is wanted.
-    """
-    texts_by_id: dict[str, str] = {}
-    encoded = {identifier.encode() for identifier in wanted}
-    if not file.is_file():
-        return texts_by_id
-    with file.open("rb") as stream:
-        for line in stream:
-            plain = line[len(_ID) : line.find(b'"', len(_ID))] if line.startswith(_ID) else b""
-            if plain in encoded or b"\\" in plain or b" " in plain or not plain:
-                row: Mapping[str, Any] = json.loads(line)
-                name = word(str(row["_id"]))
-                if name in wanted:
-                    texts_by_id[name] = f"{row.get('title') or ''} {row['text']}".strip()
-                    if len(texts_by_id) == len(wanted):
-                        break
-    return texts_by_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from embedrun.record import RunRecord
+from embedrun_plugins.results.caveats import caveats, headline
 from embedrun_plugins.results.comparison import Contest
 from embedrun_plugins.results.phrases import alone, title, verdict
 from embedrun_plugins.results.report.markup import Content, Markup, element
@@ -27,7 +28,8 @@ def section(contests: Sequence[Contest], runs: Sequence[RunRecord]) -> Markup:
         content.append(recommendation(contests[0], unmet=any(run.unmet for run in runs)))
     for contest in contests:
         heading = element("h3", title(contest.name.replace("_", " "))) if len(contests) > 1 else None
-        content += [heading, element("ul", list(_verdicts(contest)), class_="verdicts")]
+        clauses = caveats(runs[0], contest) if len(runs) == 1 else []
+        content += [heading, element("ul", list(_verdicts(contest, clauses)), class_="verdicts")]
     if not contests:
         content.append(element("p", "No model was scored."))
     return element("section", element("h2", "Verdict", id="verdict-heading"), content, id="verdict")
@@ -50,12 +52,13 @@ def _trouble(heading: str, *content: Content) -> Markup:
     return element("div", element("h3", heading), content, class_="trouble")
 
 
-def _verdicts(contest: Contest) -> Iterator[Markup]:
+def _verdicts(contest: Contest, clauses: list[str]) -> Iterator[Markup]:
     for size, metric in contest.sizes():
         for contender in contest.challengers:
             if metric in contender.metrics:
                 kind, sentence = verdict(contest, size, metric, contender)
-                yield _item(kind, sentence)
+                qualified = contender == contest.last and metric == contest.headline
+                yield _item(kind, sentence, clauses if qualified else [])
         if not contest.challengers:
             yield element("li", element("p", alone(contest, size, metric)), class_="plain")
     for rival in contest.judged_rivals():
@@ -63,7 +66,8 @@ def _verdicts(contest: Contest) -> Iterator[Markup]:
         yield _item(kind, sentence)
 
 
-def _item(kind: str, sentence: str) -> Markup:
+def _item(kind: str, sentence: str, clauses: list[str] | None = None) -> Markup:
     colour, sign, name = _MARKS[kind]
     badge = element("span", element("span", sign, aria_hidden="true"), f" {name}", class_="badge")
-    return element("li", badge, element("p", sentence), class_=colour)
+    qualified = element("p", element("strong", f"{headline(name, clauses)}.")) if clauses else None
+    return element("li", badge, qualified, element("p", sentence), class_=colour)

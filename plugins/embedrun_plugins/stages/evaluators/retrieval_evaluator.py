@@ -29,6 +29,10 @@ TREC_DEPTH = 100
 """Documents of each query in a run file, unless a cut-off asks for more."""
 
 
+def _unlimited(value: float | None) -> bool:
+    return value is None
+
+
 def _rising(values: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(set(values)))
 
@@ -61,14 +65,19 @@ class RetrievalEvaluator(Evaluator, ABC):
     """What makes queries one independent unit, on which intervals rest. document: a shared relevant document, or a near
     copy of it. source: also the same source of these, where their metadata names one (source, filing, file, user).
     none: every query is its own. By default source where there are at least 30 of them, else document."""
+    max_trained_on: float | None = Field(None, ge=0, le=1, exclude_if=_unlimited)
+    """Share of the split's distinct passages that may be trained on, equal but for case, space and punctuation; with
+    more the run fails, as for a limit of `require`. 0 allows none."""
     require: Annotated[tuple[Limit, ...], Unkeyed] = ()
     """Limits that fail the run, as in {metric: dim_128_ndcg@10, better_than: base/ndcg@10}."""
 
     def run(self, ctx: Context, data: RetrievalSet, model: Model) -> Scores:
         from embedrun_plugins.models import cut_texts
 
-        for warning in cut_texts.warnings(model, data):
-            ctx.warn(warning)
+        for measured in cut_texts.of_set(model, data):
+            ctx.note(f"{measured.noun}_cut", round(measured.share, 4))
+            if measured.matters:
+                ctx.warn(measured.sentence)
         return self._scored(ctx, data, model.load(ctx.device))
 
     def evaluate(self, ctx: Context, data: RetrievalSet, encoder: Encoder) -> Scores:
@@ -90,6 +99,10 @@ class RetrievalEvaluator(Evaluator, ABC):
         units = QueryUnits.of(task, self.clusters)
         units.write(ctx.out)
         QueryStyles.of(task).write(ctx.out)
+        if self.max_trained_on is not None:
+            from embedrun_plugins.results.train_overlap import TrainOverlap
+
+            TrainOverlap.of(data, self.split).write(ctx.out)
         ctx.note("independent_units", len(units))
         ctx.note("units_by", units.by)
         per_query = {name: task.by_query_id(values) for name, values in scores.items()}
@@ -136,6 +149,20 @@ class RetrievalEvaluator(Evaluator, ABC):
     def unmet(self, scores: Mapping[str, Scores], comparison: Comparison | None) -> Iterable[str]:
         for limit in self.require:
             yield from limit.unmet(scores, comparison)
+        yield from self._trained_on(scores)
+
+    def _trained_on(self, scores: Mapping[str, Scores]) -> Iterator[str]:
+        """Say where more of the split's passages are trained on than may be; without a tuned model nothing is."""
+        from embedrun_plugins.results import roles
+        from embedrun_plugins.results.train_overlap import TrainOverlap
+
+        last = roles.last(scores)
+        overlap = TrainOverlap.read(scores[last].path) if self.max_trained_on is not None and last != "base" else None
+        if overlap and self.max_trained_on is not None and overlap.share > self.max_trained_on:
+            yield (
+                f"{overlap.passages_trained_on:,} of the {overlap.passages:,} passages of the {self.split} split "
+                f"({overlap.share:.1%}) are trained on; max_trained_on allows {self.max_trained_on:.1%}"
+            )
 
     @abstractmethod
     def cutoffs(self) -> Iterator[tuple[str, int]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from embedrun_plugins.results.report.rankings import word
+from embedrun_plugins.results.stored_texts import word
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -63,8 +63,8 @@ class Leak:
         share = self.passages_trained_on / self.passages if self.passages else 0.0
         text = (
             f"the {split} split leaks: {self.passages_trained_on} of its {self.passages} passages ({share:.1%}) and "
-            f"{self.queries_trained_on} of its {self.queries} queries are also trained on; the best nDCG@10 that a "
-            f"perfect retriever could reach in it is {self.perfect_ndcg:.3f}"
+            f"{self.queries_trained_on} of its {self.queries} queries are also in the train split; the best nDCG@10 "
+            f"that a perfect retriever could reach in it is {self.perfect_ndcg:.3f}"
         )
         if self.perfect_ndcg_unmerged is not None:
             text += f" ({self.perfect_ndcg_unmerged:.3f} if equal passages were not merged)"
