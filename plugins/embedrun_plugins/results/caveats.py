@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from embedrun.artifacts import RetrievalSet, Split
 from embedrun.record import RunRecord
@@ -15,8 +15,8 @@ from embedrun_plugins.results.train_overlap import TrainOverlap
 FEW_UNITS = 30
 """Below which a verdict says how few it rests on; `benchmarks/coverage.py` measures from there on."""
 _DECIDED = ("better", "worse")
-_CUT = 0.05
-"""Share of the passages that are cut, from which on it is worth a word."""
+_WORTH_A_WORD = 0.05
+"""Share of the passages that are cut, or of the queries whose passage has copies, from which on it is told."""
 
 
 def caveats(run: RunRecord, contest: Contest) -> list[str]:
@@ -28,7 +28,9 @@ def caveats(run: RunRecord, contest: Contest) -> list[str]:
     if not contest.challengers:
         return []
     overlap = overlap_of(run, contest)
-    return [*(_overlapping(overlap, by_design(run)) if overlap else ()), *_few_units(contest), *_cut(run, contest)]
+    notes = _notes(run, contest)
+    leaks = _overlapping(overlap, by_design(run)) if overlap else ()
+    return [*leaks, *_few_units(contest), *_copies(notes), *_cut(notes)]
 
 
 def overlap_of(run: RunRecord, contest: Contest) -> TrainOverlap | None:
@@ -64,11 +66,22 @@ def _few_units(contest: Contest) -> Iterator[str]:
         yield f"it rests on {'one independent unit' if units == 1 else f'{units} independent units'} of queries"
 
 
-def _cut(run: RunRecord, contest: Contest) -> Iterator[str]:
+def _notes(run: RunRecord, contest: Contest) -> Mapping[str, Any]:
+    """Return what the evaluator noted when it scored the last model."""
     slot = f"evaluator.{contest.name}.{contest.last.role}"
-    shares = [stage.notes.get("documents_cut") for stage in run.stages() if stage.slot == slot]
-    if shares and isinstance(shares[-1], float) and shares[-1] >= _CUT:
-        yield f"{_percent(shares[-1])} of the passages are longer than the model reads"
+    return next((stage.notes for stage in run.stages() if stage.slot == slot), {})
+
+
+def _copies(notes: Mapping[str, Any]) -> Iterator[str]:
+    share = notes.get("queries_with_unjudged_copies", 0) / (notes.get("queries") or 1)
+    if share >= _WORTH_A_WORD:
+        yield f"for {_percent(share)} of the queries a copy of the right passage counts as a mistake"
+
+
+def _cut(notes: Mapping[str, Any]) -> Iterator[str]:
+    share = notes.get("documents_cut", 0)
+    if share >= _WORTH_A_WORD:
+        yield f"{_percent(share)} of the passages are longer than the model reads"
 
 
 def _percent(share: float) -> str:

@@ -17,6 +17,7 @@ from embedrun.stages import Evaluator
 from embedrun_plugins.stages.evaluators.query_styles import QueryStyles
 from embedrun_plugins.stages.evaluators.query_units import Clusters, QueryUnits
 from embedrun_plugins.stages.evaluators.thresholds import Limit
+from embedrun_plugins.stages.evaluators.unjudged_copies import queries_with_copies
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,6 +106,7 @@ class RetrievalEvaluator(Evaluator, ABC):
             TrainOverlap.of(data, self.split).write(ctx.out)
         ctx.note("independent_units", len(units))
         ctx.note("units_by", units.by)
+        ctx.note("queries_with_unjudged_copies", queries_with_copies(task))
         per_query = {name: task.by_query_id(values) for name, values in scores.items()}
         return Scores.write(ctx.out, {name: float(values.mean()) for name, values in scores.items()}, per_query)
 

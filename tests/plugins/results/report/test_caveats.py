@@ -101,13 +101,28 @@ def test_a_filter_that_does_not_count_leaks_leaves_none_of_the_sources_counts(ma
 def test_few_units_and_texts_that_are_cut_qualify_it_too(made):
     judged(made, trained=0)
     verdict(made, "better", units=12)
-    made.stage("evaluator.information_retrieval.tuned", "information_retrieval", notes={"documents_cut": 0.31})
-    assert clauses(made) == [
-        "it rests on 12 independent units of queries",
+    made.data["stages"] = [stage for stage in made.data["stages"] if not stage["slot"].endswith(".tuned")]
+    notes = {"queries": 12, "documents_cut": 0.31, "queries_with_unjudged_copies": 3}
+    made.stage("evaluator.information_retrieval.tuned", "information_retrieval", notes=notes)
+    others = [
+        "for 25% of the queries a copy of the right passage counts as a mistake",
         "31% of the passages are longer than the model reads",
     ]
+    assert clauses(made) == ["it rests on 12 independent units of queries", *others]
     verdict(made, "can't tell", units=12)
-    assert clauses(made) == ["31% of the passages are longer than the model reads"]
+    assert clauses(made) == others
+
+
+def test_a_copy_that_nobody_judged_is_counted_and_one_that_is_relevant_is_not(tmp_path):
+    from embedrun_plugins.stages.evaluators.retrieval_task import Task
+    from embedrun_plugins.stages.evaluators.unjudged_copies import queries_with_copies
+
+    texts = {"a": "A lamp.", "b": "a LAMP", "c": "A stone.", "d": "a stone!", "e": "A river."}
+    queries = [Query(name, f"{name}?") for name in "xyz"]
+    lines = [Judgement("x", "a"), Judgement("y", "c"), Judgement("y", "d"), Judgement("z", "e")]
+    documents = [Document(name, text) for name, text in texts.items()]
+    data = RetrievalSet.write(tmp_path / "in", documents=documents, queries=queries, qrels={"test": lines})
+    assert queries_with_copies(Task.of(data, "test", graded=False, ignore_identical_ids=None)) == 1
 
 
 @pytest.mark.parametrize(
