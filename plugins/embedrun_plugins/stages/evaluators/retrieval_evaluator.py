@@ -76,7 +76,8 @@ class RetrievalEvaluator(Evaluator, ABC):
         from embedrun_plugins.models import cut_texts
 
         for measured in cut_texts.of_set(model, data):
-            ctx.note(f"{measured.noun}_cut", round(measured.share, 4))
+            if measured.cut:
+                ctx.note(f"{measured.noun}_cut", round(measured.share, 4))
             if measured.matters:
                 ctx.warn(measured.sentence)
         return self._scored(ctx, data, model.load(ctx.device))
@@ -106,7 +107,8 @@ class RetrievalEvaluator(Evaluator, ABC):
             TrainOverlap.of(data, self.split).write(ctx.out)
         ctx.note("independent_units", len(units))
         ctx.note("units_by", units.by)
-        ctx.note("queries_with_unjudged_copies", queries_with_copies(task))
+        if copies := queries_with_copies(task):
+            ctx.note("queries_with_unjudged_copies", copies)
         per_query = {name: task.by_query_id(values) for name, values in scores.items()}
         return Scores.write(ctx.out, {name: float(values.mean()) for name, values in scores.items()}, per_query)
 
