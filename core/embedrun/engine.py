@@ -236,7 +236,7 @@ class Engine:
             reports.notes["at"] = address
 
     def _data(self, step: Step) -> RetrievalSet:
-        return RetrievalSet(self.folders[step.needs["data"]])
+        return RetrievalSet(self.folders[step.needs["data"]] if "data" in step.needs else Path())
 
     def _model(self, step: Step, need: str) -> Model:
         slot = step.needs[need]
@@ -267,8 +267,7 @@ class Engine:
             raise RequirementError("the recipe's requirements do not hold:\n  " + "\n  ".join(unmet))
 
     def _unmet(self) -> Iterator[str]:
-        # Of several seeds, the first one's models; those of others have a dot in their role.
-        done = (step for step in self.plan.steps if step.slot in self.folders and "." not in step.role)
+        done = (step for step in self.plan.steps if step.slot in self.folders)
         steps = sorted(done, key=lambda step: step.comparison is not None)  # the models of the run come first
         evaluators = {step.name: step.stage for step in steps if isinstance(step.stage, Evaluator)}
         for name, evaluator in evaluators.items():

@@ -171,6 +171,8 @@ class Evaluator(Stage):
     seeded = False
     only_encodes: ClassVar[bool] = False
     """Whether `evaluate` says all that it does, so that it can score the models of `compare_with`."""
+    judges_data: ClassVar[bool] = True
+    """Whether scores depend on the recipe's set; where not, a model is scored once for all recipes."""
 
     def run(self, ctx: Context, data: RetrievalSet, model: Model) -> Scores:
         """Score a model of the run; by default it is loaded, and scored as what it encodes."""
@@ -209,7 +211,10 @@ class Evaluator(Stage):
         return ()
 
     def unmet(self, scores: Mapping[str, Scores], comparison: Comparison | None) -> Iterable[str]:
-        """Say which of the recipe's limits do not hold; the run fails if any is named."""
+        """Say which of the recipe's limits do not hold; the run fails if any is named.
+
+        The scores are by role, as `compare` is given them: those of further seeds' models are among them.
+        """
         return ()
 
 

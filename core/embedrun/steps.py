@@ -102,6 +102,7 @@ def _set_steps(recipe: Recipe) -> Iterator[Step]:
 
 
 def _scoring(name: str, evaluator: Evaluator, role: str, needs: dict[str, str], rival: Embedder | None = None) -> Step:
+    needs = {need: slot for need, slot in needs.items() if need != "data" or evaluator.judges_data}
     return Step(f"evaluator.{name}.{role}", evaluator, needs, name=name, role=role, comparison=rival)
 
 

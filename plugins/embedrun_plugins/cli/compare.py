@@ -73,7 +73,9 @@ def _contest(first: RunRecord, second: RunRecord, name: str, judge: Evaluator) -
     headlines = tuple(metric for metric in judge.headline(list(other.metrics)) if metric in one.metrics)
     scores = dict([*_trained(first, name, one, "base"), *_trained(second, name, other, "tuned")])
     rows = tuple(_rows(judge, scores, one, other))
-    return Contest(name, headlines or tuple(one.metrics), (one, other), rows, judged_set(second), judge.split_needed())
+    judged, split = judged_set(second) if judge.judges_data else None, judge.split_needed()
+    metrics = headlines or tuple(one.metrics)
+    return Contest(name, metrics, (one, other), rows, judged, split, elsewhere=not judge.judges_data)
 
 
 def _contender(run: RunRecord, label: str, evaluator: str) -> Contender:

@@ -67,6 +67,8 @@ class Contest:
     """The retrieval set that they were judged by, where the store still holds it."""
     split: str | None = None
     rivals: tuple[Contender, ...] = ()
+    elsewhere: bool = False
+    """Whether its sets have nothing to do with the recipe's, as those of `general`."""
 
     @property
     def base(self) -> Contender:
@@ -126,6 +128,7 @@ def of_run(run: RunRecord) -> list[Contest]:
     lock = run.recipe
     data, size = judged_set(run), vector_size(run, lock)
     splits = dict(_splits(lock))
+    with_own_sets = {stage["type"] for stage in lock.get("evaluator") or () if stage.get("sets")}
     contests = []
     for name, by_role in run.scores.items():
         scored = {role: metrics for role, metrics in by_role.items() if metrics}
@@ -140,7 +143,9 @@ def of_run(run: RunRecord) -> list[Contest]:
             measured = contenders[0].metrics
             shown = tuple(m for m in run.headlines.get(name, ()) if m in measured) or tuple(measured)
             rows = tuple(run.comparisons.get(name, ()))
-            contests.append(Contest(name, shown, contenders, rows, data, splits.get(name), rivals))
+            other = name.partition(".")[0] in with_own_sets
+            judged = None if other else data
+            contests.append(Contest(name, shown, contenders, rows, judged, splits.get(name), rivals, other))
     return contests
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from embedrun_plugins.results.comparison import Contender, Contest, Row, spoken
@@ -111,13 +111,24 @@ def basis(rows: Iterable[Row]) -> list[str]:
     if not judged:
         return []
     corrected = [row for row in judged if row.get("p_adjusted") is not None]
+    if len(corrected) == len(judged):
+        return [*(f"{row['metric']}: {_counted(row)}" for row in judged), *_alike(judged), _trainings(judged[0])]
     headline = next((row for row in judged if row not in corrected), judged[0])
-    units = "1 independent unit" if headline["units"] == 1 else f"{headline['units']:,} independent units"
-    sentences = [f"{headline['queries']:,} queries, {units}: {_UNITS[headline.get('units_by') or 'none']}"]
+    sentences = [f"{_counted(headline)}: {_UNITS[headline.get('units_by') or 'none']}"]
     if corrected:
         others = f"those of {len(corrected)} others are corrected for their number"
         sentences.append(f"the verdict is that of {headline['metric']}; {others}")
     return [*sentences, _trainings(headline)]
+
+
+def _counted(row: Row) -> str:
+    units = "1 independent unit" if row["units"] == 1 else f"{row['units']:,} independent units"
+    return f"{row['queries']:,} queries, {units}"
+
+
+def _alike(rows: Sequence[Row]) -> list[str]:
+    """Say that the verdicts on metrics that matter alike are corrected, where there are several."""
+    return [f"these {len(rows)} verdicts are corrected for their number"] if len(rows) > 1 else []
 
 
 def _trainings(row: Row) -> str:

@@ -8,8 +8,10 @@ _CLASSES = {
     "source": {
         "sources.beir": {"beir": "Beir"},
         "sources.documents": {"documents": "Documents"},
+        "sources.everyday": {"everyday": "Everyday"},
         "sources.hub": {"hub": "Hub"},
         "sources.llama_index": {"llama_index": "LlamaIndex"},
+        "sources.nanobeir": {"nanobeir": "NanoBeir"},
         "sources.pairs": {"pairs": "Pairs"},
     },
     "generator": {
@@ -69,6 +71,7 @@ _CLASSES = {
     },
     "merge": {"mergers.linear": {"linear": "Linear"}, "mergers.search": {"search": "Search"}},
     "evaluator": {
+        "evaluators.general": {"general": "General"},
         "evaluators.hit_rate": {"hit_rate": "HitRate"},
         "evaluators.information_retrieval": {"information_retrieval": "InformationRetrieval"},
         "evaluators.similarity_pairs": {"similarity_pairs": "SimilarityPairs"},

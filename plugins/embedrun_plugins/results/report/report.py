@@ -17,6 +17,7 @@ from embedrun_plugins.results.phrases import duration
 from embedrun_plugins.results.report import (
     cases,
     durations,
+    elsewhere,
     health,
     latency,
     markup,
@@ -92,6 +93,7 @@ def _document(
 ) -> str:
     parts: list[Markup] = [
         verdicts(compared, [run for _, run in runs]),
+        elsewhere.elsewhere(compared),
         scores.scores(compared),
         storage.storage(compared),
         cases.cases(compared),

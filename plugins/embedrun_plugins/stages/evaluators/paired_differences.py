@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Verdict = Literal["better", "worse", "can't tell"]
 
 SIGNIFICANT = 0.05
+EQUAL = ""
+"""In the place of a headline: no metric's verdict stands alone."""
 _NO_UNITS = QueryUnits("none", {})
 
 
@@ -87,8 +89,9 @@ def compare(scores: Mapping[str, Scores], headline: str | None = None) -> list[d
 
     The run's other models are compared with "base", and the one that it ends with, with each of its rivals. A metric
     without values by query gets its difference only: interval, verdict and counts are None. The verdict on the
-    `headline`, by default the first metric, stands alone; those on a pair's other metrics are corrected for their
-    number by Holm's method (Scandinavian Journal of Statistics, 1979), and `verdict_alone` is what each would be.
+    `headline`, by default the first metric, stands alone (none does where it is `EQUAL`, since all matter alike);
+    those on a pair's other metrics are corrected for their number by Holm's method (Scandinavian Journal of
+    Statistics, 1979), and `verdict_alone` is what each would be.
     Where models were trained with several seeds, the rows are about the first of each, and `over_seeds` about all.
     Where queries were generated in styles, the headline's row holds `by_style`.
     """
@@ -111,8 +114,8 @@ def _rows(role: str, against: str, scores: Mapping[str, Scores], headline: str |
         row.update(asdict(interval))
         row["over_seeds"] = _over_seeds(row, scores)
     compared = [row for row, _ in judged]
-    named = [row for row in compared if row["metric"] == headline] or compared[:1]
-    others = [row for row in compared if row is not named[0]]
+    named = [row for row in compared if row["metric"] == headline] or compared[: headline != EQUAL]
+    others = [row for row in compared if row not in named[:1]]
     for row in named[:1]:
         if styles := _by_style(row, scores):
             row["by_style"] = styles

@@ -10,15 +10,16 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from embedrun.artifacts import Comparison, Scores
 from embedrun.errors import suggest
-from embedrun_plugins.results.roles import last
-from embedrun_plugins.stages.evaluators.paired_differences import Interval, paired, units_of
+from embedrun_plugins.results.roles import last, of_seeds
+from embedrun_plugins.stages.evaluators.paired_differences import Interval, paired, paired_over_seeds, units_of
 
 
 class Limit(BaseModel):
     """What must hold of the model that the run ends with: merged, else tuned, else base.
 
     Better and worse are by the 95% interval of the difference over independent units of queries: it leaves out 0. Each
-    limit stands alone, since it is named before anything is measured.
+    limit stands alone, since it is named before anything is measured. Where a recipe has several seeds, min and max are
+    about the first one's model, which is deployed; the others must hold of it, and of all models on average.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
@@ -82,9 +83,26 @@ class Limit(BaseModel):
         if metric not in scores[other].per_query:
             yield f"{wanted}, but {other} was not scored by it: its vectors are shorter"
             return
-        interval = _interval(scores, comparison, (role, self.metric), (other, metric))
-        if interval.verdict == "worse" or (word == "better" and interval.verdict != "better"):
-            yield f"{wanted}, but {'is worse' if interval.verdict == 'worse' else 'may not be'}: {_told(interval)}"
+        for interval, trainings in differences(scores, comparison, (role, self.metric), (other, metric)):
+            if interval.verdict == "worse" or (word == "better" and interval.verdict != "better"):
+                outcome = "is worse" if interval.verdict == "worse" else "may not be"
+                yield f"{wanted}, but {outcome}: {figures(interval, trainings)}"
+
+
+def differences(
+    scores: Mapping[str, Scores], comparison: Comparison | None, model: tuple[str, str], base: tuple[str, str]
+) -> Iterator[tuple[Interval, int]]:
+    """Compare two (role, metric): the first seed's models, then, of several seeds, what all make on average.
+
+    Yields each interval with the number of trainings that it rests on.
+    """
+    yield _interval(scores, comparison, model, base), 1
+    models, bases = (
+        [scores[role].per_query[metric] for role in of_seeds(scores, named) if metric in scores[role].per_query]
+        for named, metric in (model, base)
+    )
+    if len(models) > 1 or len(bases) > 1:
+        yield paired_over_seeds(models, bases, units_of(scores)), max(len(models), len(bases))
 
 
 def _interval(
@@ -99,12 +117,14 @@ def _interval(
     return paired(values, others, units_of({role: scores[role] for role in (model[0], base[0])}))
 
 
-def _told(interval: Interval) -> str:
+def figures(interval: Interval, trainings: int = 1) -> str:
+    """Say how large a difference is, how sure, and on what that rests."""
     if interval.low is None or interval.high is None:
         return f"{interval.difference:+.4f} on one query"
+    over = f"{trainings} trainings and " if trainings > 1 else ""
     return (
         f"{interval.difference:+.4f}, 95% interval {interval.low:+.4f} to {interval.high:+.4f} over "
-        f"{interval.queries} queries ({interval.won} won, {interval.lost} lost){_in_units(interval)}"
+        f"{over}{interval.queries} queries ({interval.won} won, {interval.lost} lost){_in_units(interval)}"
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field
 
 from embedrun.artifacts import Model, RetrievalSet, Split
-from embedrun.context import Context
+from embedrun.context import Context, Resolver
 from embedrun.errors import UserError, suggest
 from embedrun.rehearsal import Rehearsal
 from embedrun.stages import Evaluator, Merger
@@ -24,6 +26,10 @@ _SHARES = 3
 
 def _rising(shares: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(sorted(set(shares)))
+
+
+def _absent(value: object) -> bool:
+    return value is None
 
 
 class Search(Merger):
@@ -44,6 +50,11 @@ class Search(Merger):
     """The evaluator's metric that decides; the highest value wins."""
     split: Split = "dev"
     """The split that decides: train, dev or test."""
+    keep: Evaluator | None = Field(None, exclude_if=_absent)
+    """An evaluator by which the mix may not become worse than the base, such as {type: general}: of the shares that
+    hold `max_drop`, the best on the split is taken."""
+    max_drop: float | None = Field(None, ge=0, le=1, exclude_if=_absent)
+    """How far below the base's any metric of `keep` may fall, as measured: the point, not its interval."""
 
     def run(self, ctx: Context, data: RetrievalSet, base: Model, tuned: Model, dev: Evaluator | None) -> Model:
         from sentence_transformers.util import get_device_name
@@ -58,14 +69,10 @@ class Search(Merger):
         mix = Mix.of(ctx, base, tuned)
         mix.model.to(ctx.device or get_device_name())
         scores = self._scores(ctx, data, evaluator, mix)
-        best = max(scores, key=lambda share: (scores[share], -share))
-        ctx.note("tuned", best)
-        ctx.note(f"{self.metric} on {self.split}", scores[best])
-        if best == 0:
-            ctx.warn(f"no share of the tuned model scores better on the {self.split} split: the mix is the base itself")
-        curve = [{"tuned": share, self.metric: score} for share, score in scores.items()]
-        content = {"metric": self.metric, "split": self.split, "tuned": best, "scores": curve}
-        (ctx.out / _FILE).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+        order = sorted(scores, key=lambda share: (-scores[share], share))
+        drops = self._drops(ctx, data, mix, order) if self.keep else {}
+        best = self._held(drops) if drops else order[0]
+        self._report(ctx, scores, drops, best)
         mix.weigh(1 - best, best)
         mix.save(ctx.out)
         return Model(ctx.out, tuned.settings)
@@ -83,6 +90,53 @@ class Search(Merger):
 
     def watched_metric(self) -> str | None:
         return self.metric
+
+    def faults(self) -> Iterable[str]:
+        if self.keep is None and self.max_drop is not None:
+            yield "max_drop: of what? name an evaluator: keep: {type: general}"
+        if self.keep is not None and self.max_drop is None:
+            yield f"keep: how much may '{self.keep.type}' fall? Set max_drop, such as 0.02"
+
+    def inputs(self) -> Iterable[Path]:
+        return self.keep.inputs() if self.keep else ()
+
+    def resolve(self, resolver: Resolver) -> Self:
+        return self.model_copy(update={"keep": self.keep.resolve(resolver)}) if self.keep else self
+
+    def _report(self, ctx: Context, scores: Mapping[float, float], drops: Mapping[float, float], best: float) -> None:
+        """Note what was chosen, warn where it is the base, and write every share's figures."""
+        ctx.note("tuned", best)
+        if best in scores:
+            ctx.note(f"{self.metric} on {self.split}", scores[best])
+        if drops:
+            ctx.note("falls elsewhere by", {f"{share:g}": round(drop, 4) for share, drop in drops.items()})
+        if best == 0:
+            reason = f"scores better on the {self.split} split"
+            if any(drop > (self.max_drop or 0.0) for drop in drops.values()):
+                reason += f" and falls by {self.max_drop:g} at most elsewhere"
+            ctx.warn(f"no share of the tuned model {reason}: the mix is the base itself")
+        curve = [{"tuned": share, self.metric: score} for share, score in scores.items()]
+        content = {"metric": self.metric, "split": self.split, "tuned": best, "scores": curve}
+        if drops:
+            content["drops"] = [{"tuned": share, "drop": drop} for share, drop in sorted(drops.items())]
+        (ctx.out / _FILE).write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+
+    def _held(self, drops: Mapping[float, float]) -> float:
+        """Return the first share that loses little enough; the base itself loses nothing."""
+        return next((share for share, drop in drops.items() if drop <= (self.max_drop or 0.0)), 0.0)
+
+    def _drops(self, ctx: Context, data: RetrievalSet, mix: Mix, order: Sequence[float]) -> dict[float, float]:
+        """Return by how much the worst metric of `keep` falls, share by share until one falls by little enough."""
+        if self.keep is None:
+            return {}
+        base = self.keep.score(mix.weigh(1, 0), data, self.split)
+        drops: dict[float, float] = {}
+        for share in ctx.track(order, "share elsewhere"):
+            metrics = self.keep.score(mix.weigh(1 - share, share), data, self.split) if share else base
+            drops[share] = max(base[name] - metrics[name] for name in base)
+            if drops[share] <= (self.max_drop or 0.0):
+                break
+        return drops
 
     def _evaluator(self, dev: Evaluator | None) -> Evaluator:
         """Return what scores the mixes. Raises UserError, before any work, where it does not measure what decides."""

@@ -1,0 +1,48 @@
+"""Better here, not worse there: the recipe's own queries and the sets of `general` in one figure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from embedrun_plugins.results.comparison import Contest
+from embedrun_plugins.results.phrases import figure, interval, signed
+from embedrun_plugins.results.report.markup import Markup, element, section
+from embedrun_plugins.results.report.palette import SERIES
+from embedrun_plugins.results.report.plots import Range, intervals
+
+
+def elsewhere(contests: Sequence[Contest]) -> Markup:
+    """Return the figure, where there are sets other than the recipe's own and a model besides the base."""
+    general = [contest for contest in contests if contest.elsewhere and contest.challengers]
+    if not general:
+        return Markup()
+    here = [contest for contest in contests if not contest.elsewhere and contest.challengers][:1]
+    rows = [_range(contest, contest.headline, "Here: ") for contest in here]
+    rows += [_range(contest, metric, "Elsewhere: ") for contest in general for metric in contest.headlines]
+    base, last = general[0].base.name, general[0].last.name
+    keys = [(base, SERIES[0]), (last, SERIES[1]), ("95% interval of the difference", f"whisker {SERIES[1]}")]
+    told = "; ".join(f"{row.label}: {row.told}" for row in rows) + "."
+    plot = intervals("elsewhere-plot", f"{last} against {base}, here and elsewhere", told, rows, keys)
+    sentences = [sentence for contest in general for sentence in _sentences(contest)]
+    return section("elsewhere", "Here and elsewhere", element("p", " ".join(sentences)), plot)
+
+
+def _range(contest: Contest, metric: str, where: str) -> Range:
+    row = contest.row(metric, contest.last) or {}
+    base, value = contest.base.metrics[metric], contest.last.metrics[metric]
+    low, high = ((base + row[end]) if row.get(end) is not None else None for end in ("low", "high"))
+    told = f"{figure(base)} → {figure(value)} ({interval(row) or signed(row.get('difference'))})"
+    return Range(f"{where}{metric}", base, value, low, high, SERIES[1], told)
+
+
+def _sentences(contest: Contest) -> Iterator[str]:
+    """Count the verdicts, and name the sets on which the model became worse."""
+    verdicts = {metric: (contest.row(metric, contest.last) or {}).get("verdict") for metric in contest.headlines}
+    counts = Counter(verdicts.values())
+    better, unsure = counts["better"], counts["can't tell"]
+    sets = "1 other set" if len(verdicts) == 1 else f"{len(verdicts)} other sets"
+    counted = f"better on {better}, worse on {counts['worse']}, and on {unsure} so few queries cannot tell"
+    yield f"On {sets}, {contest.last.name} is {counted}."
+    if worse := [metric for metric, verdict in verdicts.items() if verdict == "worse"]:
+        yield f"Worse: {', '.join(worse)}."
