@@ -13,6 +13,7 @@ COMMANDS = tuple(
         "show": "Show a run: its stages, its scores, its model, what it trains on.",
         "runs": "List the runs of a folder, with their scores.",
         "compare": "Compare the models of two runs.",
+        "curve": "Run a recipe on growing shares of its training data: what would more data bring?",
         "reproduce": "Run a run's lock again in an empty store, and compare the results.",
         "serve": "Serve a model over HTTP on this machine.",
         "verify": "Verify that what a run deployed answers with its model's vectors.",

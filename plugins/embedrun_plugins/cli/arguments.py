@@ -29,7 +29,8 @@ def device(text: str) -> str:
     return text
 
 
-def _count(text: str) -> int:
+def counted(text: str) -> int:
+    """Return a number of trainings, 1 or more."""
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"'{text}' is no number of trainings; give 1 or more")
     return int(text)
@@ -52,7 +53,7 @@ def planned(parser: ArgumentParser) -> None:
     """Add what planning a recipe takes."""
     recipe(parser)
     help_seeds = "train so many times, with the recipe's seed and those that follow it"
-    parser.add_argument("--seeds", type=_count, metavar="COUNT", help=help_seeds)
+    parser.add_argument("--seeds", type=counted, metavar="COUNT", help=help_seeds)
     parser.add_argument("--until", metavar="STAGE", help="stop after this stage")
     parser.add_argument("--offline", action="store_true", help="download nothing")
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -37,6 +38,19 @@ class Range:
     colour: str
     told: str
     base_colour: str = "base"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A value with its interval, at a place along the x axis."""
+
+    x: float
+    value: float
+    low: float | None
+    high: float | None
+    label: str
+    promised: bool = False
+    """Whether it was not measured."""
 
 
 def figure(name: str, title: str, told: str, drawing: Content, height: float, legend: Content = None) -> Markup:
@@ -84,6 +98,28 @@ def steps(name: str, title: str, told: str, series: Sequence[Series], places: Se
     axis = _x_axis([(x(number), place) for number, place in enumerate(places)], x_name, _BOTTOM)
     drawing = [_y_axis(y), axis, [[_line(line, x, y), list(_marks(line, x, y))] for line in series]]
     return figure(name, title, told, drawing, _HEIGHT, legend([(line.label, line.colour) for line in series]))
+
+
+def growth(name: str, title: str, told: str, bars: Sequence[Bar], base: float, x_name: str) -> Markup:
+    """Plot values over amounts that grow by factors, each with its interval, beside a base that stays."""
+    x = Scale.around((math.log2(bar.x) for bar in bars), _LEFT, _RIGHT, room=0.05)
+    ends = [end for bar in bars for end in (bar.low, bar.high, bar.value) if end is not None]
+    y = Scale.around([*ends, base], _BOTTOM, _TOP)
+    places = [x(math.log2(bar.x)) for bar in bars]
+    axis = _x_axis([(place, bar.label) for place, bar in zip(places, bars, strict=True)], x_name, _BOTTOM)
+    measured = Series("", [(math.log2(bar.x), bar.value) for bar in bars if not bar.promised], "tuned")
+    level = _stroke(_LEFT, y(base), _RIGHT, y(base), "whisker base")
+    marks = [_bar(bar, place, y) for bar, place in zip(bars, places, strict=True)]
+    keys = [("base", "base"), ("trained, with the 95% interval of its difference from the base", "tuned")]
+    keys += [("twice the data, extrapolated", "merged")] if any(bar.promised for bar in bars) else []
+    return figure(name, title, told, [_y_axis(y), axis, level, _line(measured, x, y), marks], _HEIGHT, legend(keys))
+
+
+def _bar(bar: Bar, place: float, y: Scale) -> Iterator[Markup]:
+    colour = "merged" if bar.promised else "tuned"
+    if bar.low is not None and bar.high is not None:
+        yield _stroke(place, y(bar.low), place, y(bar.high), f"whisker {colour}")
+    yield element("circle", cx=_percent(place), cy=y(bar.value), r=5, class_=f"point {colour}")
 
 
 def intervals(name: str, title: str, told: str, rows: Sequence[Range], keys: Sequence[tuple[str, str]]) -> Markup:

@@ -13,7 +13,7 @@ from embedrun.errors import UserError
 from embedrun.rehearsal import Rehearsal
 from embedrun_plugins.stages.losses.ranking import InfoNce
 from embedrun_plugins.stages.rehearsal.stand_ins import changed
-from embedrun_plugins.stages.trainers import option_checks
+from embedrun_plugins.stages.trainers import option_checks, training_share
 from embedrun_plugins.stages.trainers.flag import groups as flag_groups
 from embedrun_plugins.stages.trainers.flag.options import FlagOptions
 from embedrun_plugins.stages.trainers.rehearsal import GROUP, STEPS, fewer
@@ -80,6 +80,7 @@ class FlagEmbedding(FlagOptions):
         from embedrun_plugins.models import cut_texts
         from embedrun_plugins.stages.trainers.flag.flag_run import FlagTraining
 
+        data = training_share.shared(ctx, data, self.share)
         for warning in cut_texts.warnings(model, data):
             ctx.warn(warning)
         return FlagTraining(self, ctx, data, model, loss).run()
@@ -131,12 +132,13 @@ class FlagEmbedding(FlagOptions):
         if data is None:
             return {}
         groups = flag_groups.make(data, group_size=self.train_group_size, distil=self.knowledge_distillation, seed=42)
+        count = max(1, round(len(groups) * (self.share or 1)))
         return {
-            "rows": len(groups),
+            "rows": count,
             "negatives per row": self.train_group_size - 1,
             **groups.notes,
-            "optimizer steps": self._steps(len(groups)),
-            "largest batch": min(self.batch_size, len(groups)),
+            "optimizer steps": self._steps(count),
+            "largest batch": min(self.batch_size, count),
         }
 
     def _steps(self, count: int) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from embedrun.artifacts import Model, RetrievalSet, Split
 from embedrun.errors import MissingPackageError, UserError
 from embedrun.rehearsal import Rehearsal
-from embedrun_plugins.stages.trainers import option_checks
+from embedrun_plugins.stages.trainers import option_checks, training_share
 from embedrun_plugins.stages.trainers.training_options import TrainingOptions
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class SentenceTransformersTrainer(TrainingOptions):
                 "trainer: sentence_transformers starts its processes itself; run embedrun without torchrun, and set "
                 "trainer.processes"
             )
+        data = training_share.shared(ctx, data, self.share)
         for warning in cut_texts.warnings(model, data):
             ctx.warn(warning)
         training = SentenceTransformersTraining(self, ctx, data, model, loss, dev)
@@ -121,11 +122,12 @@ class SentenceTransformersTrainer(TrainingOptions):
 
             loss = MultipleNegativesRanking()
         table = rows.make(TrainingData(data, loss, negatives_per_query=self.negatives_per_query))
+        count = max(1, round(len(table) * (self.share or 1)))
         return {
-            "rows": len(table),
+            "rows": count,
             "negatives per row": table.negatives,
-            "optimizer steps": self._steps(len(table)),
-            "largest batch": min(self.batch_size, len(table)),
+            "optimizer steps": self._steps(count),
+            "largest batch": min(self.batch_size, count),
         }
 
     def _steps(self, count: int) -> int:

@@ -21,7 +21,7 @@ _OWN = frozenset((
     "type", "epochs", "batch_size", "max_steps", "negatives_per_query", "batch_sampler", "dropout", "lora",
     "eval_split", "grouping", "full_determinism", "early_stopping_patience", "early_stopping_threshold",
     "gradient_checkpointing", "gradient_checkpointing_kwargs", "processes", "save_min_seconds", "save_total_limit",
-    "logging_dir", "report_to", "extra",
+    "logging_dir", "report_to", "extra", "share",
 ))
 """Options that are no arguments, or not by this name."""
 # fmt: on

@@ -11,6 +11,7 @@ from embedrun.artifacts import Split
 from embedrun.context import Unkeyed
 from embedrun.stages import Trainer
 from embedrun_plugins.stages.trainers.lora import Lora
+from embedrun_plugins.stages.trainers.training_share import whole
 
 # fmt: off
 Scheduler = Literal[
@@ -40,6 +41,9 @@ class TrainingOptions(Trainer, ABC):
     """How often every row is seen."""
     max_steps: int | None = Field(None, ge=1)
     """Optimizer steps, in place of `epochs`."""
+    share: float | None = Field(None, gt=0, le=1, exclude_if=whole)
+    """Share of the training queries that is trained on, by whole independent units: queries about one passage, or near
+    copies of it, stay together. Smaller shares are parts of larger ones. `embedrun curve` sets it."""
     batch_size: int = Field(32, ge=1)
     """Rows in a batch, on each device. With in-batch negatives, larger is better: each row learns from the others."""
     gradient_accumulation_steps: int = Field(1, ge=1)

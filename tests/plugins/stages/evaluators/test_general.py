@@ -1,4 +1,4 @@
-"""What a training cost elsewhere: sets that have nothing to do with the recipe's, and the limit on what they may lose."""
+"""What a training cost elsewhere: sets that have nothing to do with the recipe's, and the limit on their loss."""
 
 from __future__ import annotations
 

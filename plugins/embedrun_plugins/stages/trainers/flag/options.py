@@ -10,6 +10,7 @@ from pydantic import Field
 from embedrun.context import Unkeyed
 from embedrun.stages import Trainer
 from embedrun_plugins.stages.trainers.training_options import Scheduler
+from embedrun_plugins.stages.trainers.training_share import whole
 
 
 class FlagOptions(Trainer, ABC):
@@ -19,6 +20,9 @@ class FlagOptions(Trainer, ABC):
     """How often every query is seen."""
     max_steps: int | None = Field(None, ge=1)
     """Optimizer steps, in place of `epochs`."""
+    share: float | None = Field(None, gt=0, le=1, exclude_if=whole)
+    """Share of the training queries that is trained on, by whole independent units: queries about one passage, or near
+    copies of it, stay together. Smaller shares are parts of larger ones. `embedrun curve` sets it."""
     batch_size: int = Field(32, ge=1)
     """Queries in a batch, on each device. Each learns from the others' passages, so larger is better."""
     gradient_accumulation_steps: int = Field(1, ge=1)
