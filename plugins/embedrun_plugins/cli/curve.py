@@ -95,8 +95,8 @@ def _cost(arguments: Namespace, recipes: Mapping[float, Loaded]) -> str:
         missing = [step for step, stored in trainings if not stored]
         steps = [step.forecast(sets.get(step.needs["data"])).get("optimizer steps") for step in missing]
         trained += share * len(missing)
-        told = f"{len(missing)} to train" if missing else "all trained already"
-        rows.append([f"{share:g}", told, ", ".join(f"{count} steps" for count in steps if count)])
+        status = f"{len(missing)} to train" if missing else "all trained already"
+        rows.append([f"{share:g}", status, ", ".join(f"{count} steps" for count in steps if count)])
     shared = "everything before the training is made once, and so are the base's scores"
     total = f"together {trained:g} times a training on all of the data; {shared}"
     return f"{table(['share', 'trainings', ''], rows, left=True)}\n{total}"
@@ -131,10 +131,10 @@ def _curve(records: Mapping[float, RunRecord]) -> LearningCurve:
     if folder is None or not all(trainings):
         raise UserError(f"{last.folder}: its scores are no longer in the store; run the same command again")
     doubling, check, queries, units = extrapolated(counts, trainings, QueryUnits.read(folder).units)
-    made: dict[str, int] = {}
+    carried_out: dict[str, int] = {}
     for record in records.values():
         for stage in record.stages():
-            made[stage.slot] = made.get(stage.slot, 0) + (not stage.cached)
+            carried_out[stage.slot] = carried_out.get(stage.slot, 0) + (not stage.cached)
     return LearningCurve(
         last.name,
         evaluator,
@@ -145,7 +145,7 @@ def _curve(records: Mapping[float, RunRecord]) -> LearningCurve:
         units,
         doubling,
         check,
-        {k: n for k, n in made.items() if n},
+        {k: n for k, n in carried_out.items() if n},
     )
 
 

@@ -28,9 +28,11 @@ def _plot(curve: LearningCurve) -> Markup:
     if doubling.gain is not None and doubling.low is not None and doubling.high is not None:
         ends = last.model + doubling.low, last.model + doubling.high
         bars.append(Bar(2 * last.queries, last.model + doubling.gain, *ends, f"{2 * last.queries:,}", promised=True))
-    told = "; ".join(f"{bar.label} queries: {figure(bar.value)}" for bar in bars) + ". The table has the same figures."
+    described = (
+        "; ".join(f"{bar.label} queries: {figure(bar.value)}" for bar in bars) + ". The table has the same figures."
+    )
     name = f"{spoken(curve.metric)} by number of training queries"
-    return growth("curve-plot", name, told, bars, last.base, "training queries")
+    return growth("curve-plot", name, described, bars, last.base, "training queries")
 
 
 def _ends(point: CurvePoint) -> tuple[float | None, float | None]:

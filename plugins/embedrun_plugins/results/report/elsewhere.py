@@ -22,8 +22,8 @@ def elsewhere(contests: Sequence[Contest]) -> Markup:
     rows += [_range(contest, metric, "Elsewhere: ") for contest in general for metric in contest.headlines]
     base, last = general[0].base.name, general[0].last.name
     keys = [(base, SERIES[0]), (last, SERIES[1]), ("95% interval of the difference", f"whisker {SERIES[1]}")]
-    told = "; ".join(f"{row.label}: {row.told}" for row in rows) + "."
-    plot = intervals("elsewhere-plot", f"{last} against {base}, here and elsewhere", told, rows, keys)
+    described = "; ".join(f"{row.label}: {row.told}" for row in rows) + "."
+    plot = intervals("elsewhere-plot", f"{last} against {base}, here and elsewhere", described, rows, keys)
     sentences = [sentence for contest in general for sentence in _sentences(contest)]
     return section("elsewhere", "Here and elsewhere", element("p", " ".join(sentences)), plot)
 
@@ -32,8 +32,8 @@ def _range(contest: Contest, metric: str, where: str) -> Range:
     row = contest.row(metric, contest.last) or {}
     base, value = contest.base.metrics[metric], contest.last.metrics[metric]
     low, high = ((base + row[end]) if row.get(end) is not None else None for end in ("low", "high"))
-    told = f"{figure(base)} → {figure(value)} ({interval(row) or signed(row.get('difference'))})"
-    return Range(f"{where}{metric}", base, value, low, high, SERIES[1], told)
+    figures = f"{figure(base)} → {figure(value)} ({interval(row) or signed(row.get('difference'))})"
+    return Range(f"{where}{metric}", base, value, low, high, SERIES[1], figures)
 
 
 def _sentences(contest: Contest) -> Iterator[str]:

@@ -100,26 +100,28 @@ def steps(name: str, title: str, told: str, series: Sequence[Series], places: Se
     return figure(name, title, told, drawing, _HEIGHT, legend([(line.label, line.colour) for line in series]))
 
 
-def growth(name: str, title: str, told: str, bars: Sequence[Bar], base: float, x_name: str) -> Markup:
+def growth(name: str, title: str, described: str, bars: Sequence[Bar], base: float, x_name: str) -> Markup:
     """Plot values over amounts that grow by factors, each with its interval, beside a base that stays."""
     x = Scale.around((math.log2(bar.x) for bar in bars), _LEFT, _RIGHT, room=0.05)
     ends = [end for bar in bars for end in (bar.low, bar.high, bar.value) if end is not None]
     y = Scale.around([*ends, base], _BOTTOM, _TOP)
     places = [x(math.log2(bar.x)) for bar in bars]
-    axis = _x_axis([(place, bar.label) for place, bar in zip(places, bars, strict=True)], x_name, _BOTTOM)
+    axis = _x_axis([(column, bar.label) for column, bar in zip(places, bars, strict=True)], x_name, _BOTTOM)
     measured = Series("", [(math.log2(bar.x), bar.value) for bar in bars if not bar.promised], "tuned")
     level = _stroke(_LEFT, y(base), _RIGHT, y(base), "whisker base")
-    marks = [_bar(bar, place, y) for bar, place in zip(bars, places, strict=True)]
+    marks = [_bar(bar, column, y) for bar, column in zip(bars, places, strict=True)]
     keys = [("base", "base"), ("trained, with the 95% interval of its difference from the base", "tuned")]
     keys += [("twice the data, extrapolated", "merged")] if any(bar.promised for bar in bars) else []
-    return figure(name, title, told, [_y_axis(y), axis, level, _line(measured, x, y), marks], _HEIGHT, legend(keys))
+    return figure(
+        name, title, described, [_y_axis(y), axis, level, _line(measured, x, y), marks], _HEIGHT, legend(keys)
+    )
 
 
-def _bar(bar: Bar, place: float, y: Scale) -> Iterator[Markup]:
+def _bar(bar: Bar, column: float, y: Scale) -> Iterator[Markup]:
     colour = "merged" if bar.promised else "tuned"
     if bar.low is not None and bar.high is not None:
-        yield _stroke(place, y(bar.low), place, y(bar.high), f"whisker {colour}")
-    yield element("circle", cx=_percent(place), cy=y(bar.value), r=5, class_=f"point {colour}")
+        yield _stroke(column, y(bar.low), column, y(bar.high), f"whisker {colour}")
+    yield element("circle", cx=_percent(column), cy=y(bar.value), r=5, class_=f"point {colour}")
 
 
 def intervals(name: str, title: str, told: str, rows: Sequence[Range], keys: Sequence[tuple[str, str]]) -> Markup:
