@@ -70,7 +70,8 @@ class RetrievalEvaluator(Evaluator, ABC):
     """Share of the split's distinct passages that may be trained on, equal but for case, space and punctuation; with
     more the run fails, as for a limit of `require`. 0 allows none."""
     require: Annotated[tuple[Limit, ...], Unkeyed] = ()
-    """Limits that fail the run, as in {metric: dim_128_ndcg@10, better_than: base/ndcg@10}."""
+    """Limits that fail the run, as in {metric: dim_128_ndcg@10, better_than: base/ndcg@10}. Of several seeds, the first
+    one's model must hold them, and for better_than and not_worse_than all on average, too."""
 
     def run(self, ctx: Context, data: RetrievalSet, model: Model) -> Scores:
         from embedrun_plugins.models import cut_texts

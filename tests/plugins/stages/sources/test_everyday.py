@@ -17,7 +17,7 @@ from embedrun.testing import check_stage
 from embedrun_plugins.stages.sources.everyday import FOLDER, Everyday
 from embedrun_plugins.stages.sources.nanobeir import NanoBeir
 
-DIGESTS = {1: "90a1a2a6a44f7d0dc598c07e7394df39dd1d986bff20b5a02ab5a4d804cd0298"}
+DIGESTS = {1: "ec4f40e5c4803c2d9eefbeb27a4842c76788998472ddb433da8bb7de7089723d"}
 """Of the set's files, by the source's version: raise it with every change, since it is what results are kept by."""
 
 
