@@ -35,6 +35,8 @@ def test_the_wheel_holds_both_source_roots_and_the_shipped_files(wheel):
         "embedrun/_data/recipes/quickstart.yaml",
         "embedrun/_data/recipes/data/handbook.jsonl",
         "embedrun/_data/docker/Dockerfile",
+        "embedrun_plugins/stages/sources/everyday_set/corpus.jsonl",
+        "embedrun_plugins/stages/sources/everyday_set/qrels/test.tsv",
         "embedrun/_data/docker/constraints.txt",
         "embedrun/_data/SKILL.md",
     } <= names

@@ -14,7 +14,7 @@ from embedrun_plugins.services import shipped_recipes
 SHIPPED = sorted(shipped_recipes.recipes())
 
 COMMANDS = """
-run plan check show compare reproduce serve verify bench resources delete gc recipes init image plugins schema
+run plan check show compare curve reproduce serve verify bench resources delete gc recipes init image plugins schema
 sagemaker-train
 """
 

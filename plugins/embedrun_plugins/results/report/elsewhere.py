@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from embedrun_plugins.results.comparison import Contest
-from embedrun_plugins.results.phrases import figure, interval, signed
+from embedrun_plugins.results.phrases import figure, interval, signed, title
 from embedrun_plugins.results.report.markup import Markup, element, section
 from embedrun_plugins.results.report.palette import SERIES
 from embedrun_plugins.results.report.plots import Range, intervals
@@ -37,12 +37,12 @@ def _range(contest: Contest, metric: str, where: str) -> Range:
 
 
 def _sentences(contest: Contest) -> Iterator[str]:
-    """Count the verdicts, and name the sets on which the model became worse."""
-    verdicts = {metric: (contest.row(metric, contest.last) or {}).get("verdict") for metric in contest.headlines}
-    counts = Counter(verdicts.values())
-    better, unsure = counts["better"], counts["can't tell"]
-    sets = "1 other set" if len(verdicts) == 1 else f"{len(verdicts)} other sets"
-    counted = f"better on {better}, worse on {counts['worse']}, and on {unsure} so few queries cannot tell"
-    yield f"On {sets}, {contest.last.name} is {counted}."
-    if worse := [metric for metric, verdict in verdicts.items() if verdict == "worse"]:
-        yield f"Worse: {', '.join(worse)}."
+    """Count the verdicts, and name what may have been lost at worst."""
+    rows = {metric: contest.row(metric, contest.last) or {} for metric in contest.headlines}
+    counts = Counter(row.get("verdict") for row in rows.values())
+    unsure, sets = counts["can't tell"], "1 other set" if len(rows) == 1 else f"{len(rows)} other sets"
+    yield f"{title(contest.last.name)} on {sets}: {counts['better']} better, {counts['worse']} worse, {unsure} can't tell."
+    lows = {metric: row["low"] for metric, row in rows.items() if row.get("low") is not None}
+    if lows and min(lows.values()) < 0:
+        worst = min(lows, key=lambda metric: lows[metric])
+        yield f"By the intervals, {figure(-lows[worst])} may be lost at worst, of {worst}."
