@@ -40,8 +40,9 @@ def _sentences(contest: Contest) -> Iterator[str]:
     """Count the verdicts, and name what may have been lost at worst."""
     rows = {metric: contest.row(metric, contest.last) or {} for metric in contest.headlines}
     counts = Counter(row.get("verdict") for row in rows.values())
-    unsure, sets = counts["can't tell"], "1 other set" if len(rows) == 1 else f"{len(rows)} other sets"
-    yield f"{title(contest.last.name)} on {sets}: {counts['better']} better, {counts['worse']} worse, {unsure} can't tell."
+    better, worse, unsure = (counts[word] for word in ("better", "worse", "can't tell"))
+    sets = "1 other set" if len(rows) == 1 else f"{len(rows)} other sets"
+    yield f"{title(contest.last.name)} on {sets}: {better} better, {worse} worse, {unsure} can't tell."
     lows = {metric: row["low"] for metric, row in rows.items() if row.get("low") is not None}
     if lows and min(lows.values()) < 0:
         worst = min(lows, key=lambda metric: lows[metric])
