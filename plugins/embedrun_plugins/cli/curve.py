@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from embedrun import RetrievalSet, RunRecord, Scores
+from embedrun.console import Console
 from embedrun.errors import EmbedrunError, RequirementError, UserError
 from embedrun.execution import Loaded, execute
 from embedrun.store import Store
@@ -102,11 +104,11 @@ def _cost(arguments: Namespace, recipes: Mapping[float, Loaded]) -> str:
     return f"{table(['share', 'trainings', ''], rows, left=True)}\n{total}"
 
 
-def _is_set(folder: Any) -> bool:
-    return bool((folder / "corpus.jsonl").exists())
+def _is_set(folder: Path) -> bool:
+    return (folder / "corpus.jsonl").exists()
 
 
-def _record_of(arguments: Namespace, loaded: Loaded, console: Any) -> RunRecord:
+def _record_of(arguments: Namespace, loaded: Loaded, console: Console) -> RunRecord:
     """Run a share's recipe; a limit that does not hold is no reason to stop. Raises what stops it otherwise."""
     record, stopped = execute(loaded, settings_of(arguments), console)
     if isinstance(stopped, EmbedrunError) and not isinstance(stopped, RequirementError):
@@ -195,7 +197,7 @@ def _shown(curve: LearningCurve) -> str:
     return "\n".join(lines)
 
 
-def _write(folder: Any, curve: LearningCurve) -> None:
+def _write(folder: Path, curve: LearningCurve) -> None:
     from embedrun import plain_files
     from embedrun_plugins.results.report import curve_page
 

@@ -99,7 +99,8 @@ def extrapolated(
     numbers: dict[int | str, int] = {}
     unit = np.array([numbers.setdefault(units.get(query, query), len(numbers)) for query in queries], np.int64)
     means = np.array([[np.mean([seed[query] for seed in seeds]) for query in queries] for seeds in trainings])
-    sums, sizes = np.stack([np.bincount(unit, row) for row in means]), np.bincount(unit).astype(np.float64)
+    sums = np.stack([np.bincount(unit, row) for row in means]).astype(np.float64)
+    sizes = np.bincount(unit).astype(np.float64)
     amounts, spread = np.array(counts, np.float64), _seed_noise(trainings)
     check = None
     if len(counts) >= _FEWEST_CHECKED and abs(amounts[-1] / amounts[-2] - 2) < 0.5:  # noqa: PLR2004 - about twice

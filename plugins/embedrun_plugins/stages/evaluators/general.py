@@ -39,7 +39,7 @@ class General(Evaluator):
     only_encodes: ClassVar[bool] = True
     judges_data: ClassVar[bool] = False
     type: Literal["general"] = "general"
-    sets: tuple[GeneralSet, ...] = Field(("everyday",), min_length=1, validate_default=True)  # type: ignore[arg-type]
+    sets: tuple[GeneralSet, ...] = Field(("everyday",), min_length=1, validate_default=True)
     """The sets: a source's type that needs no keys (everyday), a folder in BEIR layout by its path, a set of NanoBEIR
     by its name (NanoSciFact), or any source, as in {type: beir, path: ./fiqa} or {name: fiqa, source: …, split: dev}.
     """
