@@ -66,7 +66,7 @@ class General(Evaluator):
             task = task_of(part, ctx, graded=self.gains == "graded")
             for warning in task.warnings:
                 ctx.warn(f"{part.name}: {warning}")
-            retrieved = self._retrieved(encoder, task, partial(_progress, ctx, part.name))
+            retrieved = self._retrieved(encoder, task, partial(_progress, ctx, part.name), ctx.state / "vectors")
             values = self._measured(task, retrieved)
             name = self._metric_of(part)
             metrics[name] = float(values.mean())
@@ -155,13 +155,18 @@ class General(Evaluator):
     def _metric_of(self, part: GeneralSet) -> str:
         return f"{part.name}_{self.metric}"
 
-    def _retrieved(self, model: Encoder, task: Task, progress: Progress) -> Retrieved:
+    def _retrieved(self, model: Encoder, task: Task, progress: Progress, shards: Path | None = None) -> Retrieved:
         from embedrun_plugins.stages.evaluators.retrieval_evaluator import TREC_DEPTH
-        from embedrun_plugins.stages.evaluators.retrieval_task import retrieve
+        from embedrun_plugins.stages.evaluators.retrieval_task import EncodingOptions, retrieve
 
-        depth, size = max(TREC_DEPTH, int(self.metric.partition("@")[2])), self.batch_size
         by_size = retrieve(
-            model, task, depth=depth, dimensions=(), similarity=self.similarity, batch_size=size, progress=progress
+            model,
+            task,
+            depth=max(TREC_DEPTH, int(self.metric.partition("@")[2])),
+            dimensions=(),
+            similarity=self.similarity,
+            encoding=EncodingOptions(self.batch_size, shards),
+            progress=progress,
         )
         return by_size[""]
 
