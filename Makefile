@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt
 # What a local run, the tests and the linters need; every version is pinned in constraints.txt.
-EXTRAS := offline,serve,lora,tracking,documents,mining,flag,bedrock,openai,docker,sagemaker,langchain,llama-index
+EXTRAS := offline,serve,lora,tracking,sweep,documents,mining,flag,bedrock,openai,docker,sagemaker,langchain,llama-index
 TOOLS := check-jsonschema hatchling httpx hypothesis ir-measures jsonschema moto[server] pytest pytest-timeout pytest-xdist codespell mypy ruff
 
 # Where the demo runs, and what its image starts from: make demo ON=docker BASE_IMAGE=debian:bookworm
