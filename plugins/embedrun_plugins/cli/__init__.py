@@ -9,6 +9,7 @@ COMMANDS = tuple(
     for name, summary in {
         "run": "Run a recipe.",
         "plan": "Show what a recipe would run, and what it would reuse.",
+        "sweep": "Find a recipe's best settings on dev, within a budget.",
         "check": "Check a recipe without running it.",
         "show": "Show a run: its stages, its scores, its model, what it trains on.",
         "runs": "List the runs of a folder, with their scores.",

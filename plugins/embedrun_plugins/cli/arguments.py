@@ -29,8 +29,8 @@ def device(text: str) -> str:
     return text
 
 
-def counted(text: str) -> int:
-    """Return a number of trainings, 1 or more."""
+def count(text: str) -> int:
+    """Refuse what is no number of things to do."""
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"'{text}' is no number of trainings; give 1 or more")
     return int(text)
@@ -42,10 +42,9 @@ def settings_of(arguments: Namespace) -> Settings:
     return Settings(**{name: value for name, value in vars(arguments).items() if name in names})
 
 
-def recipe(parser: ArgumentParser) -> None:
+def recipe(parser: ArgumentParser, help_set: str = "change a value of the recipe") -> None:
     """Add the recipe, and what changes it."""
     parser.add_argument("recipe", metavar="RECIPE", help="a recipe file, or a shipped recipe's name")
-    help_set = "change a value of the recipe"
     parser.add_argument("--set", dest="settings", action="append", default=[], metavar="KEY=VALUE", help=help_set)
 
 
@@ -53,7 +52,7 @@ def planned(parser: ArgumentParser) -> None:
     """Add what planning a recipe takes."""
     recipe(parser)
     help_seeds = "train so many times, with the recipe's seed and those that follow it"
-    parser.add_argument("--seeds", type=counted, metavar="COUNT", help=help_seeds)
+    parser.add_argument("--seeds", type=count, metavar="COUNT", help=help_seeds)
     parser.add_argument("--until", metavar="STAGE", help="stop after this stage")
     parser.add_argument("--offline", action="store_true", help="download nothing")
     parser.add_argument("--json", action="store_true", help="end standard output with one line of JSON")

@@ -136,6 +136,19 @@ def intervals(name: str, title: str, told: str, rows: Sequence[Range], keys: Seq
     return figure(name, title, told, drawing, bottom + 26, legend(keys))
 
 
+def shares(name: str, title: str, told: str, rows: Sequence[tuple[str, float]]) -> Markup:
+    """Plot shares of a whole as bars, each with its figure."""
+    x = Scale(0.0, max(1.0, *(share for _, share in rows)), 2.0, 98.0)
+    drawing = [list(_bar(label, share, x, _ROW * place)) for place, (label, share) in enumerate(rows)]
+    return figure(name, title, told, drawing, _ROW * len(rows) + 6)
+
+
+def _bar(label: str, share: float, x: Scale, top: float) -> Iterator[Markup]:
+    yield _letters(0, top + 19, label, class_="label")
+    yield _letters(100, top + 19, f"{share:.0%}", class_="told", text_anchor="end")
+    yield _stroke(x(0.0), top + 34, x(share), top + 34, "whisker tuned")
+
+
 def _range(row: Range, x: Scale, top: float) -> Iterator[Markup]:
     y = top + 34
     yield _letters(0, top + 19, row.label, class_="label")
