@@ -61,7 +61,7 @@ class BestRecipe:
     def _data(self, trial: Loaded) -> dict[str, Any]:
         """Return the recipe as plain data, with paths as they are meant from the new file."""
         paths = set(_paths(trial.recipe))
-        if trial.recipe.model and (local := trial.path.parent / trial.recipe.model.id).exists():
+        if (local := trial.path.parent / trial.recipe.model.id).exists():
             paths.add(local.resolve())
         data = {key: value for key, value in trial.document.data.items() if value or key != "plugins"}
         data = {"name": data.pop("name"), **data}
@@ -102,15 +102,22 @@ def _paths(value: Any) -> Iterator[Path]:
 
 
 def _same(written: Loaded, trial: Loaded) -> bool:
-    first, second = ({k: v for k, v in loaded.recipe.dump().items() if k != "plugins"} for loaded in (written, trial))
-    return first == second
+    """Say whether two recipes are alike, but for how they name files."""
+    return _comparable(written) == _comparable(trial)
+
+
+def _comparable(loaded: Loaded) -> dict[str, Any]:
+    recipe = {key: value for key, value in loaded.recipe.dump().items() if key != "plugins"}
+    local = loaded.path.parent / loaded.recipe.model.id
+    name = str(local.resolve()) if local.exists() else loaded.recipe.model.id
+    return {**recipe, "model": {**recipe["model"], "id": name}}
 
 
 def _merged(text: str, data: dict[str, Any]) -> str:
     """Change a recipe's text where the data differs, and leave the rest as it is."""
     from ruamel.yaml import YAML
 
-    yaml = YAML()
+    yaml: Any = YAML()
     yaml.preserve_quotes = True
     yaml.width = 4096
     if _INDENTED_LISTS.search(text):
@@ -125,7 +132,7 @@ def _merged(text: str, data: dict[str, Any]) -> str:
 def _plain(data: dict[str, Any]) -> str:
     from ruamel.yaml import YAML
 
-    yaml = YAML(typ="safe", pure=True)
+    yaml: Any = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False
     stream = io.StringIO()

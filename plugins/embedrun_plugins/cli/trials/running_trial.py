@@ -102,6 +102,8 @@ class RunningTrial:
         """Say how the process ended, from the record that it left."""
         code = self.process.wait()
         self.reader.join()
+        if self.process.stdout:
+            self.process.stdout.close()
         try:
             folder = find_run(self.task.name, Path(self.task.folder))
             record = RunRecord.read(folder)

@@ -124,18 +124,18 @@ def _options(setting: Setting, match: re.Match[str], start: int, *, whole: bool)
 def _choices(setting: Setting) -> Iterator[Choice]:
     """Split a list at its commas, but for those within brackets and quotes."""
     value, start, depth, quote = setting.value, 0, 0, ""
-    for place, letter in enumerate(f"{value},"):
+    for index, letter in enumerate(f"{value},"):
         if quote:
             quote = "" if letter == quote else quote
-        elif letter in "'\"" and not value[start:place].strip():
+        elif letter in "'\"" and not value[start:index].strip():
             quote = letter
         elif letter in _OPENING:
             depth += 1
         elif letter in _CLOSING:
             depth -= 1
-        elif letter == "," and (depth <= 0 or place == len(value)):
-            part = value[start:place]
+        elif letter == "," and (depth <= 0 or index == len(value)):
+            part = value[start:index]
             yield Choice(part.strip(), start + len(part) - len(part.lstrip()))
-            start = place + 1
+            start = index + 1
     if quote:
         raise setting.error(f"the quote {quote} is not closed", start)

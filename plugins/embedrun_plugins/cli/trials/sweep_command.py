@@ -141,16 +141,16 @@ class SweepCommand:
             looked = winner.winners_judged
             again = f"; {looked} winners of this sweep have been judged on it" if looked > 1 else ""
             say(f"\nthe winner on test{again}:\n{report(record)}")
-        told = terminal.console()
+        console = terminal.console()
         if stopped:
-            told.say(str(stopped))
+            console.say(str(stopped))
         if record:
-            told.say(f"its run: {short(record.folder)}")
-            told.say(f"its recipe: {winner.recipe.file} (embedrun {winner.recipe.file} reuses its training)")
-        told.say(f"report: {short(results.folder)}/report.html")
+            console.say(f"its run: {short(record.folder)}")
+            console.say(f"its recipe: {winner.recipe.file} (embedrun {winner.recipe.file} reuses its training)")
+        console.say(f"report: {short(results.folder)}/report.html")
         if self.arguments.json:
-            judged = {"run": str(record.folder), "scores": record.scores, "comparisons": record.comparisons}
-            print(json.dumps({**sweep_tables.as_json(results), "test": judged if record else None}))
+            judged = record and {"run": str(record.folder), "scores": record.scores, "comparisons": record.comparisons}
+            print(json.dumps({**sweep_tables.as_json(results), "test": judged}))
 
     def _options(self) -> SweepOptions:
         arguments = self.arguments

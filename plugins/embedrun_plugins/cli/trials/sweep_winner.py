@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from embedrun.console import Console
 from embedrun.errors import EmbedrunError, StageError, UserError
@@ -46,7 +46,9 @@ class SweepWinner:
             )
         record, stopped = execute(loaded, settings, console)
         judged = self.folder.facts.get("judged", [])
-        self.folder.change(judged=[*judged, {"trial": best.number, "run": str(record.folder)}])
+        self.folder.change(
+            judged=[*judged, {"trial": best.number, "run": os.path.relpath(record.folder, self.folder.path)}]
+        )
         return record, stopped
 
     def _judged(self, best: SweepTrial) -> RunRecord | None:
@@ -54,7 +56,7 @@ class SweepWinner:
         for judged in reversed(self.folder.facts.get("judged", [])):
             if judged["trial"] == best.number:
                 try:
-                    record = RunRecord.read(Path(judged["run"]))
+                    record = RunRecord.read(self.folder.path / judged["run"])
                 except UserError:
                     return None
                 return record if record.status == "done" else None

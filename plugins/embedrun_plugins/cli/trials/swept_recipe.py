@@ -11,7 +11,7 @@ from embedrun.errors import Problem, RecipeError, UserError
 from embedrun.execution import Loaded
 from embedrun.plan import Plan
 from embedrun.recipe import Recipe
-from embedrun.stages import Evaluator, Trainer
+from embedrun.stages import Evaluator
 from embedrun_plugins.cli.trials.parameters import Parameter
 from embedrun_plugins.cli.trials.search_space import SearchSpace
 
@@ -119,8 +119,8 @@ def _problems(recipe: Recipe) -> Iterator[Problem]:
         yield Problem(("evaluator", 0, "split"), message)
     splits = recipe.source.splits_given()
     if splits is not None and DEV not in splits:
-        made = ", ".join(sorted(splits))
-        message = f"a sweep chooses on the 'dev' split, but the source makes only {made}; {_hold_out(recipe)}"
+        names = ", ".join(sorted(splits))
+        message = f"a sweep chooses on the 'dev' split, but the source makes only {names}; {_hold_out(recipe)}"
         yield Problem(("source",), message)
     for stage in (recipe.trainer, recipe.merge):
         watched = stage.watched_split() if stage else None
@@ -149,9 +149,10 @@ def _require_sweepable(parameter: Parameter) -> None:
 
 def _evaluations(recipe: Recipe, space: SearchSpace) -> dict[str, Any]:
     """Return what makes trainings tell dev scores while they go on, where the recipe does not."""
-    trainer: Trainer | None = recipe.trainer
-    can = trainer is not None and "eval_strategy" in type(trainer).model_fields
-    if not can or trainer.watched_split() or "trainer.eval_strategy" in space.fixed:
+    trainer = recipe.trainer
+    if trainer is None or trainer.watched_split() or "eval_strategy" not in type(trainer).model_fields:
+        return {}
+    if "trainer.eval_strategy" in space.fixed:
         return {}
     epochs, steps = getattr(trainer, "epochs", 1), getattr(trainer, "max_steps", None)
     if steps is None and epochs >= 2:  # noqa: PLR2004 - an evaluation before the last

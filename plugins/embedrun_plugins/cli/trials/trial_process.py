@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -79,7 +80,7 @@ def _train_elsewhere(
 ) -> None:
     """Have the recipe's runtime make the model, which is scored here. Raises StageError where that fails."""
     runtime = plan.recipe.runtime
-    last = max(place for place, step in enumerate(plan.steps) if step.slot.partition(".")[0] in ("trainer", "merge"))
+    last = max(index for index, step in enumerate(plan.steps) if step.slot.partition(".")[0] in ("trainer", "merge"))
     training = replace(plan, steps=plan.steps[: last + 1])
     until = replace(settings, until=training.steps[-1].slot)
     execution = Execution(loaded, training, store, record.folder, until, console)
@@ -93,6 +94,8 @@ def main() -> int:
     """Carry out the trial that standard input describes; return 0 where it is done, 130 where it was ended."""
     task = TrialTask(**json.load(sys.stdin))
     end_with_parent()
+    for name in (signal.SIGINT, signal.SIGTERM):  # which a shell may have this process ignore
+        signal.signal(name, signal.default_int_handler)
     try:
         carry_out(task)
     except KeyboardInterrupt as ended:

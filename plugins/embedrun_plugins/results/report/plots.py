@@ -136,11 +136,11 @@ def intervals(name: str, title: str, told: str, rows: Sequence[Range], keys: Seq
     return figure(name, title, told, drawing, bottom + 26, legend(keys))
 
 
-def shares(name: str, title: str, told: str, rows: Sequence[tuple[str, float]]) -> Markup:
+def shares(name: str, title: str, description: str, rows: Sequence[tuple[str, float]]) -> Markup:
     """Plot shares of a whole as bars, each with its figure."""
     x = Scale(0.0, max(1.0, *(share for _, share in rows)), 2.0, 98.0)
-    drawing = [list(_bar(label, share, x, _ROW * place)) for place, (label, share) in enumerate(rows)]
-    return figure(name, title, told, drawing, _ROW * len(rows) + 6)
+    drawing = [list(_bar(label, share, x, _ROW * number)) for number, (label, share) in enumerate(rows)]
+    return figure(name, title, description, drawing, _ROW * len(rows) + 6)
 
 
 def _bar(label: str, share: float, x: Scale, top: float) -> Iterator[Markup]:

@@ -79,9 +79,9 @@ def _mattered(results: SweepResults) -> Markup:
         f"{len(results.done)} trials."
     )
     figures = [(key, share) for key, share in results.importances.items()]
-    told = "; ".join(f"{key}: {share:.0%}" for key, share in figures)
+    described = "; ".join(f"{key}: {share:.0%}" for key, share in figures)
     return section(
-        "mattered", "What mattered", element("p", note), shares("importances", "What mattered", told, figures)
+        "mattered", "What mattered", element("p", note), shares("importances", "What mattered", described, figures)
     )
 
 
