@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from typing import Annotated, Any, Literal
 
@@ -64,7 +65,8 @@ class CurveTrainer(Trainer):
             if self.eval_strategy == "epoch":
                 ctx.event("evaluation", step=10 * epoch, **{"eval_ndcg@10": quality * epoch / self.epochs})
         ctx.note("went on from", done)
-        (ctx.out / "config.json").write_text(json.dumps({"quality": quality}), "utf-8")
+        shutil.copytree(model.path, ctx.out, dirs_exist_ok=True)
+        (ctx.out / "quality.json").write_text(json.dumps(quality), "utf-8")
         return Model(ctx.out)
 
 
@@ -82,7 +84,8 @@ class CurveEvaluator(Evaluator):
         return self.split
 
     def run(self, ctx: Context, data: RetrievalSet, model: Model) -> Scores:
-        quality = json.loads((model.path / "config.json").read_text("utf-8")).get("quality", 0.2)
+        file = model.path / "quality.json"
+        quality = json.loads(file.read_text("utf-8")) if file.exists() else 0.2
         values = dict.fromkeys(data.relevant(self.split), quality)
         return Scores.write(ctx.out, {"ndcg@10": quality}, {"ndcg@10": values})
 

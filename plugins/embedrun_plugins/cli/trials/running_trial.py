@@ -121,5 +121,5 @@ class RunningTrial:
     def _failed(self, code: int, folder: Path | None) -> TrialOutcome:
         if self.stopped:
             return TrialOutcome("interrupted", run=folder)
-        reason = self.last[-1] if self.last and code > 0 else f"its process ended with {code}"
+        reason = self.last[-1].strip() if self.last and code > 0 else f"its process ended with {code}"
         return TrialOutcome("failed", run=folder, reason=reason)

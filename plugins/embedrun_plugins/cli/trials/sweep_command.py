@@ -26,7 +26,7 @@ from embedrun_plugins.cli.trials.sweep_folder import SweepFolder
 from embedrun_plugins.cli.trials.sweep_forecast import SweepForecast, forecast_plan
 from embedrun_plugins.cli.trials.sweep_run import SweepOptions, SweepRun, is_counted
 from embedrun_plugins.cli.trials.sweep_winner import SweepWinner
-from embedrun_plugins.cli.trials.swept_recipe import SweptRecipe, value_at
+from embedrun_plugins.cli.trials.swept_recipe import SweptRecipe, trains_elsewhere, value_at
 from embedrun_plugins.cli.trials.trial_times import TrialTimes
 from embedrun_plugins.results.phrases import duration
 from embedrun_plugins.results.report import sweep_report
@@ -80,7 +80,7 @@ class SweepCommand:
     @property
     def devices(self) -> Devices:
         recipe = self.swept.loaded.recipe
-        elsewhere = recipe.runtime is not None or self.arguments.device is not None
+        elsewhere = trains_elsewhere(recipe) or self.arguments.device is not None
         return Devices.choose(self.arguments.parallel, getattr(recipe.trainer, "processes", 1), elsewhere=elsewhere)
 
     def plan(self) -> int:

@@ -45,7 +45,7 @@ class SweptRecipe:
         _require(loaded)
         for parameter in space.parameters:
             _require_sweepable(parameter)
-        added = _evaluations(loaded.recipe, space) if prunes else {}
+        added = _evaluations(loaded.recipe, space) if prunes and not trains_elsewhere(loaded.recipe) else {}
         loaded = Loaded.read(file, {**space.fixed, **added})
         loaded.require()
         shipped = {p.key: _shipped(file, {**space.fixed, **added}, p, loaded) for p in space.parameters}
@@ -59,6 +59,11 @@ class SweptRecipe:
     def read_trial(self, params: Mapping[str, Any]) -> Loaded:
         """Read the recipe of a trial. Raises RecipeError where its values do not go together."""
         return Loaded.read(self.file, self.overrides(params))
+
+
+def trains_elsewhere(recipe: Recipe) -> bool:
+    """Say whether trainings are carried out by a runtime, out of reach of a pruner."""
+    return recipe.runtime is not None and recipe.runtime.type != "local"
 
 
 def judge_of(recipe: Recipe) -> Evaluator:

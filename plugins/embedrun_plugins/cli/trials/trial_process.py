@@ -17,7 +17,7 @@ from embedrun.record import RunRecord
 from embedrun.store import Store
 from embedrun_plugins.cli.trials import optuna_study
 from embedrun_plugins.cli.trials.pruning_observer import PrunedError, PruningObserver
-from embedrun_plugins.cli.trials.swept_recipe import dev_name, scored_on_dev, without_test
+from embedrun_plugins.cli.trials.swept_recipe import dev_name, scored_on_dev, trains_elsewhere, without_test
 from embedrun_plugins.services.distributed.parent_process import end_with_parent
 from embedrun_plugins.services.plain_console import PlainConsole
 
@@ -55,7 +55,7 @@ def carry_out(task: TrialTask) -> None:
     loaded.require()
     plan, store = loaded.plan(settings), Store(settings.store_folder)
     record, console = _begin(loaded, plan, settings), PlainConsole(sys.stdout)
-    if plan.recipe.runtime:
+    if trains_elsewhere(plan.recipe):
         _train_elsewhere(loaded, plan, store, record, settings, console)
     study = optuna_study.open_study(Path(task.folder) / JOURNAL, pruner=task.pruner)
     trial = optuna_study.trial_of(study, task.number)
