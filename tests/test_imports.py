@@ -46,7 +46,7 @@ HELP = {
 }
 """What `--help` loads: no stage, no command, no pydantic."""
 CHECK = {
-    *("cli", "results.roles", "services.aws", "services.credentials", "services.openai"),
+    *("cli", "stages.rules", "results.roles", "services.aws", "services.credentials", "services.openai"),
     *("models.model_faults", "models.model_files", "models.export", "models.local_copies", "models.publishers_prompts"),
     *("models.base_models", "models.hub_models", "services.shipped_recipes"),
 } | {f"stages.{folder}" for folder in ("sources", "losses", "trainers", "evaluators", "texts", "rehearsal")}

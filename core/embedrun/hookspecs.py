@@ -90,6 +90,11 @@ def embedrun_model_faults(model: Model) -> Sequence[str]:  # type: ignore[empty-
 
 
 @hookspec
+def embedrun_recipe_faults(recipe: Any) -> Sequence[Problem]:  # type: ignore[empty-body]
+    """Say which stages of a `Recipe` do not fit together, once each is valid by itself; load nothing heavy."""
+
+
+@hookspec
 def embedrun_commands() -> Sequence[Command]:  # type: ignore[empty-body]
     """Return commands to add to the command line. Called whenever it starts, so import in `configure` and `run`."""
 

@@ -76,7 +76,7 @@ def validate(document: yamlfile.YamlFile, registry: Registry, folder: Path | Non
         if problems == []:  # the data was mended
             return validate(document, registry, folder)
         raise document.error(problems or [Problem((), str(error))]) from error
-    problems = list(rules.problems(recipe))
+    problems = list(rules.problems(recipe, registry.hooks))
     if problems:
         raise document.error(problems)
     return recipe

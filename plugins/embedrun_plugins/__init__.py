@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from embedrun import Model, RunRecord
     from embedrun.errors import Problem
+    from embedrun.recipe import Recipe
 
 
 @hookimpl
@@ -71,6 +72,13 @@ def embedrun_model_faults(model: Model) -> list[str]:
     from embedrun_plugins.models import model_faults
 
     return model_faults.faults(model)
+
+
+@hookimpl
+def embedrun_recipe_faults(recipe: Recipe) -> list[Problem]:
+    from embedrun_plugins.stages import rules
+
+    return list(rules.problems(recipe))
 
 
 @hookimpl
