@@ -19,7 +19,13 @@ RANKS = {"": 5, "cli": 4, "stages": 3, "services": 2, "results": 1, "models": 1,
 """A wing imports itself and those of a lower rank; "" is the package's root, which enters all of them."""
 SHARED = {"texts", "rehearsal", "aws_stage", "named_models", "docstrings"}
 """What several kinds of stage share, and what tells of any stage."""
-KINDS = {("trainers", "losses"): "a trainer's checks and steps read the options of the losses that they know"}
+KINDS = {
+    ("trainers", "losses"): "a trainer's checks and steps read the options of the losses that they know",
+    (
+        "rerankers",
+        "trainers",
+    ): "a reranker is trained with the embedder's trainer: its options, checkpoints and processes",
+}
 """Kinds of stage that import another one, each with its reason."""
 PLUGINS_IN_CORE = {
     "embedrun.langchain": "its stub names the class that the entry point `embedrun.clients` brings",

@@ -15,7 +15,9 @@ _MODULES = {
     "record": "RunRecord",
     "rehearsal": "Rehearsal",
     "stage": "Stage",
-    "stages": "Deployer Embedder Evaluator Filter Generator Loss Merger Miner Runtime Source Trainer",
+    "stages": (
+        "Deployer Embedder Evaluator Filter Generator Loss Merger Miner Reranker RerankerLoss Runtime Source Trainer"
+    ),
 }
 """Where each public name is defined; a module is imported when one of its names is first used."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -170,6 +170,13 @@ class Encoder(Protocol):
 
     def encode_document(self, inputs: list[str], *, batch_size: int, show_progress_bar: bool) -> NDArray[Any]:
         """Return (texts, dimensions), each text read as a document."""
+
+
+class PairScorer(Protocol):
+    """What puts passages in order for a query: a loaded reranker."""
+
+    def scores(self, pairs: Sequence[tuple[str, str]], label: str = "") -> NDArray[Any]:
+        """Return how well each pair's second text answers its first, (pairs,); progress goes by the label."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from embedrun.finished import Finished
 from embedrun.names import of_plugins
 from embedrun.plan import Plan, Step
 from embedrun.record import RunRecord
-from embedrun.stages import Deployer, Evaluator, Filter, Generator, Merger, Miner, Source, Trainer
+from embedrun.stages import Deployer, Evaluator, Filter, Generator, Merger, Miner, Reranker, Source, Trainer
 from embedrun.store import Build, Store, Stored
 
 
@@ -215,15 +215,23 @@ class Engine:
             case Merger() as stage:
                 base, tuned = self._model(step, "base"), self._model(step, "tuned")
                 artifact = stage.run(ctx, self._data(step), base, tuned, step.dev)
-            case Evaluator() as stage if step.compares:
-                artifact = stage.compare(ctx, {role: Scores(self.folders[slot]) for role, slot in step.needs.items()})
-            case Evaluator() as stage if step.comparison:
-                artifact = stage.evaluate(ctx, self._data(step), step.comparison.connect(ctx))
+            case Reranker() as stage:
+                artifact = stage.run(ctx, self._data(step))
             case Evaluator() as stage:
-                artifact = stage.run(ctx, self._data(step), self._model(step, "model"))
+                artifact = self._evaluate(step, stage, ctx)
             case stage:
                 raise PluginError(f"{step.slot}: a stage of kind '{stage.kind}' cannot be run here")
         return artifact
+
+    def _evaluate(self, step: Step, stage: Evaluator, ctx: Context) -> Scores | Comparison:
+        if step.compares:
+            return stage.compare(ctx, {role: Scores(self.folders[slot]) for role, slot in step.needs.items()})
+        if step.comparison:
+            return stage.evaluate(ctx, self._data(step), step.comparison.connect(ctx))
+        if step.reranker:
+            tuned = Model(self.folders["reranker"]) if "reranker" in step.needs else None
+            return stage.rerank(ctx, self._data(step), Scores(self.folders[step.needs["first"]]), step.reranker, tuned)
+        return stage.run(ctx, self._data(step), self._model(step, "model"))
 
     def _deploy(self, step: Step, deployer: Deployer, reports: _Reports) -> None:
         build = Build(deployments.folder(self.record.folder, step.name))
@@ -246,7 +254,7 @@ class Engine:
             if faults := [why for answer in self.hooks.hook.embedrun_model_faults(model=model) for why in answer]:
                 raise UserError(f"model: {'; '.join(faults)}")
             return model
-        return Model(self.folders[slot], settings.unsaved())
+        return Model(self.folders[slot]) if slot == "reranker" else Model(self.folders[slot], settings.unsaved())
 
     def _keep_scores(self, step: Step) -> None:
         if not isinstance(step.stage, Evaluator):

@@ -73,7 +73,8 @@ class Loaded:
         if model is None:
             return
         faults = [Problem(("model",), why) for why in self.registry.model_faults(model)]
-        refused = (Problem(("deployer", n), why) for n, stage in enumerate(deployers) for why in stage.refuses(model))
+        embedders = ((n, stage) for n, stage in enumerate(deployers) if stage.deploys == "embedder")
+        refused = (Problem(("deployer", n), why) for n, stage in embedders for why in stage.refuses(model))
         if problems := faults or list(refused):
             raise self.document.error(problems)
 

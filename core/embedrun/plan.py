@@ -20,7 +20,7 @@ from embedrun.model_settings import BaseModelRef
 from embedrun.plugins import Owner
 from embedrun.recipe import Recipe
 from embedrun.stage import Stage
-from embedrun.stages import Deployer, Embedder, Evaluator, Loss, Runtime, Trainer
+from embedrun.stages import Deployer, Embedder, Evaluator, Loss, Reranker, Runtime, Trainer
 from embedrun.store import Store
 
 KEY_SCHEMA = 1
@@ -46,8 +46,16 @@ class Step:
     """Whether the evaluator compares the scores that it is given, by the role of the model."""
     comparison: Embedder | None = None
     """What is scored, where it is no model of the run."""
+    reranker: Reranker | None = None
+    """What re-orders the rankings that are scored, if anything does."""
     seed: int | None = None
     """Seed of this training, where it is not the recipe's."""
+
+    @property
+    def parts(self) -> dict[str, Stage]:
+        """All stages that decide its result, by what they are to it."""
+        parts = {"stage": self.stage, "loss": self.loss, "rival": self.comparison, "dev": self.dev}
+        return {name: part for name, part in {**parts, "reranker": self.reranker}.items() if part}
 
     @property
     def cached(self) -> bool:
@@ -77,8 +85,7 @@ class Plan:
 
     def description(self, step: Step, digests: Mapping[str, str]) -> dict[str, Any]:
         """Return what the key is the digest of; `digests` are those of the slots, "model" being the base's."""
-        parts = {"stage": step.stage, "loss": step.loss, "rival": step.comparison, "dev": step.dev}
-        stages = {name: part for name, part in parts.items() if part}
+        stages = step.parts
         described: dict[str, Any] = {name: self._identity(stage) for name, stage in stages.items()}
         described["schema"] = KEY_SCHEMA
         described["inputs"] = {name: digests[slot] for name, slot in sorted(step.needs.items())}
@@ -88,7 +95,7 @@ class Plan:
             settings = self.base.choice.settings
             of_base = "model" in step.needs.values()
             described["model"] = (settings if of_base else settings.unsaved()).model_dump(mode="json")
-        if step.stage.seeded or step.compares:
+        if step.stage.seeded or step.compares or step.reranker:
             described["seed"] = self.recipe.seed if step.seed is None else step.seed
         if files := [path for stage in stages.values() for path in stage.inputs()]:
             described["files"] = [self.files.of(path) for path in files]
@@ -96,8 +103,7 @@ class Plan:
 
     def changed_file(self, step: Step) -> Path | None:
         """Return a file that a step reads and that is not what its key was made of any more."""
-        stages = [stage for stage in (step.stage, step.loss, step.comparison, step.dev) if stage]
-        paths = {path for stage in stages for path in stage.inputs()}
+        paths = {path for stage in step.parts.values() for path in stage.inputs()}
         if self.base.path and "model" in step.needs.values():
             paths.add(self.base.path)
         return self.files.changed(paths)

@@ -59,6 +59,8 @@ class Recipe(BaseModel):
     """Score the model before and after. One, or a list."""
     compare_with: Annotated[tuple[kinds.Embedder, ...], BeforeValidator(_listed)] = ()
     """Other models to score on the same queries, such as those behind an API. One, or a list."""
+    reranker: kinds.Reranker | None = None
+    """Re-orders what the models find; trained from the same data, and judged together with each of them."""
     deployer: Annotated[tuple[kinds.Deployer, ...], BeforeValidator(_listed)] = ()
     """Make the result available. One, or a list."""
     runtime: kinds.Runtime | None = None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 
-from embedrun.artifacts import Comparison, Encoder, Endpoint, Model, RetrievalSet, Scores, Split
+from embedrun.artifacts import Comparison, Encoder, Endpoint, Model, PairScorer, RetrievalSet, Scores, Split
 from embedrun.context import Context, Unkeyed
 from embedrun.job import Job
 from embedrun.stage import Stage
@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 Column = Literal["positive", "negative", "score", "teacher_score"]
 """What a retrieval set can hold for training: relevant documents, negatives, graded pairs, a teacher's scores."""
 
-Rows = Literal["pairs", "triplets", "scored_pairs", "labelled_pairs", "labelled_texts", "distillation"]
+Rows = Literal[
+    *("pairs", "triplets", "scored_pairs", "labelled_pairs", "labelled_texts", "distillation"),
+    *("judged_pairs", "taught_pairs", "lists"),
+]
 """What a loss is fed, made from the set by the trainer; columns are always in this order:
 
 pairs: anchor, positive, then negative_1 … where the set has them. triplets: anchor, positive, negative.
 scored_pairs: sentence1, sentence2, score (float). labelled_pairs: sentence1, sentence2, label (0 or 1).
 labelled_texts: sentence, label; a query and its documents share a label.
 distillation: anchor, positive, negative_1 …, label (the teacher's scores).
+Rerankers' alone: judged_pairs: sentence1, sentence2, label (1 of an answer, 0 of a negative). taught_pairs: sentence1,
+sentence2, score (the teacher's). lists: anchor, documents (a list, answers first), label (a list).
 """
 
 NEEDED: Mapping[Rows, frozenset[Column]] = {
@@ -36,6 +41,9 @@ NEEDED: Mapping[Rows, frozenset[Column]] = {
     "labelled_pairs": frozenset({"score"}),
     "labelled_texts": frozenset({"positive"}),
     "distillation": frozenset({"positive", "negative", "teacher_score"}),
+    "judged_pairs": frozenset({"positive", "negative"}),
+    "taught_pairs": frozenset({"teacher_score"}),
+    "lists": frozenset({"positive", "negative"}),
 }
 
 
@@ -143,6 +151,38 @@ class Trainer(Stage):
         return None
 
 
+class RerankerLoss(Loss):
+    """What training a reranker minimises; `build` is given a CrossEncoder."""
+
+    kind = "reranker.loss"
+
+
+class Reranker(Stage):
+    """Reads a query and a passage together, to put the first passages that an embedder finds in a better order."""
+
+    kind = "reranker"
+    loss: RerankerLoss | None = None
+    """What training minimises. Without loss and trainer, the model re-orders as it is."""
+    trainer: Trainer | None = None
+    """Trains it."""
+    negatives: Miner | None = None
+    """Adds hard negatives for it, mined with the run's last embedder; by default it learns from the embedder's."""
+    depth: int = Field(100, ge=1)
+    """How many of the first passages are put in a new order."""
+
+    @abstractmethod
+    def run(self, ctx: Context, data: RetrievalSet) -> Model:
+        """Train and return the tuned reranker, saved below `ctx.out`."""
+
+    @abstractmethod
+    def load(self, ctx: Context, tuned: Model | None) -> PairScorer:
+        """Return what scores pairs: the tuned reranker, or the one that it was before."""
+
+    @abstractmethod
+    def part(self, *, training: bool) -> Self:
+        """Return a copy without what the training, or else the scores, do not depend on."""
+
+
 class Merger(Stage):
     """Mixes the tuned model with the one it started from."""
 
@@ -182,6 +222,16 @@ class Evaluator(Stage):
         """Score what encodes: a loaded model or, where `only_encodes` says so, one of `compare_with`, behind an API."""
         raise NotImplementedError
 
+    def ranks(self) -> int:
+        """Say how many documents of each query it keeps in order, for `rerank`; 0 for none."""
+        return 0
+
+    def rerank(
+        self, ctx: Context, data: RetrievalSet, first: Scores, reranker: Reranker, tuned: Model | None
+    ) -> Scores:
+        """Score the rankings that `run` kept, the first of each re-ordered by the tuned reranker or by the base one."""
+        raise NotImplementedError
+
     @abstractmethod
     def score(self, model: SentenceTransformer, data: RetrievalSet, split: Split) -> dict[str, float]:
         """Score a loaded model in the middle of training."""
@@ -202,7 +252,8 @@ class Evaluator(Stage):
     def compare(self, ctx: Context, scores: Mapping[str, Scores]) -> Comparison:
         """Compare the scores of the models by role: "base" first, then "tuned", "merged", then those of `compare_with`.
 
-        Where a recipe has several seeds, "tuned" is the first one's, and "tuned.seed_7" that of seed 7.
+        Where a recipe has several seeds, "tuned" is the first one's, and "tuned.seed_7" that of seed 7. With a
+        reranker, there is also "tuned+base_reranker", and "tuned+tuned_reranker" where it is trained.
         `embedrun.bootstrap.comparison` does so, with an interval over independent units of queries.
         """
 
@@ -239,6 +290,9 @@ class Deployer(Stage):
     """Makes a model available. Always runs: what it makes lives outside the store."""
 
     kind = "deployer"
+    takes_rerankers: ClassVar[bool] = False
+    deploys: Literal["embedder", "reranker"] = "embedder"
+    """Which of the run's models it is given: the last embedder, or the tuned reranker."""
 
     @abstractmethod
     def run(self, ctx: Context, model: Model) -> Endpoint: ...
@@ -268,5 +322,6 @@ class Runtime(Stage):
 
 
 KINDS: tuple[type[Stage], ...] = (
-    *(Source, Generator, Filter, Miner, Loss, Trainer, Merger, Evaluator, Embedder, Deployer, Runtime),
+    *(Source, Generator, Filter, Miner, Loss, Trainer, Merger, Evaluator, Embedder),
+    *(Reranker, RerankerLoss, Deployer, Runtime),
 )

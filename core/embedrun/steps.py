@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from embedrun.context import Resolver
@@ -14,7 +15,7 @@ from embedrun.plan import Plan, Step
 from embedrun.plugins import Owner
 from embedrun.recipe import Recipe
 from embedrun.stage import Stage
-from embedrun.stages import ROLES, Embedder, Evaluator, Filter, Merger, Trainer
+from embedrun.stages import ROLES, Embedder, Evaluator, Filter, Merger, Reranker, Trainer
 
 
 def make_plan(
@@ -78,16 +79,51 @@ def _steps(recipe: Recipe) -> Iterator[Step]:
     for role, step in _model_steps(recipe, data):
         yield step
         models[role] = step.slot
+    deployed = {"embedder": [models[role] for role in ROLES if role in models][-1], "reranker": "reranker"}
+    if recipe.reranker:
+        yield from _reranker_steps(recipe.reranker, data, {"data": judged, "model": deployed["embedder"]})
     for name, evaluator in evaluators:
-        for role in list(models)[1:]:
-            yield _scoring(name, evaluator, role, {"data": judged, "model": models[role]})
-        roles = [*models, *(embedder.role for embedder in _compared(recipe, evaluator))]
-        if len(roles) > 1:
-            scores = {role: f"evaluator.{name}.{role}" for role in roles}
-            yield Step(f"evaluator.{name}.comparison", evaluator, scores, name=name, compares=True)
-    last = [models[role] for role in ROLES if role in models][-1]
+        yield from _judging_steps(recipe, name, evaluator, judged, models)
     for name, deployer in named(recipe.deployer):
-        yield Step(f"deployer.{name}", deployer, {"model": last}, name=name)
+        yield Step(f"deployer.{name}", deployer, {"model": deployed[deployer.deploys]}, name=name)
+
+
+def _judging_steps(
+    recipe: Recipe, name: str, evaluator: Evaluator, judged: str, models: Mapping[str, str]
+) -> Iterator[Step]:
+    """Yield an evaluator's scorings of what was made after the base model, and how all that it scored compare."""
+    for role in list(models)[1:]:
+        yield _scoring(name, evaluator, role, {"data": judged, "model": models[role]})
+    pairs = list(_pair_steps(recipe.reranker, name, evaluator, judged, [role for role in ROLES if role in models]))
+    yield from pairs
+    compared = (embedder.role for embedder in _compared(recipe, evaluator))
+    roles = [*models, *compared, *(pair.role for pair in pairs)]
+    if len(roles) > 1:
+        scores = {role: f"evaluator.{name}.{role}" for role in roles}
+        yield Step(f"evaluator.{name}.comparison", evaluator, scores, name=name, compares=True)
+
+
+def _reranker_steps(reranker: Reranker, data: str, mined: Mapping[str, str]) -> Iterator[Step]:
+    """Yield the steps that train the reranker; its negatives are mined in what the models are judged by."""
+    if reranker.negatives:
+        yield Step("reranker.negatives", reranker.negatives, mined)
+        data = "reranker.negatives"
+    if reranker.loss and reranker.trainer:
+        yield Step("reranker", reranker.part(training=True), {"data": data})
+
+
+def _pair_steps(
+    reranker: Reranker | None, name: str, evaluator: Evaluator, judged: str, roles: Iterable[str]
+) -> Iterator[Step]:
+    """Yield the scorings of every model together with the reranker, as it was and as it is trained."""
+    if reranker is None or not evaluator.ranks():
+        return
+    scoring = reranker.part(training=False)
+    trained = {"tuned_reranker": {"reranker": "reranker"}} if reranker.loss and reranker.trainer else {}
+    for role in roles:
+        for second, needs in {"base_reranker": {}, **trained}.items():
+            step = _scoring(name, evaluator, f"{role}+{second}", {"data": judged, **needs})
+            yield replace(step, needs={**step.needs, "first": f"evaluator.{name}.{role}"}, reranker=scoring)
 
 
 def _set_steps(recipe: Recipe) -> Iterator[Step]:

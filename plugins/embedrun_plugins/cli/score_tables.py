@@ -24,6 +24,8 @@ def report(record: RunRecord) -> str:
         shown = [m for m in record.headlines.get(name, metrics) if m in metrics]
         rows = record.comparisons.get(name, [])
         parts.append(f"\n{name}\n{comparison_table(models, rivals, rows, shown)}{_qualified(record, name)}\n")
+        if pairs := roles.pairs(scores):
+            parts.append(f"\n{_reranked(record, name)}\n{pairs_table(scores, pairs, rows, shown)}\n")
     parts += [f"\n{text}\n" for text in (_questions(record),) if text]
     return "".join(parts).strip("\n")
 
@@ -85,6 +87,32 @@ def comparison_table(models: Metrics, rivals: Metrics, rows: Sequence[Mapping[st
         if known := [[metric, *found.cells(metric)] for metric in judged]:
             parts.append(table([f"{last} against {rival}", *found.header], known))
     return "\n\n".join(parts)
+
+
+def pairs_table(scores: Metrics, pairs: Sequence[str], rows: Sequence[Mapping[str, Any]], shown: Sequence[str]) -> str:
+    """Show each model alone and with the reranker, then how each pair differs from what it is judged against."""
+    lines = []
+    for embedder in dict.fromkeys(map(roles.embedder_of, pairs)):
+        models = (embedder, *(pair for pair in pairs if roles.embedder_of(pair) == embedder))
+        lines += [[role, *(_figure(scores[role].get(metric)) for metric in shown)] for role in models]
+    verdicts = []
+    for pair in pairs:
+        for opponent in roles.opponents(pair, scores):
+            judged = _Differences(rows, pair, opponent)
+            verdicts.append([f"{pair} against {opponent}", *judged.cells(shown[0])])
+    header = ("difference", "95% interval", "verdict")
+    return f"{table(['', *shown], lines)}\n\n{table([shown[0], *header], [line[:4] for line in verdicts])}"
+
+
+def _reranked(record: RunRecord, name: str) -> str:
+    """Say how many passages were put in a new order, and what no order of them can exceed."""
+    scored = (stage for stage in record.stages() if stage.slot.startswith(f"evaluator.{name}.") and not stage.error)
+    notes = [stage.notes for stage in scored if roles.pairs([stage.slot])]
+    if not notes:
+        return f"{name}, re-ordered"
+    depth, ceiling, waits = (notes[-1][name] for name in ("depth", "ceiling", "milliseconds_per_query"))
+    reach = f"at most recall@{depth} {ceiling:.4f} can come of it; {waits[str(depth)]:,.0f} ms for a query here"
+    return f"{name}, the first {depth} in the reranker's order: {reach}"
 
 
 def _figure(value: float | None) -> str:

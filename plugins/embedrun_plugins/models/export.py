@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from embedrun.artifacts import Model
 from embedrun.errors import UserError
+from embedrun_plugins.models import cross_encoders
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -47,6 +48,9 @@ def export(model: Model, folder: Path) -> None:
 
     Raises UserError where the model's adapters are not merged, and DataError where it cannot be loaded.
     """
+    if cross_encoders.is_cross_encoder(model.path):
+        _export_reranker(model, folder)
+        return
     loaded = model.load(device="cpu")
     if getattr(loaded.transformers_model, "_hf_peft_config_loaded", False):
         raise UserError(
@@ -61,9 +65,38 @@ def export(model: Model, folder: Path) -> None:
     _open_up(folder)
 
 
+def _export_reranker(model: Model, folder: Path) -> None:
+    """Write a reranker as a plain checkpoint of transformers, which TEI and older libraries read by config.json alone.
+
+    Older versions of sentence-transformers find the function that scores go through in config.json, and read no more
+    tokens than its tokenizer says. A decoder, whose score is made by a module of its own, is written as it is.
+    """
+    loaded = cross_encoders.load(model, "cpu")
+    folder.mkdir(parents=True, exist_ok=True)
+    loaded.save_pretrained(str(folder), create_model_card=False)
+    if len(loaded) == 1:
+        for name in ("modules.json", "sentence_bert_config.json"):
+            (folder / name).unlink(missing_ok=True)
+        activation = {"sentence_transformers": {"activation_fn": _fullname(loaded.activation_fn), "version": "4.1.0"}}
+        _rewrite(folder / "config.json", lambda config: _legacy_config(config) | activation)
+        inputs = list(loaded.tokenizer.model_input_names)
+        length = {"model_max_length": loaded.max_seq_length}
+        _rewrite(folder / "tokenizer_config.json", lambda config: _legacy_tokenizer_config(config, inputs) | length)
+        _rewrite(folder / "tokenizer.json", lambda tokenizer: tokenizer | {"truncation": None, "padding": None})
+    for name in _KEPT:
+        if (model.path / name).is_file():
+            shutil.copyfile(model.path / name, folder / name)
+    _open_up(folder)
+
+
+def _fullname(function: object) -> str:
+    """Return the module and class of an activation, as older versions look it up."""
+    return f"{type(function).__module__}.{type(function).__qualname__}"
+
+
 def _open_up(folder: Path) -> None:
     """Give every file the mode of those written here: safetensors makes its own readable by nobody else."""
-    mode = (folder / "modules.json").stat().st_mode
+    mode = (folder / "config_sentence_transformers.json").stat().st_mode
     for file in folder.rglob("*"):
         if file.is_file():
             file.chmod(mode & 0o777)

@@ -25,11 +25,10 @@ def load(path: Path, settings: ModelSettings, device: str | None = None) -> Sent
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers has no annotation there
     if not (path / "config.json").exists() and not (path / "modules.json").exists():
         raise DataError(f"{path}: no model here (neither modules.json nor config.json)")
-    if pickled := [file for file in path.rglob("pytorch_model*.bin") if not any(file.parent.glob("*.safetensors"))]:
-        raise DataError(f"{pickled[0]}: holds pickled weights, which are never loaded; save them as safetensors")
+    require_safetensors(path)
     options = {"dtype": settings.dtype, "attn_implementation": settings.attention}
     try:
-        with _noting_missing() as missing:
+        with noting_missing() as missing:
             loaded = SentenceTransformer(
                 str(path),
                 device=device,
@@ -51,9 +50,18 @@ def load(path: Path, settings: ModelSettings, device: str | None = None) -> Sent
     return loaded
 
 
+def require_safetensors(path: Path) -> None:
+    """Raise DataError where a model's weights are pickled."""
+    if pickled := [file for file in path.rglob("pytorch_model*.bin") if not any(file.parent.glob("*.safetensors"))]:
+        raise DataError(f"{pickled[0]}: holds pickled weights, which are never loaded; save them as safetensors")
+
+
 @contextmanager
-def _noting_missing() -> Iterator[set[str]]:
-    """Collect the tensors that transformers makes up while it loads, except a pooler's, which no vector depends on."""
+def noting_missing(*, quietly: bool = False) -> Iterator[set[str]]:
+    """Collect the tensors that transformers makes up while it loads, except a pooler's, which no vector depends on.
+
+    Its own report of them is left out where it is `quietly`.
+    """
     from transformers.utils.loading_report import LoadStateDictInfo
 
     missing: set[str] = set()
@@ -61,7 +69,7 @@ def _noting_missing() -> Iterator[set[str]]:
 
     def noting(info: LoadStateDictInfo, model: object = None) -> str | None:
         missing.update(key for key in info.missing_keys if "pooler." not in key)
-        return report(info, model)
+        return None if quietly else report(info, model)
 
     LoadStateDictInfo.create_loading_report = noting  # type: ignore[assignment,method-assign]
     try:

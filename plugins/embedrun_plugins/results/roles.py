@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from embedrun.stages import ROLES
 
 _SEED = ".seed_"
+_WITH = "+"
+BASE_RERANKER, TUNED_RERANKER = "base_reranker", "tuned_reranker"
 
 
 def own(roles: Iterable[str]) -> list[str]:
@@ -17,7 +19,30 @@ def own(roles: Iterable[str]) -> list[str]:
 
 def rivals(roles: Iterable[str]) -> list[str]:
     """Return the models of `compare_with`, in the order given."""
-    return [role for role in roles if role not in ROLES and _SEED not in role]
+    return [role for role in roles if role not in ROLES and _SEED not in role and _WITH not in role]
+
+
+def pairs(roles: Iterable[str]) -> list[str]:
+    """Return the models together with a reranker, as in "tuned+base_reranker"."""
+    return [role for role in roles if _WITH in role]
+
+
+def embedder_of(pair: str) -> str:
+    return pair.partition(_WITH)[0]
+
+
+def opponents(pair: str, roles: Iterable[str]) -> list[str]:
+    """Return what a pair is compared with: its model alone, then the same with the untuned reranker."""
+    embedder, _, reranker = pair.partition(_WITH)
+    untuned = f"{embedder}{_WITH}{BASE_RERANKER}"
+    return [embedder, *([untuned] if reranker == TUNED_RERANKER and untuned in set(roles) else [])]
+
+
+def last_pair(roles: Iterable[str]) -> str | None:
+    """Name the last model together with the last reranker, where there is one."""
+    roles = list(roles)
+    of_last = [pair for pair in pairs(roles) if embedder_of(pair) == last(roles)]
+    return of_last[-1] if of_last else None
 
 
 def of_seeds(roles: Iterable[str], role: str) -> list[str]:

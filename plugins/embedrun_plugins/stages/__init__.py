@@ -82,6 +82,24 @@ _CLASSES = {
         "embedders.sentence_transformers": {"sentence_transformers": "SentenceTransformersEmbedder"},
         "embedders.tei": {"tei": "TeiEmbedder"},
     },
+    "reranker": {"rerankers.cross_encoder": {"cross_encoder": "CrossEncoderReranker"}},
+    "reranker.loss": {
+        "reranker_losses.pairs": {
+            "binary_cross_entropy": "BinaryCrossEntropy",
+            "cached_multiple_negatives_ranking": "CachedAnswerRanking",
+            "margin_mse": "MarginMeanSquaredError",
+            "mse": "MeanSquaredError",
+            "multiple_negatives_ranking": "AnswerRanking",
+        },
+        "reranker_losses.lists": {
+            "adr_mse": "ApproximateRankMse",
+            "lambda": "Lambda",
+            "list_mle": "ListMle",
+            "list_net": "ListNet",
+            "p_list_mle": "PositionAwareListMle",
+            "rank_net": "RankNet",
+        },
+    },
     "deployer": {
         "deployers.directory": {"directory": "Directory"},
         "deployers.hub": {"hub": "HubDeployer"},

@@ -10,6 +10,7 @@ from embedrun.stages import NEEDED, ROLES
 
 if TYPE_CHECKING:
     from embedrun.recipe import Recipe
+    from embedrun.stages import Reranker
 
 
 def problems(recipe: Recipe) -> Iterator[Problem]:
@@ -17,6 +18,7 @@ def problems(recipe: Recipe) -> Iterator[Problem]:
     yield from _training_problems(recipe)
     yield from _evaluation_problems(recipe)
     yield from _comparison_problems(recipe)
+    yield from _reranker_problems(recipe)
     for key, items in (("deployer", recipe.deployer), ("seeds", recipe.seeds)):
         for index, item in enumerate(items):
             if item in items[:index]:
@@ -30,7 +32,7 @@ def _training_problems(recipe: Recipe) -> Iterator[Problem]:
     if loss and not trainer:
         yield Problem(("loss",), "needs a trainer, for example: trainer: {type: sentence_transformers}")
     for key in ("negatives", "merge", "seeds"):
-        if getattr(recipe, key) and not trainer:
+        if getattr(recipe, key) and not trainer and not (key == "negatives" and _trained(recipe)):
             yield Problem((key,), "has no effect without a trainer; remove it or add one")
     yield from _lacking_problems(recipe)
     if loss and trainer and (reason := trainer.refuses(loss)):
@@ -58,6 +60,13 @@ _LACKING: Mapping[str, str] = {
 }
 
 
+_RERANKER_LACKING: Mapping[str, str] = {
+    **_LACKING,
+    "negative": "needs negatives; add a miner under 'reranker.negatives', or name the source's column of negatives",
+    "teacher_score": "needs a teacher's scores; add reranker.negatives with a guard whose teach is true",
+}
+
+
 def _columns(recipe: Recipe) -> frozenset[str]:
     columns: set[str] = set(recipe.source.columns_given())
     if recipe.generator:
@@ -72,7 +81,7 @@ def _evaluation_problems(recipe: Recipe) -> Iterator[Problem]:
     trainer, evaluators = recipe.trainer, recipe.evaluator
     yield from _split_problems(recipe, splits)
     if trainer is None:
-        if not evaluators and not recipe.deployer and recipe.loss is None:
+        if not evaluators and not recipe.deployer and recipe.loss is None and recipe.reranker is None:
             yield Problem((), "nothing to do: add a loss and a trainer, an evaluator or a deployer")
         return
     for stage in (trainer, recipe.merge):
@@ -113,6 +122,51 @@ def _comparison_problems(recipe: Recipe) -> Iterator[Problem]:
         taken.append(stage.role)
         if not any(evaluator.only_encodes for evaluator in recipe.evaluator):
             yield Problem(path, "is scored by none of the recipe's evaluators; add information_retrieval or another")
+
+
+def _trained(recipe: Recipe) -> bool:
+    return bool(recipe.reranker and recipe.reranker.loss and recipe.reranker.trainer)
+
+
+def _reranker_problems(recipe: Recipe) -> Iterator[Problem]:
+    for index, deployer in enumerate(recipe.deployer):
+        if deployer.deploys == "reranker" and not _trained(recipe):
+            yield Problem(("deployer", index, "deploys"), "there is no reranker to deploy: the recipe trains none")
+        elif deployer.deploys == "reranker" and not deployer.takes_rerankers:
+            yield Problem(("deployer", index, "deploys"), f"'{deployer.type}' cannot make a reranker available")
+    for index, evaluator in enumerate(recipe.evaluator):
+        limits = getattr(evaluator, "require", ())
+        if recipe.reranker is None and any(getattr(limit, "reranked", False) for limit in limits):
+            yield Problem(("evaluator", index, "require"), "the recipe has no reranker to be judged with; add one")
+    if recipe.reranker:
+        yield from _pair_problems(recipe, recipe.reranker)
+        yield from _reranker_training_problems(recipe, recipe.reranker)
+
+
+def _pair_problems(recipe: Recipe, reranker: Reranker) -> Iterator[Problem]:
+    kept = [evaluator.ranks() for evaluator in recipe.evaluator if evaluator.ranks()]
+    if not kept and not _trained(recipe):
+        yield Problem(("reranker",), "is neither trained nor judged; add information_retrieval under 'evaluator'")
+    if kept and reranker.depth > min(kept):
+        yield Problem(
+            ("reranker", "depth"),
+            f"{reranker.depth} passages are to be re-ordered, but the evaluator keeps {min(kept)} of each query; add "
+            f"{reranker.depth} to its cut-offs, as in precision_recall_at_k: [10, {reranker.depth}]",
+        )
+
+
+def _reranker_training_problems(recipe: Recipe, reranker: Reranker) -> Iterator[Problem]:
+    loss, trainer, splits = reranker.loss, reranker.trainer, recipe.source.splits_given()
+    if loss:
+        columns = _columns(recipe) | (reranker.negatives.columns_given() if reranker.negatives else frozenset())
+        graded = loss.fed() == "judged_pairs" and "score" in columns
+        for column in () if graded else sorted(NEEDED[loss.fed()] - columns):
+            yield Problem(("reranker", "loss"), f"'{loss.type}' {_RERANKER_LACKING[column]}")
+    if loss and trainer:
+        if splits is not None and "train" not in splits:
+            yield Problem(("reranker", "trainer"), f"learns from the 'train' split, but {_only(splits)}")
+        if reason := trainer.refuses(loss):
+            yield Problem(("reranker", "trainer"), reason)
 
 
 _HOLD_OUT = "hold queries out with source.holdout"

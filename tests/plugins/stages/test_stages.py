@@ -25,7 +25,9 @@ def test_every_built_in_stage_is_in_the_table_under_its_own_kind_and_type():
     for kind in KINDS:
         listed = {entry.stage for entry in registry.entries(kind).values() if entry.owner.name == "embedrun"}
         public = [
-            stage for stage in subclasses(kind) if "rehearsal" not in stage.__module__ and stage.__name__[0] != "_"
+            stage
+            for stage in subclasses(kind)
+            if stage.kind == kind.kind and "rehearsal" not in stage.__module__ and stage.__name__[0] != "_"
         ]
         typed = [stage for stage in public if not stage.model_fields["type"].is_required()]
         complete = {stage for stage in typed if not stage.__abstractmethods__}

@@ -101,12 +101,13 @@ def _shown(contest: Contest, won: Sequence[Case], lost: Sequence[Case]) -> Marku
     intro = f"By {spoken(contest.headline)}{contest.at(None)}, from {first} to {last}.{counts}"
     parts: list[Content] = [element("p", intro)]
     for heading, group in (("Gained most", won), ("Lost most", lost)):
-        listed = element("ol", [element("li", _case(case, last)) for case in group], class_="cases")
+        listed = element("ol", [element("li", shown(case, last)) for case in group], class_="cases")
         parts += [element("h3", heading), listed if group else element("p", "None.")]
     return section("cases", "Wins and losses", *parts)
 
 
-def _case(case: Case, last: str) -> Markup:
+def shown(case: Case, last: str) -> Markup:
+    """Return a case to be unfolded, `last` being the model that it is about."""
     change = f"{_rank(case.rank_before, case)} → {_rank(case.rank_after, case)}"
     heading = [
         element("span", clipped(case.query, 200), class_="query", dir="auto"),

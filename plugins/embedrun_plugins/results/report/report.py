@@ -26,6 +26,7 @@ from embedrun_plugins.results.report import (
     scores,
     storage,
     training_curves,
+    two_stages,
 )
 from embedrun_plugins.results.report.markup import Content, Markup, element
 from embedrun_plugins.results.report.verdicts import section as verdicts
@@ -95,6 +96,7 @@ def _document(
         verdicts(compared, [run for _, run in runs]),
         elsewhere.elsewhere(compared),
         scores.scores(compared),
+        *(two_stages.reranked(run) for _, run in runs[:1] if len(runs) == 1),
         storage.storage(compared),
         cases.cases(compared),
         questions.questions(runs, compared),

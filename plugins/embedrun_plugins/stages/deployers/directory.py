@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from embedrun.artifacts import Endpoint, Model
 from embedrun.context import Context
@@ -28,6 +28,7 @@ class Directory(Deployer):
 
     type: Literal["directory"] = "directory"
     seeded = False
+    takes_rerankers: ClassVar[bool] = True
     path: Path
     """Folder to write, relative to the current directory. An export that stands there already is replaced; any other
     folder is left alone, and the run stops."""
@@ -46,7 +47,7 @@ class Directory(Deployer):
         old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
         try:
             _prepare(scratch)
-            if self.target == "tei":
+            if self.target == "tei" and self.deploys == "embedder":
                 export_for_tei(model, scratch, NEWEST)
             else:
                 export(model, scratch)

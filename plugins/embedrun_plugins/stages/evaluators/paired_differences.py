@@ -87,7 +87,8 @@ def comparison(ctx: Context, scores: Mapping[str, Scores], metric: str | None = 
 def compare(scores: Mapping[str, Scores], headline: str | None = None) -> list[dict[str, Any]]:
     """Compare models metric by metric, as the rows of a Comparison.
 
-    The run's other models are compared with "base", and the one that it ends with, with each of its rivals. A metric
+    The run's other models are compared with "base", and the one that it ends with, with each of its rivals. A model
+    with a reranker is compared with the model alone, and with the untuned reranker. A metric
     without values by query gets its difference only: interval, verdict and counts are None. The verdict on the
     `headline`, by default the first metric, stands alone (none does where it is `EQUAL`, since all matter alike);
     those on a pair's other metrics are corrected for their number by Holm's method (Scandinavian Journal of
@@ -97,6 +98,7 @@ def compare(scores: Mapping[str, Scores], headline: str | None = None) -> list[d
     """
     pairs = [(role, "base") for role in roles.own(scores)[1:]]
     pairs += [(roles.last(scores), rival) for rival in roles.rivals(scores)]
+    pairs += [(pair, opponent) for pair in roles.pairs(scores) for opponent in roles.opponents(pair, scores)]
     return [row for role, against in pairs for row in _rows(role, against, scores, headline)]
 
 

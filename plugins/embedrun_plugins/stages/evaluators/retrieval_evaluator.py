@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 from embedrun.artifacts import Comparison, Encoder, Model, RetrievalSet, Scores, Split
 from embedrun.context import Context, Unkeyed
 from embedrun.errors import suggest
-from embedrun.stages import Evaluator
+from embedrun.stages import Evaluator, Reranker
 from embedrun_plugins.stages.evaluators.query_styles import QueryStyles
 from embedrun_plugins.stages.evaluators.query_units import Clusters, QueryUnits
 from embedrun_plugins.stages.evaluators.thresholds import Limit
@@ -87,14 +87,49 @@ class RetrievalEvaluator(Evaluator, ABC):
         return self._scored(ctx, data, encoder, partial(_warned, ctx))
 
     def _scored(self, ctx: Context, data: RetrievalSet, encoder: Encoder, too_few: TooFew | None = None) -> Scores:
-        from embedrun_plugins.stages.evaluators import trec_files
-
         task = self._task(data, self.split)
         ctx.note("queries", len(task.queries))
         ctx.note("documents", len(task.documents))
         for warning in task.warnings:
             ctx.warn(warning)
-        by_size = self.retrieved(encoder, task, TREC_DEPTH, ctx.progress, too_few, ctx.state / "vectors")
+        return self._written(
+            ctx, task, self.retrieved(encoder, task, TREC_DEPTH, ctx.progress, too_few, ctx.state / "vectors")
+        )
+
+    def ranks(self) -> int:
+        return max(TREC_DEPTH, *(k for _, k in self.cutoffs()))
+
+    def rerank(
+        self, ctx: Context, data: RetrievalSet, first: Scores, reranker: Reranker, tuned: Model | None
+    ) -> Scores:
+        """Score the first stage's rankings, by the full vectors, the first of each in the reranker's order.
+
+        Beside the scores it writes `depths.json`, the curve over depth, and notes what each depth costs a query.
+        """
+        from embedrun_plugins.stages.evaluators import two_stages
+
+        task = self._task(data, self.split)
+        retrieved = two_stages.read_run(first.path / "run.trec", task, self.ranks())
+        depth = min(reranker.depth, len(task.documents))
+        scorer = reranker.load(ctx, tuned)
+        scores = two_stages.pair_scores(retrieved, task, depth, scorer)
+        curve, ceilings = {}, {}
+        for point in two_stages.points(depth):
+            measured = self.measured(task, {"": two_stages.reordered(retrieved, scores, point)})
+            curve[point] = {name: float(values.mean()) for name, values in measured.items()}
+            ceilings[point] = two_stages.ceiling(retrieved, task, point)
+        waits = two_stages.milliseconds(retrieved, task, list(curve), scorer)
+        ctx.note("depth", depth)
+        ctx.note("milliseconds_per_query", {str(point): wait for point, wait in waits.items()})
+        ctx.note("ceiling", round(ceilings[depth], 4))
+        written = self._written(ctx, task, {"": two_stages.reordered(retrieved, scores, depth)})
+        two_stages.write(ctx, curve, ceilings, depth)
+        return written
+
+    def _written(self, ctx: Context, task: Task, by_size: Mapping[str, Retrieved]) -> Scores:
+        """Write what rankings are worth, and the rankings."""
+        from embedrun_plugins.stages.evaluators import trec_files
+
         scores = self.measured(task, by_size)
         for label, retrieved in by_size.items():
             trec_files.write_run(ctx.out / ".".join(filter(None, ("run", label, "trec"))), task, retrieved)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from embedrun.artifacts import Comparison, Scores
 from embedrun.errors import suggest
-from embedrun_plugins.results.roles import last, of_seeds
+from embedrun_plugins.results.roles import last, last_pair, of_seeds
 from embedrun_plugins.stages.evaluators.paired_differences import Interval, paired, paired_over_seeds, units_of
 
 
@@ -26,6 +26,9 @@ class Limit(BaseModel):
 
     metric: str
     """What is limited, for example ndcg@10 or dim_128_ndcg@10."""
+    reranked: bool = False
+    """Whether this is about that model together with the recipe's reranker, as it ends, in place of the model alone:
+    {metric: ndcg@10, reranked: true, better_than: tuned} fails a run whose reranker does not help."""
     min: float | None = None
     """It must be at least this."""
     max: float | None = None
@@ -54,12 +57,18 @@ class Limit(BaseModel):
 
     def unmet(self, scores: Mapping[str, Scores], comparison: Comparison | None) -> Iterator[str]:
         """Say, with the figures, which bound does not hold."""
-        role = last(scores)
+        role = self._role(scores)
+        if role is None:
+            yield f"{self.metric} must hold with the reranker, but the run has none that was scored"
+            return
         yield from breached(f"{self.metric} of {role}", scores[role].metrics[self.metric], self.min, self.max)
         if self.better_than is not None:
             yield from self._compared(scores, comparison, self.better_than, "better")
         if self.not_worse_than is not None:
             yield from self._compared(scores, comparison, self.not_worse_than, "not worse")
+
+    def _role(self, scores: Mapping[str, Scores]) -> str | None:
+        return last_pair(scores) if self.reranked else last(scores)
 
     def _references(self) -> list[tuple[str, str]]:
         return [self._reference(text) for text in (self.better_than, self.not_worse_than) if text is not None]
@@ -75,7 +84,7 @@ class Limit(BaseModel):
         text: str,
         word: Literal["better", "not worse"],
     ) -> Iterator[str]:
-        role, (other, metric) = last(scores), self._reference(text)
+        role, (other, metric) = self._role(scores) or "", self._reference(text)
         wanted = f"{self.metric} of {role} must be {word} than {metric} of {other}"
         if other not in scores or (role, self.metric) == (other, metric):
             yield f"{wanted}, but the run has no other model to compare with"

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from sentence_transformers import SentenceTransformerTrainer
+from sentence_transformers import CrossEncoderTrainer, SentenceTransformerTrainer
 from torch import Tensor
 from transformers import EarlyStoppingCallback, Trainer, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
@@ -54,13 +54,12 @@ class Resumable(Trainer):
             remove_old(self.folder, self.keep, spared=f"checkpoint-{self.state.best_global_step}")
 
 
-class ResumableTrainer(Resumable, SentenceTransformerTrainer):
-    """sentence-transformers' trainer with checkpoints that hold what is trained, the loss's weights included."""
+class ResumableWeights(Resumable):
+    """What sentence-transformers' trainers share: checkpoints hold what is trained, the loss's weights included."""
 
-    def __init__(self, *, keep: int, padding_free: PaddingFreeStep | None = None, **arguments: Any) -> None:
+    def __init__(self, *, keep: int, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.keep = keep
-        self.padding_free = padding_free
 
     def fit(self) -> None:
         """Train from the last complete checkpoint, or from the start."""
@@ -82,16 +81,6 @@ class ResumableTrainer(Resumable, SentenceTransformerTrainer):
         self._restore_patience()
         self.train(resume_from_checkpoint=str(last))
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], *rest: Any, **options: Any) -> Any:
-        """Compute a batch's loss; its columns are embedded together before it, where that can be."""
-        if self.padding_free is None or not self.model.training:
-            return super().compute_loss(model, inputs, *rest, **options)
-        prefixes = [name.removesuffix("input_ids") for name in inputs if name.endswith("_input_ids")]
-        columns = dict(zip(prefixes, self.collect_features(inputs)[0], strict=True))
-        embedded = self.padding_free.embed(model, columns)
-        # The vectors are there, so the loss needs no model that other processes know of.
-        return super().compute_loss(self.model if embedded else model, {**inputs, **embedded}, *rest, **options)
-
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Leave the model card out: it samples texts, asks the hub and names the time."""
 
@@ -99,7 +88,7 @@ class ResumableTrainer(Resumable, SentenceTransformerTrainer):
         """Return every tensor that training changes, by name: the model's, and those of the loss itself."""
         saved = self.model.state_dict().keys()
         of_model = {id(parameter) for parameter in self.model.parameters()}
-        loss: Any = self.loss
+        loss: Any = getattr(self, "loss")  # noqa: B009 - of the library's trainers, not of transformers'
         parameters = {f"model.{n}": p for n, p in self.model.named_parameters() if p.requires_grad}
         buffers = {f"model.{n}": buffer for n, buffer in self.model.named_buffers() if n in saved}
         of_loss = {n: p for n, p in loss.named_parameters() if p.requires_grad and id(p) not in of_model}
@@ -131,6 +120,28 @@ class ResumableTrainer(Resumable, SentenceTransformerTrainer):
             if isinstance(callback, EarlyStoppingCallback):
                 counter = stored.get("attributes", {}).get("early_stopping_patience_counter", 0)
                 callback.early_stopping_patience_counter = counter
+
+
+class ResumableTrainer(ResumableWeights, SentenceTransformerTrainer):
+    """Trains an embedding model."""
+
+    def __init__(self, *, padding_free: PaddingFreeStep | None = None, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.padding_free = padding_free
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *rest: Any, **options: Any) -> Any:
+        """Compute a batch's loss; its columns are embedded together before it, where that can be."""
+        if self.padding_free is None or not self.model.training:
+            return super().compute_loss(model, inputs, *rest, **options)
+        prefixes = [name.removesuffix("input_ids") for name in inputs if name.endswith("_input_ids")]
+        columns = dict(zip(prefixes, self.collect_features(inputs)[0], strict=True))
+        embedded = self.padding_free.embed(model, columns)
+        # The vectors are there, so the loss needs no model that other processes know of.
+        return super().compute_loss(self.model if embedded else model, {**inputs, **embedded}, *rest, **options)
+
+
+class ResumableCrossEncoderTrainer(ResumableWeights, CrossEncoderTrainer):
+    """Trains a cross-encoder."""
 
 
 def load_weights(folder: Path) -> dict[str, Tensor]:

@@ -182,6 +182,48 @@ def _components(data: TrainingData) -> dict[Node, int]:
     return {node: labels.setdefault(components.root(number), len(labels)) for node, number in numbers.items()}
 
 
+def judged_pairs(data: TrainingData) -> TrainingRows:
+    """Rows of query, document and label: 1 of an answer, less where its score is below 1, and 0 of a negative.
+
+    Raises UserError where all pairs are alike.
+    """
+    rows = [(*data.texts(judgement), min(1.0, max(0.0, judgement.score))) for judgement in data.judgements]
+    mined = [judgement for judgements in data.negatives.values() for judgement in judgements]
+    rows += [(*data.texts(judgement), 0.0) for judgement in mined]
+    if len({label for _, _, label in rows}) == 1:
+        raise data.refuse(f"every pair has the label {rows[0][2]:g}; add a miner under 'reranker.negatives'")
+    return TrainingRows.of(("sentence1", "sentence2", "label"), rows)
+
+
+def taught_pairs(data: TrainingData) -> TrainingRows:
+    """Rows of query, document and the teacher's score, of answers and negatives alike."""
+    mined = [judgement for judgements in data.negatives.values() for judgement in judgements]
+    rows = ((*data.texts(judgement), float(judgement.score)) for judgement in (*data.judgements, *mined))
+    return TrainingRows.of(("sentence1", "sentence2", "score"), rows)
+
+
+def lists(data: TrainingData) -> TrainingRows:
+    """Rows of a query, its answers and negatives, best first, and their scores: a negative's is 0.
+
+    Queries without negatives are left out, since nothing is above anything else. Raises UserError where none has any.
+    """
+    answers: dict[str, list[Judgement]] = {}
+    for judgement in data.positives:
+        answers.setdefault(judgement.query_id, []).append(judgement)
+    _with_negatives(data)
+    rows = []
+    for query, relevant in answers.items():
+        ranked = sorted(relevant, key=lambda judgement: -judgement.score)
+        below = data.negatives.get(query, [])
+        if below:
+            documents = [data.document(judgement.document_id) for judgement in (*ranked, *below)]
+            labels = [float(judgement.score) for judgement in ranked] + [0.0] * len(below)
+            rows.append((data.texts(ranked[0])[0], documents, labels))
+    left_out = len(answers) - len(rows)
+    notes = {"queries left out, without negatives": left_out}
+    return TrainingRows.of(("anchor", "documents", "label"), rows, notes)
+
+
 _MAKERS: Mapping[Rows, Callable[[TrainingData], TrainingRows]] = {
     "pairs": _pairs,
     "triplets": _triplets,
@@ -189,4 +231,7 @@ _MAKERS: Mapping[Rows, Callable[[TrainingData], TrainingRows]] = {
     "labelled_pairs": labelled_pairs,
     "labelled_texts": labelled_texts,
     "distillation": _distillation,
+    "judged_pairs": judged_pairs,
+    "taught_pairs": taught_pairs,
+    "lists": lists,
 }

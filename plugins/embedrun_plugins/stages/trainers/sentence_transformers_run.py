@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import datasets
 import torch
+from sentence_transformers import SentenceTransformerTrainingArguments
 from sentence_transformers.base.modules import Router
 from transformers import EarlyStoppingCallback, PrinterCallback, set_seed
 
@@ -27,7 +28,7 @@ from embedrun_plugins.stages.trainers import (
     training_arguments,
 )
 from embedrun_plugins.stages.trainers.checkpoint_callbacks import CheckpointInterval, EarlyEnd
-from embedrun_plugins.stages.trainers.checkpoints import ResumableTrainer
+from embedrun_plugins.stages.trainers.checkpoints import ResumableTrainer, ResumableWeights
 from embedrun_plugins.stages.trainers.determinism import reproducible
 from embedrun_plugins.stages.trainers.dropout import set_dropout
 from embedrun_plugins.stages.trainers.padding_free_step import PaddingFreeStep, choose
@@ -73,7 +74,7 @@ class SentenceTransformersTraining:
         ):
             args = self._arguments()
             set_seed(self.ctx.seed)
-            tuned = self.model.load(str(args.device))
+            tuned = self._load(str(args.device))
             if self.loss.fed() == "labelled_texts":
                 table = self._prompted(tuned)
             self._require_batches(table, args.world_size)
@@ -81,13 +82,12 @@ class SentenceTransformersTraining:
             attached = self._prepare(tuned, table, args)
             stored = master_weights.prepare(tuned, self.model.settings.dtype, self.ctx)
             trainer = self._trainer(tuned, table, args)
-            step = trainer.padding_free
-            unpadded = forward.padding_free_training(tuned, step.strategy) if step else nullcontext()
+            unpadded = self._without_padding(trainer, tuned)
             memory = allocation.keep_freed_memory() if args.device.type == "cpu" else nullcontext()
             stop = nullcontext(self.stop_requested) if self.stop_requested else signals.stop_requested()
             with unpadded, memory, stop as stop_requested:
                 trainer.add_callback(EarlyEnd(stop_requested))
-                _fit(trainer)
+                fit(trainer)
             if attached is not None:
                 lora.merge(attached)
             master_weights.narrow(stored)
@@ -104,11 +104,25 @@ class SentenceTransformersTraining:
             self.data, self.loss, negatives_per_query=self.options.negatives_per_query, seed=self.ctx.seed
         )
 
+    arguments: ClassVar[training_arguments.Arguments] = SentenceTransformerTrainingArguments
+
     def _arguments(self) -> Any:
         folder = self.ctx.state / "checkpoints"
         return training_arguments.build(
-            self.options, folder=folder, seed=self.ctx.seed, device=self.ctx.device, rows=self.loss.fed()
+            self.options,
+            folder=folder,
+            seed=self.ctx.seed,
+            device=self.ctx.device,
+            rows=self.loss.fed(),
+            of=self.arguments,
         )
+
+    def _load(self, device: str) -> Any:
+        return self.model.load(device)
+
+    def _without_padding(self, trainer: Any, tuned: Any) -> AbstractContextManager[None]:
+        step = trainer.padding_free
+        return forward.padding_free_training(tuned, step.strategy) if step else nullcontext()
 
     def _prompted(self, tuned: SentenceTransformer) -> TrainingRows:
         """Make rows of mixed texts again, with each text's own prompt before it."""
@@ -141,7 +155,7 @@ class SentenceTransformersTraining:
         for name, count in table.notes.items():
             self.ctx.note(name, count)
 
-    def _prepare(self, tuned: SentenceTransformer, table: TrainingRows, args: Any) -> Any:
+    def _prepare(self, tuned: Any, table: TrainingRows, args: Any) -> Any:
         """Set the model up for training; returns the LoRA matrices, if there are any, to be merged afterwards."""
         args.prompts = {name: prompt for name, role in table.roles.items() if (prompt := tuned.prompts.get(role))}
         if any(isinstance(module, Router) for module in tuned.children()):
@@ -152,7 +166,7 @@ class SentenceTransformersTraining:
             return lora.attach(self.options.lora, tuned)
         return None
 
-    def _trainer(self, tuned: SentenceTransformer, table: TrainingRows, args: Any) -> ResumableTrainer:
+    def _trainer(self, tuned: Any, table: TrainingRows, args: Any) -> ResumableWeights:
         options = self.options
         evaluates, by_loss = options.eval_strategy != "no", self.dev is None or options.judges_by_loss
         loss = self.loss.build(tuned)
@@ -162,8 +176,8 @@ class SentenceTransformersTraining:
             padding_free=self._padding_free(tuned, loss, args),
             model=tuned,
             args=args,
-            train_dataset=_dataset(table),
-            eval_dataset=_dataset(scored) if scored else None,
+            train_dataset=dataset(table),
+            eval_dataset=dataset(scored) if scored else None,
             loss=loss,
             evaluator=self._evaluator() if evaluates else None,
             callbacks=self._callbacks(),
@@ -194,7 +208,7 @@ class SentenceTransformersTraining:
             callbacks.append(EarlyStoppingCallback(options.early_stopping_patience, options.early_stopping_threshold))
         return callbacks
 
-    def _publish(self, trainer: ResumableTrainer, tuned: SentenceTransformer) -> None:
+    def _publish(self, trainer: ResumableWeights, tuned: Any) -> None:
         if any(not torch.isfinite(parameter).all() for parameter in tuned.parameters()):
             raise StageError("training diverged: the weights are not finite numbers; lower trainer.learning_rate")
         self.ctx.note("optimizer steps", trainer.state.global_step)
@@ -206,7 +220,7 @@ class SentenceTransformersTraining:
         collectives.barrier()
 
 
-def _fit(trainer: ResumableTrainer) -> None:
+def fit(trainer: ResumableWeights) -> None:
     try:
         with warnings.catch_warnings():
             # sentence-transformers calls gradient checkpointing by the name that transformers is giving up.
@@ -221,7 +235,7 @@ def _fit(trainer: ResumableTrainer) -> None:
         ) from error
 
 
-def _dataset(table: TrainingRows) -> datasets.Dataset:
+def dataset(table: TrainingRows) -> datasets.Dataset:
     return datasets.Dataset.from_dict(dict(table.columns))
 
 

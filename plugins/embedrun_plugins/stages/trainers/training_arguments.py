@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from sentence_transformers import SentenceTransformerTrainingArguments
+from sentence_transformers.cross_encoder import CrossEncoderTrainingArguments
 
 from embedrun.errors import UserError, suggest
 
@@ -27,6 +28,7 @@ _OWN = frozenset((
 # fmt: on
 _KNOWN = frozenset(field.name for field in fields(SentenceTransformerTrainingArguments))
 _SAMPLERS: Mapping[str, str] = {"pairs": "no_duplicates", "labelled_texts": "group_by_label"}
+Arguments = type[SentenceTransformerTrainingArguments] | type[CrossEncoderTrainingArguments]
 
 
 def sampler(options: TrainingOptions, rows: Rows) -> str:
@@ -34,7 +36,15 @@ def sampler(options: TrainingOptions, rows: Rows) -> str:
     return options.batch_sampler or _SAMPLERS.get(rows, "batch_sampler")
 
 
-def build(options: TrainingOptions, *, folder: Path, seed: int, device: str | None, rows: Rows) -> Any:
+def build(
+    options: TrainingOptions,
+    *,
+    folder: Path,
+    seed: int,
+    device: str | None,
+    rows: Rows,
+    of: Arguments = SentenceTransformerTrainingArguments,
+) -> Any:
     """Return the arguments; making them also joins the process group, when several processes train.
 
     Raises UserError where this machine or the installed versions cannot do what is asked for.
@@ -43,7 +53,7 @@ def build(options: TrainingOptions, *, folder: Path, seed: int, device: str | No
         if name not in _KNOWN:
             raise UserError(f"trainer.extra.{name}: there is no such argument{suggest(name, _KNOWN)}")
     try:
-        arguments = SentenceTransformerTrainingArguments(**_values(options, folder, seed, device, rows))
+        arguments = of(**_values(options, folder, seed, device, rows))
     except (ValueError, TypeError, ImportError, NotImplementedError) as error:
         raise UserError(f"trainer: {error}") from error
     # One process trains on one device: torch.nn.DataParallel, the default with several, is slower than torchrun.

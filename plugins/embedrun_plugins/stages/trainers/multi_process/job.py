@@ -13,7 +13,7 @@ from embedrun.artifacts import Model, RetrievalSet
 from embedrun.model_settings import ModelSettings
 from embedrun.registry import Registry
 from embedrun.stage import Stage
-from embedrun.stages import Evaluator, Loss, Trainer
+from embedrun.stages import Evaluator, Loss, RerankerLoss, Trainer
 from embedrun_plugins.services.distributed.launch import JobFile
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class MultiProcessJob(JobFile):
     seed: int
     device: str | None
     offline: bool
+    of_pairs: bool = False
+    """Whether it is a reranker that is trained."""
 
     @classmethod
     def of(cls, training: SentenceTransformersTraining) -> MultiProcessJob:
@@ -52,6 +54,7 @@ class MultiProcessJob(JobFile):
             seed=ctx.seed,
             device=ctx.device,
             offline=ctx.offline,
+            of_pairs=isinstance(training.loss, RerankerLoss),
         )
 
     def lay_down(self, folder: Path, training: SentenceTransformersTraining) -> None:
@@ -68,17 +71,19 @@ class MultiProcessJob(JobFile):
 
     def training(self, folder: Path, ctx: Context) -> SentenceTransformersTraining:
         """Return the training that this is, its stages made anew."""
+        from embedrun_plugins.stages.trainers.cross_encoder_run import CrossEncoderTraining
         from embedrun_plugins.stages.trainers.sentence_transformers_run import SentenceTransformersTraining
 
         registry = Registry(sorted((folder / "plugins").glob("*/*.py"), key=lambda file: int(file.parent.name)))
         context = registry.validation_context()
         options: Any = Trainer.model_validate(self.trainer, context=context)
-        return SentenceTransformersTraining(
+        kind, loss = (CrossEncoderTraining, RerankerLoss) if self.of_pairs else (SentenceTransformersTraining, Loss)
+        return kind(
             options,
             ctx,
             RetrievalSet(folder / "data"),
             Model(folder / "model", ModelSettings.model_validate(self.settings)),
-            Loss.model_validate(self.loss, context=context),
+            loss.model_validate(self.loss, context=context),
             Evaluator.model_validate(self.dev, context=context) if self.dev else None,
         )
 

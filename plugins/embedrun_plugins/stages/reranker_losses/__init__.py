@@ -1,0 +1,1 @@
+"""Losses that rerankers are trained with."""

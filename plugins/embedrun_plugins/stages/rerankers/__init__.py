@@ -1,0 +1,1 @@
+"""Rerankers: what re-orders the first passages that an embedder finds."""
