@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 Column = Literal["positive", "negative", "score", "teacher_score"]
 """What a retrieval set can hold for training: relevant documents, negatives, graded pairs, a teacher's scores."""
 
+# fmt: off
 Rows = Literal[
-    *("pairs", "triplets", "scored_pairs", "labelled_pairs", "labelled_texts", "distillation"),
-    *("judged_pairs", "taught_pairs", "lists"),
+    "pairs", "triplets", "scored_pairs", "labelled_pairs", "labelled_texts", "distillation", "judged_pairs",
+    "taught_pairs", "lists",
 ]
+# fmt: on
 """What a loss is fed, made from the set by the trainer; columns are always in this order:
 
 pairs: anchor, positive, then negative_1 … where the set has them. triplets: anchor, positive, negative.

@@ -82,18 +82,17 @@ def _curve(run: RunRecord, contest: Contest, pair: str) -> Iterator[Content]:
     if folder is None or not (folder / CURVE).is_file():
         return
     points = json.loads((folder / CURVE).read_text("utf-8"))["points"]
-    waits: Mapping[str, float] = next(
-        (s.notes.get("milliseconds_per_query") for s in run.stages() if s.slot == slot), {}
-    )
+    notes: Mapping[str, Any] = next((stage.notes for stage in run.stages() if stage.slot == slot), {})
+    waits: Mapping[str, float] = notes.get("milliseconds_per_query") or {}
     headline = contest.headline
     curve = [(float(point["depth"]), float(point["metrics"][headline])) for point in points]
     limit = [(float(point["depth"]), float(point["ceiling"])) for point in points]
-    told = "; ".join(f"{depth:g}: {figure(value)}" for depth, value in curve)
+    described = "; ".join(f"{depth:g}: {figure(value)}" for depth, value in curve)
     title = f"{spoken(headline)} by depth"
     yield element("h3", title)
     if len(curve) > 1:
         series = [Series(spoken(headline), curve, SERIES[1]), Series("recall of the first stage", limit, SERIES[0])]
-        yield lines("depth-curve", title, f"{told}. All figures are in the table below.", series, "depth")
+        yield lines("depth-curve", title, f"{described}. All figures are in the table below.", series, "depth")
     rows = [
         [
             f"{point['depth']:,}",

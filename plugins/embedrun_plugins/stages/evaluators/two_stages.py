@@ -34,8 +34,8 @@ def read_run(file: Path, task: Task, depth: int) -> Retrieved:
     rows: dict[str, list[tuple[int, float]]] = {word(query.id): [] for query in task.queries}
     with file.open(encoding="utf-8") as stream:
         for line in stream:
-            query, _, document, _, score, _ = line.split(" ")
-            rows[query].append((positions[document], float(score)))
+            query, _, document, _, similarity, _ = line.split(" ")
+            rows[query].append((positions[document], float(similarity)))
     places = np.full((len(rows), depth), -1, dtype=np.int64)
     scores = np.full((len(rows), depth), -np.inf, dtype=np.float32)
     for number, row in enumerate(rows.values()):
@@ -48,10 +48,8 @@ def pair_scores(first: Retrieved, task: Task, depth: int, scorer: PairScorer) ->
     """Return the reranker's score of each query's first passages, (queries, depth); -infinity where there is none."""
     places = first.places[:, :depth]
     rows, ranks = np.nonzero(places >= 0)
-    pairs = [
-        (task.queries[row].text, task.documents[places[row, rank]].full_text)
-        for row, rank in zip(rows, ranks, strict=True)
-    ]
+    candidates = zip(rows.tolist(), places[rows, ranks].tolist(), strict=True)
+    pairs = [(task.queries[row].text, task.documents[position].full_text) for row, position in candidates]
     unique: dict[tuple[str, str], int] = {}
     index = [unique.setdefault(pair, len(unique)) for pair in pairs]
     scores = np.full(places.shape, -np.inf, dtype=np.float32)
@@ -90,8 +88,8 @@ def milliseconds(first: Retrieved, task: Task, depths: Sequence[int], scorer: Pa
     for depth in depths:
         seconds = []
         for query in range(count):
-            places = [place for place in first.places[query, :depth] if place >= 0]
-            pairs = [(task.queries[query].text, task.documents[place].full_text) for place in places]
+            positions = [position for position in first.places[query, :depth].tolist() if position >= 0]
+            pairs = [(task.queries[query].text, task.documents[position].full_text) for position in positions]
             started = time.perf_counter()
             scorer.scores(pairs, "")
             seconds.append(time.perf_counter() - started)

@@ -42,7 +42,7 @@ class Dense(BaseMiner, Margins):
         yield from super().faults()
         if self.min_score is not None and self.max_score is not None and self.min_score > self.max_score:
             yield f"min_score: {self.min_score:g} is above max_score, so nothing is left"
-        if self.index == "exact" and "probes" in self.model_fields_set:
+        if self.index == "exact" and self.probes != type(self).model_fields["probes"].default:
             yield "probes: is for index: faiss only"
 
     def candidates(self, ctx: Context, pool: Pool, model: Model) -> Iterator[Candidates]:

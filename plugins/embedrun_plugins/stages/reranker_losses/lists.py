@@ -39,7 +39,7 @@ class Lambda(ListLoss):
     """Base of the logarithm."""
 
     def faults(self) -> Iterable[str]:
-        if "mu" in self.model_fields_set and self.weighting_scheme != "ndcg_loss2pp":
+        if self.mu != type(self).model_fields["mu"].default and self.weighting_scheme != "ndcg_loss2pp":
             yield "mu: is for weighting_scheme: ndcg_loss2pp only"
 
     def arguments(self) -> dict[str, Any]:

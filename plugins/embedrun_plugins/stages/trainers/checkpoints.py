@@ -86,11 +86,12 @@ class ResumableWeights(Resumable):
 
     def trained(self) -> dict[str, Tensor]:
         """Return every tensor that training changes, by name: the model's, and those of the loss itself."""
-        saved = self.model.state_dict().keys()
-        of_model = {id(parameter) for parameter in self.model.parameters()}
+        model: Any = self.model
+        saved = model.state_dict().keys()
+        of_model = {id(parameter) for parameter in model.parameters()}
         loss: Any = getattr(self, "loss")  # noqa: B009 - of the library's trainers, not of transformers'
-        parameters = {f"model.{n}": p for n, p in self.model.named_parameters() if p.requires_grad}
-        buffers = {f"model.{n}": buffer for n, buffer in self.model.named_buffers() if n in saved}
+        parameters = {f"model.{n}": p for n, p in model.named_parameters() if p.requires_grad}
+        buffers = {f"model.{n}": buffer for n, buffer in model.named_buffers() if n in saved}
         of_loss = {n: p for n, p in loss.named_parameters() if p.requires_grad and id(p) not in of_model}
         return parameters | buffers | {f"loss.{n}": p for n, p in of_loss.items()}
 
