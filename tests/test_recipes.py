@@ -69,6 +69,12 @@ OVERRIDES = {
         "trainer.max_steps=1",
     ],
     "quickstart": ["trainer.max_steps=2"],
+    "retriever_and_reranker": [
+        "reranker.model=tiny-plain",
+        "reranker.max_length=null",
+        "trainer.max_steps=2",
+        "reranker.trainer.max_steps=2",
+    ],
     "sagemaker_faq": [
         "source.path=training.json",
         "trainer.max_steps=2",

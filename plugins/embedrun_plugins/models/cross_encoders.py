@@ -71,6 +71,7 @@ def load(model: Model, device: str | None = None, *, seed: int | None = None) ->
         set_seed(seed)
     settings = model.settings
     options = {"dtype": settings.dtype, "attn_implementation": settings.attention}
+    loaded: CrossEncoder
     try:
         with noting_missing(quietly=headless) as missing:
             loaded = CrossEncoder(

@@ -146,7 +146,7 @@ class _PairForward:
         first: Any = self.model[0]
         offset = first._infer_flatten_position_offset()  # noqa: SLF001 - as it packs itself
         row = {name: value for name, value in packed(features, counts, offset).items() if name != "modality"}
-        if self.model.transformers_model.config.model_type == "distilbert":
+        if transformer.config.model_type == "distilbert":
             row.pop("token_type_ids", None)
         states = transformer.base_model(**row).last_hidden_state[0]
         starts = row["cu_seq_lens_q"][:-1].long()
