@@ -12,13 +12,15 @@ from embedrun.errors import MissingPackageError
 from embedrun.file_digests import FileDigests
 from embedrun.registry import Registry
 from embedrun_plugins.cli.arguments import places, settings_of
+from embedrun_plugins.models.cross_encoders import is_cross_encoder
 from embedrun_plugins.models.serving.limits import ServerLimits
 from embedrun_plugins.services.credentials import variable
-from embedrun_plugins.services.served_models import named
+from embedrun_plugins.services.served_models import Served, named
 
 
 def configure(parser: ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a run, a model's folder, or a hub id")
+    parser.add_argument("--reranker", action="store_true", help="of a run, its reranker in place of its last model")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080, help="0 picks a free one")
     parser.add_argument("--device", metavar="DEVICE", help="torch device, such as cpu or cuda:1")
@@ -47,7 +49,9 @@ def _texts(word: str) -> int:
 
 def run(arguments: Namespace) -> int:
     files = FileDigests(settings_of(arguments).store_folder / "files.json")
-    served = named(arguments.model, Registry(), files, runs=arguments.runs, offline=arguments.offline)
+    served = named(
+        arguments.model, Registry(), files, runs=arguments.runs, offline=arguments.offline, reranker=arguments.reranker
+    )
     serve = _server()
     texts = arguments.client_batch_size
     options = {"host": arguments.host, "port": arguments.port, "device": arguments.device}
@@ -57,7 +61,7 @@ def run(arguments: Namespace) -> int:
         api_key_env=arguments.api_key_env,
         limits=ServerLimits(max_client_batch_size=texts) if texts else ServerLimits(),
         name=served.name,
-        on_ready=partial(_announce, served.name),
+        on_ready=partial(_announce, served),
     )
     return 0
 
@@ -72,6 +76,8 @@ def _server() -> Callable[..., None]:
     return serve
 
 
-def _announce(name: str, url: str) -> None:
+def _announce(served: Served, url: str) -> None:
     routes = f"POST {url}/embed, {url}/v1/embeddings; GET {url}/info"
-    print(f"serving {name}, on {url} ({routes}); Ctrl-C ends it", flush=True)
+    if is_cross_encoder(served.model.path):
+        routes = f"POST {url}/rerank, {url}/v1/rerank; GET {url}/info"
+    print(f"serving {served.name}, on {url} ({routes}); Ctrl-C ends it", flush=True)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from embedrun.artifacts import Model
 from embedrun.errors import UserError
-from embedrun_plugins.models import cross_encoders
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -48,6 +47,8 @@ def export(model: Model, folder: Path) -> None:
 
     Raises UserError where the model's adapters are not merged, and DataError where it cannot be loaded.
     """
+    from embedrun_plugins.models import cross_encoders
+
     if cross_encoders.is_cross_encoder(model.path):
         _export_reranker(model, folder)
         return
@@ -71,6 +72,8 @@ def _export_reranker(model: Model, folder: Path) -> None:
     Older versions of sentence-transformers find the function that scores go through in config.json, and read no more
     tokens than its tokenizer says. A decoder, whose score is made by a module of its own, is written as it is.
     """
+    from embedrun_plugins.models import cross_encoders
+
     loaded = cross_encoders.load(model, "cpu")
     folder.mkdir(parents=True, exist_ok=True)
     loaded.save_pretrained(str(folder), create_model_card=False)

@@ -16,6 +16,7 @@ from embedrun.model_settings import ModelChoice
 from embedrun.record import RunRecord
 from embedrun.registry import Registry
 from embedrun_plugins.models.base_models import fetch, find
+from embedrun_plugins.models.cross_encoders import is_cross_encoder
 from embedrun_plugins.results.runs import find_run, is_run
 
 
@@ -27,8 +28,10 @@ class Served:
     name: str
 
 
-def named(name: str, registry: Registry, files: FileDigests, *, runs: Path, offline: bool) -> Served:
-    """Return the model that a word means: a run's last model, a folder, or a hub id.
+def named(
+    name: str, registry: Registry, files: FileDigests, *, runs: Path, offline: bool, reranker: bool = False
+) -> Served:
+    """Return the model that a word means: a run's last model, or its `reranker`, a folder, or a hub id.
 
     Raises UserError where there is no such model, or the run's last one is not made or no longer kept.
     """
@@ -36,7 +39,7 @@ def named(name: str, registry: Registry, files: FileDigests, *, runs: Path, offl
     def base(choice: ModelChoice) -> Model:
         base_model = find(choice, registry.local_models(), files, folder=Path(), offline=offline)
         model = Model(fetch(base_model, offline=offline), choice.settings)
-        if faults := registry.model_faults(model):
+        if not is_cross_encoder(model.path) and (faults := registry.model_faults(model)):
             raise UserError("; ".join(faults))
         return model
 
@@ -50,14 +53,14 @@ def named(name: str, registry: Registry, files: FileDigests, *, runs: Path, offl
         choice = ModelChoice.model_validate(recipe.get("model"))
     except ValidationError as error:
         raise UserError(f"{lock}: is damaged, or of another version ({error.errors()[0]['msg']})") from error
-    slot, role = _last_model(recipe)
+    slot, role = ("reranker", "reranker") if reranker else _last_model(recipe)
     known_as = f"{record.name}/{record.folder.resolve().name}, {role}"
     if slot is None:
         return Served(base(choice), known_as)
     tuned = record.artifact(slot)
     if tuned is None:
         raise UserError(f"{record.folder}: has no {role} model, or no longer; run it again with `embedrun run {lock}`")
-    return Served(Model(tuned, choice.settings.unsaved()), known_as)
+    return Served(Model(tuned) if reranker else Model(tuned, choice.settings.unsaved()), known_as)
 
 
 def _last_model(recipe: Mapping[str, Any]) -> tuple[str | None, str]:

@@ -54,18 +54,25 @@ class App:
         self._api_key = api_key
 
     def starlette(self) -> Starlette:
-        posts: dict[str, Answer] = {
+        routes = [Route(path, self._guarded(answer), methods=["POST"]) for path, answer in self.posts().items()]
+        routes += [Route(path, self._health) for path in ("/health", "/ping", "/")]
+        routes += [Route("/info", self._info), Route("/metrics", self._render_metrics)]
+        return Starlette(routes=routes, lifespan=self._lifespan, exception_handlers={HTTPException: _no_route})
+
+    def posts(self) -> dict[str, Answer]:
+        """Return what answers each path that takes a body."""
+        return {
             "/embed": self._embed,
             "/": self._embed,
             "/invocations": self._embed,
             "/similarity": self._similarity,
             "/tokenize": self._tokenize,
+            "/rerank": self._no_reranker,
             **dict.fromkeys(_OPENAI, self._openai),
         }
-        routes = [Route(path, self._guarded(answer), methods=["POST"]) for path, answer in posts.items()]
-        routes += [Route(path, self._health) for path in ("/health", "/ping", "/")]
-        routes += [Route("/info", self._info), Route("/metrics", self._render_metrics)]
-        return Starlette(routes=routes, lifespan=self._lifespan, exception_handlers={HTTPException: _no_route})
+
+    async def _no_reranker(self, _: bytes) -> Response:
+        raise RequestError("Backend", "model is not a re-ranker model")
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -97,7 +104,7 @@ class App:
 
     def _failed(self, error: RequestError, request: Request) -> Response:
         self._metrics.failed(error.kind)
-        return _error(error, openai=request.url.path in _OPENAI)
+        return error_response(error, openai=request.url.path in _OPENAI)
 
     def _authorize(self, request: Request) -> None:
         header = request.headers.get("authorization", "").encode("utf-8", "replace")
@@ -177,7 +184,7 @@ class App:
         try:
             self._authorize(request)
         except RequestError as error:
-            return _error(error, openai=False)
+            return error_response(error, openai=False)
         embedder = self._embedder
         return JSONResponse(
             {
@@ -246,7 +253,8 @@ def _rows_as_base64(vectors: Vectors) -> list[str]:
     return [f'"{base64.b64encode(row.astype("<f4").tobytes()).decode()}"' for row in vectors]
 
 
-def _error(error: RequestError, *, openai: bool) -> Response:
+def error_response(error: RequestError, *, openai: bool) -> Response:
+    """Return an error in TEI's form, or in OpenAI's."""
     body: dict[str, Any] = {"error": error.message, "error_type": error.kind}
     if openai:
         body = {"message": error.message, "code": error.status, "type": error.kind}

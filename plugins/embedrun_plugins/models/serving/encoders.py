@@ -48,6 +48,10 @@ class _Tokens:
         return cls(np.array(encoding.ids, np.int64), np.array(encoding.type_ids, np.int64))
 
 
+def as_tokens(encoding: Encoding) -> _Tokens:
+    return _Tokens.of(encoding)
+
+
 class BatchEncoder(Protocol):
     """A model split in two: what may run in many threads, and what runs in batches."""
 

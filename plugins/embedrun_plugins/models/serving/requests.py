@@ -71,6 +71,29 @@ class Tokenize(Body):
     add_special_tokens: bool = True
 
 
+class Rerank(Body):
+    """`/rerank`, `/`, `/invocations` of a reranker: a query and the texts to put in order, as TEI takes them."""
+
+    query: str
+    texts: list[str]
+    raw_scores: bool = False
+    """Whether scores are the model's own numbers; by default they go through a sigmoid, to lie between 0 and 1."""
+    return_text: bool = False
+    truncate: bool | None = None
+    """Whether pairs over the model's length are cut; false answers them with an error. By default the server's."""
+    truncation_direction: Annotated[Direction, BeforeValidator(_capitalised)] = "Right"
+
+
+class RankDocuments(Body):
+    """`/v1/rerank`, `/v2/rerank`: the same as Cohere's and Jina's clients send it."""
+
+    query: str
+    documents: list[str | dict[str, Any]]
+    top_n: int | None = Field(None, ge=1)
+    """How many of the best are returned; by default all."""
+    return_documents: bool = False
+
+
 class OpenAi(Body):
     """`/v1/embeddings`, `/embeddings`: vectors are always normalised."""
 

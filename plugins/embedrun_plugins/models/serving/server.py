@@ -14,12 +14,15 @@ import uvicorn
 
 from embedrun.artifacts import Model
 from embedrun.errors import UserError
+from embedrun_plugins.models.cross_encoders import is_cross_encoder
 from embedrun_plugins.models.serving.app import App
 from embedrun_plugins.models.serving.connections import Connection, use_all_files
 from embedrun_plugins.models.serving.embedder import RequestEmbedder
 from embedrun_plugins.models.serving.limits import ServerLimits
 from embedrun_plugins.models.serving.listener import BACKLOG, is_loopback, listen, url_of
 from embedrun_plugins.models.serving.metrics import Metrics
+from embedrun_plugins.models.serving.rerank_app import RerankApp
+from embedrun_plugins.models.serving.reranker import RequestReranker
 
 log = logging.getLogger(__name__)
 GRACE_SECONDS = 30
@@ -38,7 +41,7 @@ def serve(
     name: str | None = None,
     on_ready: Callable[[str], None] = print,
 ) -> None:
-    """Serve a model until SIGTERM or SIGINT, then answer what was asked and return.
+    """Serve a model, be it an embedder or a reranker, until SIGTERM or SIGINT, then answer what was asked and return.
 
     `port=0` takes a free one. `on_ready` is given the server's URL as soon as it answers. `api_key_env` names the
     environment variable that holds the key which clients must send as `Authorization: Bearer KEY`.
@@ -51,7 +54,12 @@ def serve(
         log.warning("%s can be reached from other machines, and no API key is required (--api-key-env)", host)
     with listen(host, port) as listener:
         metrics = Metrics()
-        app = App(RequestEmbedder(model, limits or ServerLimits(), metrics, device, name), metrics, api_key).starlette()
+        options = (model, limits or ServerLimits(), metrics, device, name)
+        app = (
+            RerankApp(RequestReranker(*options), metrics, api_key)
+            if is_cross_encoder(model.path)
+            else App(RequestEmbedder(*options), metrics, api_key)
+        ).starlette()
         config = uvicorn.Config(
             app,
             http=type("Connection", (Connection,), {"most": use_all_files()}),
