@@ -14,8 +14,8 @@ from embedrun_plugins.services import shipped_recipes
 SHIPPED = sorted(shipped_recipes.recipes())
 
 COMMANDS = """
-run plan check show compare curve reproduce serve verify bench resources delete gc recipes init image plugins schema
-sagemaker-train
+run plan check show runs compare curve reproduce serve verify bench resources delete gc recipes init image plugins skill
+schema sagemaker-train
 """
 
 
