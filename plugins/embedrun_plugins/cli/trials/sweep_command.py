@@ -6,9 +6,10 @@ import json
 from argparse import Namespace
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from embedrun.errors import INTERRUPTED, EmbedrunError, UserError
+from embedrun import yamlfile
+from embedrun.errors import INTERRUPTED, EmbedrunError, RecipeError, UserError
 from embedrun.execution import Settings
 from embedrun.hashing import value_digest
 from embedrun.plan import Plan
@@ -208,7 +209,7 @@ def results_of(swept: SweptRecipe, folder: SweepFolder, study: Study, budget: fl
 
 def _trial(swept: SweptRecipe, trial: FrozenTrial) -> SweepTrial:
     shipped = swept.loaded.recipe.dump()
-    values = swept.space.overrides(dict(trial.params))
+    values = {key: _read(value) for key, value in swept.space.overrides(dict(trial.params)).items()}
     if trial.number == 0:
         values = {parameter.key: value_at(shipped, parameter.key) for parameter in swept.space.parameters}
     facts = trial.user_attrs
@@ -218,3 +219,14 @@ def _trial(swept: SweptRecipe, trial: FrozenTrial) -> SweepTrial:
     return SweepTrial(
         trial.number, state, values, score, facts.get("seconds"), facts.get("reason", ""), facts.get("run", "")
     )
+
+
+def _read(value: Any) -> Any:
+    """Return the number or word that a listed value stands for; what is more than that stays as it was typed."""
+    if not isinstance(value, str):
+        return value
+    try:
+        read = yamlfile.parse(f"value: {value}", "--set").data["value"]
+    except RecipeError:
+        return value
+    return read if isinstance(read, (bool, int, float, str)) else value
