@@ -27,7 +27,7 @@ def test_each_training_is_a_job_and_its_model_is_scored_here_on_dev_alone(shop, 
     shop.project.write("shop.yaml", RECIPE + RUNTIME)
     with loopback_aws.running(model_containers.script) as aws:
         aws.use(monkeypatch, tmp_path)
-        done = shop.sweep("--trials", "2", "--parallel", "2", "--json", settings=("trainer.learning_rate=1e-4,1e-3",))
+        done = shop.sweep("--trials", "2", "--json", settings=("trainer.learning_rate=1e-4,1e-3",))
         assert done.code == 0, done.err
         assert len(aws.trainings.jobs) == 2
         assert aws.left() == []
