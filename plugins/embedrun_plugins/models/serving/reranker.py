@@ -13,9 +13,10 @@ import torch
 
 from embedrun.artifacts import Model
 from embedrun_plugins.models import cross_encoders
+from embedrun_plugins.models.cores import usable_cores
 from embedrun_plugins.models.routes import length_of
 from embedrun_plugins.models.serving.batching import Batcher
-from embedrun_plugins.models.serving.embedder import CPU_TOKENS, usable_cores
+from embedrun_plugins.models.serving.embedder import CPU_TOKENS
 from embedrun_plugins.models.serving.encoders import Direction, TokenEncoder, Vectors
 from embedrun_plugins.models.serving.errors import RequestError
 from embedrun_plugins.models.serving.limits import ServerLimits
