@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from embedrun.artifacts import RetrievalSet, Split
+from embedrun.artifacts import RetrievalSet, Scores, Split
+from embedrun_plugins.results import roles
 from embedrun_plugins.results.stored_texts import texts, word
 
 _INSIGNIFICANT = re.compile(r"[\W_]+")
@@ -55,3 +56,14 @@ def _keys(file: Path, identifiers: Collection[str] | Mapping[str, object]) -> se
     """Return the texts of some queries or documents as far as letters and digits go; each id stands for one text."""
     wanted = {word(identifier) for identifier in identifiers}
     return {_INSIGNIFICANT.sub(" ", text.casefold()).strip() for text in texts(file, wanted).values()}
+
+
+def exceeded(scores: Mapping[str, Scores], split: Split, most: float) -> Iterator[str]:
+    """Say where more of a split's passages are trained on than may be; without a tuned model nothing is."""
+    last = roles.last(scores)
+    overlap = TrainOverlap.read(scores[last].path) if last != "base" else None
+    if overlap and overlap.share > most:
+        yield (
+            f"{overlap.passages_trained_on:,} of the {overlap.passages:,} passages of the {split} split "
+            f"({overlap.share:.1%}) are trained on; max_trained_on allows {most:.1%}"
+        )

@@ -92,9 +92,12 @@ class RetrievalEvaluator(Evaluator, ABC):
         ctx.note("documents", len(task.documents))
         for warning in task.warnings:
             ctx.warn(warning)
-        return self._written(
-            ctx, task, self.retrieved(encoder, task, TREC_DEPTH, ctx.progress, too_few, ctx.state / "vectors")
-        )
+        by_size = self.retrieved(encoder, task, TREC_DEPTH, ctx.progress, too_few, ctx.state / "vectors")
+        if self.max_trained_on is not None:
+            from embedrun_plugins.results.train_overlap import TrainOverlap
+
+            TrainOverlap.of(data, self.split).write(ctx.out)
+        return self._written(ctx, task, by_size)
 
     def ranks(self) -> int:
         return max(TREC_DEPTH, *(k for _, k in self.cutoffs()))
@@ -137,10 +140,6 @@ class RetrievalEvaluator(Evaluator, ABC):
         units = QueryUnits.of(task, self.clusters)
         units.write(ctx.out)
         QueryStyles.of(task).write(ctx.out)
-        if self.max_trained_on is not None:
-            from embedrun_plugins.results.train_overlap import TrainOverlap
-
-            TrainOverlap.of(data, self.split).write(ctx.out)
         ctx.note("independent_units", len(units))
         ctx.note("units_by", units.by)
         if copies := queries_with_copies(task):
@@ -189,20 +188,10 @@ class RetrievalEvaluator(Evaluator, ABC):
     def unmet(self, scores: Mapping[str, Scores], comparison: Comparison | None) -> Iterable[str]:
         for limit in self.require:
             yield from limit.unmet(scores, comparison)
-        yield from self._trained_on(scores)
+        if self.max_trained_on is not None:
+            from embedrun_plugins.results import train_overlap
 
-    def _trained_on(self, scores: Mapping[str, Scores]) -> Iterator[str]:
-        """Say where more of the split's passages are trained on than may be; without a tuned model nothing is."""
-        from embedrun_plugins.results import roles
-        from embedrun_plugins.results.train_overlap import TrainOverlap
-
-        last = roles.last(scores)
-        overlap = TrainOverlap.read(scores[last].path) if self.max_trained_on is not None and last != "base" else None
-        if overlap and self.max_trained_on is not None and overlap.share > self.max_trained_on:
-            yield (
-                f"{overlap.passages_trained_on:,} of the {overlap.passages:,} passages of the {self.split} split "
-                f"({overlap.share:.1%}) are trained on; max_trained_on allows {self.max_trained_on:.1%}"
-            )
+            yield from train_overlap.exceeded(scores, self.split, self.max_trained_on)
 
     @abstractmethod
     def cutoffs(self) -> Iterator[tuple[str, int]]:
