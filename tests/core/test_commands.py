@@ -15,7 +15,7 @@ SHIPPED = sorted(shipped_recipes.recipes())
 
 COMMANDS = """
 run plan check show runs compare curve reproduce serve verify bench resources delete gc recipes init image plugins skill
-schema sagemaker-train
+schema sagemaker-train sweep
 """
 
 

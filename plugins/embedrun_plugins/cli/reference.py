@@ -81,11 +81,12 @@ def _words(field: Schema, models: Schema) -> str:
             return f"[{name}](#{_SECTIONS[name]})"
         return name if "properties" in models.get(name, {}) else _words(models.get(name, {}), models)
     if "enum" in field or "const" in field:
-        return " or ".join(f"`{_yaml(value)}`" for value in field.get("enum", [field.get("const")]))
+        # Sorted, since `typing` takes two unions of the same values for one, in the order of whichever came first.
+        return " or ".join(sorted(f"`{_yaml(value)}`" for value in field.get("enum", [field.get("const")])))
     for several in ("anyOf", "oneOf"):
         if several in field:
             choices = [_words(choice, models) for choice in field[several] if choice.get("type") != "null"]
-            return " or ".join(dict.fromkeys(choices))
+            return " or ".join(sorted(set(choices)))
     limits = [f"{word} {field[name]:.12g}" for name, word in _LIMITS.items() if name in field]
     if field.get("type") == "array":
         items = field.get("items") or {"anyOf": field.get("prefixItems", [])}

@@ -31,13 +31,12 @@ def json_schema(registry: Registry) -> dict[str, Any]:
         references = [names[stage, "validation"]["$ref"] for stage in of_kind]
         for stage, reference in zip(of_kind, references, strict=True):
             described = definitions[reference.rsplit("/", 1)[-1]]
-            described["required"] = sorted({"type", *described.get("required", ())})
             described["description"] = (stage.__doc__ or "").strip()
         short = {"enum": [stage.model_fields["type"].default for stage in of_kind]}
         definitions[names[kind, "validation"]["$ref"].rsplit("/", 1)[-1]] = {
             "title": kind.__name__,
             "description": (kind.__doc__ or "").strip(),
-            "anyOf": [short, *({"$ref": reference} for reference in references)],
+            "anyOf": [short, *({"$ref": reference, "required": ["type"]} for reference in references)],
         }
     recipe = definitions.pop(names[Recipe, "validation"]["$ref"].rsplit("/", 1)[-1])
     _loosen(recipe)
