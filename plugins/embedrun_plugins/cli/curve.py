@@ -14,7 +14,7 @@ from embedrun.errors import EmbedrunError, RequirementError, UserError
 from embedrun.execution import Loaded, execute
 from embedrun.store import Store
 from embedrun_plugins.cli import console as terminal
-from embedrun_plugins.cli.arguments import counted, device, overrides, places, recipe, settings_of
+from embedrun_plugins.cli.arguments import count, device, overrides, places, recipe, settings_of
 from embedrun_plugins.cli.console import say, table
 from embedrun_plugins.cli.score_tables import short
 from embedrun_plugins.results import roles
@@ -39,7 +39,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--shares", type=_shares, default=(0.125, 0.25, 0.5, 1.0), metavar="SHARES", help=help_shares)
     parser.add_argument("--plan", action="store_true", help="only show what it would take")
     help_seeds = "train each share so many times: how much chance does is then known"
-    parser.add_argument("--seeds", type=counted, metavar="COUNT", help=help_seeds)
+    parser.add_argument("--seeds", type=count, metavar="COUNT", help=help_seeds)
     parser.add_argument("--device", type=device, metavar="DEVICE", help="torch device, such as cpu or cuda:1")
     parser.add_argument("--on", metavar="RUNTIME", help="where to run; short for --set runtime.type=RUNTIME")
     parser.add_argument("--offline", action="store_true", help="download nothing")

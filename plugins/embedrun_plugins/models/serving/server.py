@@ -16,7 +16,7 @@ from embedrun.artifacts import Model
 from embedrun.errors import UserError
 from embedrun_plugins.models.cross_encoders import is_cross_encoder
 from embedrun_plugins.models.serving.app import App
-from embedrun_plugins.models.serving.connections import Connection, use_all_files
+from embedrun_plugins.models.serving.connections import REQUEST_SECONDS, Connection, use_all_files
 from embedrun_plugins.models.serving.embedder import RequestEmbedder
 from embedrun_plugins.models.serving.limits import ServerLimits
 from embedrun_plugins.models.serving.listener import BACKLOG, is_loopback, listen, url_of
@@ -68,6 +68,8 @@ def serve(
             log_level="warning",
             access_log=False,
             lifespan="on",
+            # Longer than clients keep idle connections: else they send on one that is just being closed.
+            timeout_keep_alive=int(REQUEST_SECONDS),
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         on_ready(url_of(listener))

@@ -130,6 +130,20 @@ def test_a_key_that_is_not_set_is_named(tmp_path: Path, monkeypatch: pytest.Monk
         serve(Model(tmp_path), api_key_env="NO_SUCH_KEY")
 
 
+def test_a_connection_that_rests_longer_than_clients_keep_one_is_not_closed_under_them(server) -> None:
+    _, url = server
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=60)) as connection:
+        for rest in (7, 0):  # httpx keeps 5 s
+            connection.request("GET", "/health")
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 200
+            assert not answer.will_close
+            before = connection.sock
+            time.sleep(rest)
+        assert connection.sock is before
+
+
 def test_an_answer_does_not_wait_until_its_header_is_acknowledged() -> None:
     with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()[:2]):
         accepted, _ = listener.accept()
