@@ -139,11 +139,11 @@ def intervals(name: str, title: str, told: str, rows: Sequence[Range], keys: Seq
 def shares(name: str, title: str, description: str, rows: Sequence[tuple[str, float]]) -> Markup:
     """Plot shares of a whole as bars, each with its figure."""
     x = Scale(0.0, max(1.0, *(share for _, share in rows)), 2.0, 98.0)
-    drawing = [list(_bar(label, share, x, _ROW * number)) for number, (label, share) in enumerate(rows)]
+    drawing = [list(_share(label, share, x, _ROW * number)) for number, (label, share) in enumerate(rows)]
     return figure(name, title, description, drawing, _ROW * len(rows) + 6)
 
 
-def _bar(label: str, share: float, x: Scale, top: float) -> Iterator[Markup]:
+def _share(label: str, share: float, x: Scale, top: float) -> Iterator[Markup]:
     yield _letters(0, top + 19, label, class_="label")
     yield _letters(100, top + 19, f"{share:.0%}", class_="told", text_anchor="end")
     yield _stroke(x(0.0), top + 34, x(share), top + 34, "whisker tuned")
