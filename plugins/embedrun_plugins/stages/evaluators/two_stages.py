@@ -11,7 +11,7 @@ import numpy as np
 
 from embedrun import plain_files
 from embedrun.artifacts import PairScorer
-from embedrun_plugins.results.report.rankings import word
+from embedrun_plugins.results.stored_texts import word
 from embedrun_plugins.stages.evaluators.metrics import recall
 from embedrun_plugins.stages.evaluators.retrieval_task import Retrieved
 
