@@ -47,6 +47,7 @@ def _complete(value: Any) -> Any:
     if isinstance(value, str):
         value = [value]
     if isinstance(value, (list, tuple)):
+        _require_names(value, "[factual, keyword]")
         if repeated := [name for index, name in enumerate(value) if name in value[:index]]:
             raise ValueError(f"'{repeated[0]}' is named twice; give shares instead: {{{repeated[0]}: 0.5, …}}")
         value = dict.fromkeys(value)
@@ -57,6 +58,11 @@ def _complete(value: Any) -> Any:
     if without and len(without) < len(styles):
         raise ValueError(f"'{without[0]}' has no share, though others have; give all of them one, or none")
     return {name: {"share": 1 / len(styles), **fields} for name, fields in styles.items()}
+
+
+def _require_names(values: Sequence[Any], example: str) -> None:
+    if any(not isinstance(value, str) for value in values):
+        raise ValueError(f"must be a list of names, as in {example}")
 
 
 def _fields(name: Any, value: Any) -> dict[str, Any]:
@@ -99,6 +105,7 @@ def _defined(value: Any) -> Any:
     if isinstance(value, str):
         value = [value]
     if isinstance(value, (list, tuple)):
+        _require_names(value, "[tansy, heron]")
         return dict.fromkeys(value, "")
     return {word: "" if text is None else text for word, text in value.items()} if isinstance(value, Mapping) else value
 
