@@ -86,7 +86,7 @@ HEAD = "model: sentence-transformers/all-MiniLM-L6-v2\nsource: {type: pairs, pat
 CASES = {
     "a word for a mapping": (
         "evaluator: {type: information_retrieval, require: [ndcg]}",
-        "evaluator.0.require.0: must be a mapping of metric, reranked, min, max, better_than, not_worse_than, not 'ndcg'",
+        "evaluator.0.require.0: must be a mapping of metric, reranked, min, max, better_than",
     ),
     "one of several types": (
         "deployer: local\nruntime: {type: docker, gpus: x}",
