@@ -145,9 +145,15 @@ def test_sagemakers_route_takes_a_body_as_long_as_sagemaker_passes_on(client) ->
 
 
 def test_an_unknown_route_is_named(client) -> None:
-    response = client.post("/rerank", json={})
+    response = client.post("/embed_sparse", json={})
     assert response.status_code == 404
-    assert "/rerank" in response.json()["error"]
+    assert "/embed_sparse" in response.json()["error"]
+
+
+def test_an_embedder_says_that_it_is_no_reranker(client) -> None:
+    response = client.post("/rerank", json={"query": "what?", "texts": ["that"]})
+    assert response.status_code == 424
+    assert "not a re-ranker" in response.json()["error"]
 
 
 def test_a_key_is_asked_for_where_one_is_set(client, model) -> None:
