@@ -125,8 +125,9 @@ def test_the_weights_are_those_of_a_plain_script(fit, ranked, tiny, tmp_path):
 def test_it_says_what_it_does(fit):
     trained, told = fit()
     assert told["notes"] == {"rows": 10, "negatives per row": 1, "optimizer steps": 6}
-    assert told["progress"] == [("training", step, 6) for step in range(1, 7)]
     curve = [values for event, values in told["events"] if event == "log"]
+    labels = ["training", *(f"training, loss {entry['loss']:.4g}" for entry in curve)]
+    assert told["progress"] == [(label, step, 6) for step, label in enumerate(labels[:6], start=1)]
     assert [entry["step"] for entry in curve] == [1, 2, 3, 4, 5, 6]
     assert [entry["loss"] for entry in history(trained)] == [entry["loss"] for entry in curve]
     assert not told["warnings"]
