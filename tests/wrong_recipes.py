@@ -228,7 +228,7 @@ WRONG_RECIPES: dict[str, tuple[Change, str]] = {
     ),
     "require of a word": (
         of_evaluator("require: high"),
-        "r.yaml:5:42: evaluator.0.require.0: must be a mapping of metric, reranked, min, max, better_than, not_worse_th",
+        "r.yaml:5:42: evaluator.0.require.0: must be a mapping of metric, reranked, min, max, better_than",
     ),
     "evaluator twice by mistake": (
         (EVALUATOR, "evaluator: [information_retrieval, {type: information_retrieval, splt: dev}]"),
