@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+from embedrun_plugins.results.phrases import duration
 
 
 @dataclass
@@ -53,12 +53,3 @@ class Pace:
 
 def amount(done: float, total: float | None) -> str:
     return f"{done:,.0f} of {total:,.0f}" if total else f"{done:,.0f}"
-
-
-def duration(seconds: float) -> str:
-    """Write a time as people say it: "40 s", "12 min", "3 h 20 min", "2 d 4 h"."""
-    for unit, size, lower, lower_size in (("d", _DAY, "h", _HOUR), ("h", _HOUR, "min", _MINUTE)):
-        if seconds >= size:
-            rest = int(seconds % size / lower_size)
-            return f"{int(seconds / size)} {unit}" + (f" {rest} {lower}" if rest else "")
-    return f"{seconds / _MINUTE:.0f} min" if seconds >= 1.5 * _MINUTE else f"{seconds:.0f} s"

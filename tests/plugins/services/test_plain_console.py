@@ -10,7 +10,7 @@ import pytest
 
 from embedrun.finished import Finished
 from embedrun_plugins.services import plain_console
-from embedrun_plugins.services.pace import Pace, duration
+from embedrun_plugins.services.pace import Pace
 from embedrun_plugins.services.plain_console import PlainConsole
 
 
@@ -67,11 +67,3 @@ def test_the_rate_is_that_of_what_is_counted_now():
     time.sleep(0.1)
     pace.report("encode documents", 10, 50)
     assert 50 < pace.rate() < 100
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (3600, "1 h"), (12000, "3 h 20 min"), (90000, "1 d 1 h")],
-)
-def test_durations_are_said_as_people_do(seconds, words):
-    assert duration(seconds) == words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from embedrun_plugins.results.comparison import Contender, Contest, parted, spoken
 from embedrun_plugins.results.phrases import figure, title
@@ -40,15 +40,30 @@ def named(metric: str, model: str = "") -> Content:
     return element("abbr", name, title=meaning(metric)) if meaning(metric) else name
 
 
-def recommendation(contest: Contest, *, unmet: bool) -> Content:
-    """Say in plain words what changed, and which model the figures speak for; nothing where one model was scored."""
+def recommendation(contests: Sequence[Contest], clauses: Sequence[str], *, unmet: bool) -> Content:
+    """Say in plain words what changed by the first contest, and which model the figures speak for.
+
+    `clauses` qualify its verdict; where another contest finds the same model worse, that is said, too. Nothing is
+    returned where one model was scored.
+    """
+    contest, *others = contests
     if not contest.challengers:
         return None
     chosen, reason = _chosen(contest)
     sentences = [*_in_a_hundred(contest, chosen or contest.last), reason]
+    if chosen and clauses:
+        sentences.append(f"But {' and '.join(clauses)}.")
+    worse = [other.name.replace("_", " ") for other in others if chosen and _is_worse(other, chosen)]
+    if worse:
+        sentences.append(f"But it is worse by {' and '.join(worse)}.")
     if unmet:
         sentences.append("But a requirement of the recipe is not met: see above.")
     return element("p", " ".join(sentences), class_="plainly")
+
+
+def _is_worse(contest: Contest, model: Contender) -> bool:
+    rows = (row for row in contest.rows if (row["role"], row.get("against", "base")) == (model.role, contest.base.role))
+    return any(row.get("verdict") == "worse" for row in rows if row["metric"] in contest.headlines)
 
 
 def _in_a_hundred(contest: Contest, model: Contender) -> Iterator[str]:

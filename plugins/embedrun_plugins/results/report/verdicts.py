@@ -24,11 +24,11 @@ def section(contests: Sequence[Contest], runs: Sequence[RunRecord]) -> Markup:
     """Return the verdicts, after whatever kept a run from its end."""
     troubles = [trouble for run in runs for trouble in _troubles(run)]
     content: list[Content] = [element("div", troubles, class_="troubles")] if troubles else []
+    clauses_of = [caveats(runs[0], contest) if len(runs) == 1 else [] for contest in contests]
     if contests:
-        content.append(recommendation(contests[0], unmet=any(run.unmet for run in runs)))
-    for contest in contests:
+        content.append(recommendation(contests, clauses_of[0], unmet=any(run.unmet for run in runs)))
+    for contest, clauses in zip(contests, clauses_of, strict=True):
         heading = element("h3", title(contest.name.replace("_", " "))) if len(contests) > 1 else None
-        clauses = caveats(runs[0], contest) if len(runs) == 1 else []
         content += [heading, element("ul", list(_verdicts(contest, clauses)), class_="verdicts")]
     if not contests:
         content.append(element("p", "No model was scored."))

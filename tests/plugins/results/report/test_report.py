@@ -1,5 +1,6 @@
 """The report says what was found, shows no text as HTML, and is well-formed and readable."""
 
+import copy
 import json
 import re
 import subprocess
@@ -111,6 +112,18 @@ def test_what_to_do_is_said_in_words_that_anyone_understands(made, verdict, metr
     for row in made.data["comparisons"]["information_retrieval"]:
         row["verdict"] = verdict
     assert sentence in shown(report.of_run(made.write()))
+
+
+def test_a_model_that_is_worse_elsewhere_is_not_praised_alone(made):
+    evaluators = made.data["scores"], made.data["comparisons"], made.data["headlines"]
+    for part in evaluators:
+        part["general"] = copy.deepcopy(part["information_retrieval"])
+    for name, verdict in (("information_retrieval", "better"), ("general", "worse")):
+        for row in made.data["comparisons"][name]:
+            row["verdict"] = verdict
+    words = shown(report.of_run(made.write()))
+    assert "Take tuned: by nDCG@10 it is better than base. But" in words
+    assert "But it is worse by general." in words
 
 
 def test_a_metric_says_what_it_measures(made):
