@@ -121,20 +121,17 @@ def _counted(model: Encoder, report: _Report) -> Iterator[None]:
     if not isinstance(model, torch.nn.Module):
         yield
         return
-    plain, before = model.forward, vars(model).get("forward")
+    from embedrun_plugins.models.padding_free.replaced_forward import replaced_forward
+
+    plain = model.forward
 
     def forward(*features: Any, **options: Any) -> Any:
         output = plain(*features, **options)
         report.add(len(output.get("sentence_embedding", ())))
         return output
 
-    vars(model)["forward"] = forward
-    try:
+    with replaced_forward(model, forward):
         yield
-    finally:
-        del vars(model)["forward"]
-        if before is not None:
-            vars(model)["forward"] = before
 
 
 @contextmanager

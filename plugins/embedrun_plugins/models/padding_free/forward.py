@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from embedrun_plugins.models.padding_free import length_groups, ragged_attention
+from embedrun_plugins.models.padding_free.replaced_forward import replaced_forward
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -24,8 +25,8 @@ Features = dict[str, Any]
 
 EMBEDDED = "joined_embedding"
 """Key of vectors that were made before the loss, with those of the batch's other columns."""
-_TOKENS = ("input_ids", "attention_mask", "token_type_ids")
-_KNOWN = {*_TOKENS, "modality", "prompt_length"}
+TOKENS = ("input_ids", "attention_mask", "token_type_ids")
+_KNOWN = {*TOKENS, "modality", "prompt_length"}
 _OVERHEAD = {"cpu": 16.0, "cuda": 4096.0}
 """What a further group costs, in tokens, forward and backward: measured on a CPU, an estimate on a GPU."""
 _TOKENS_AT_A_TIME = {True: 3072, False: 1024}
@@ -38,8 +39,7 @@ def strategy(model: SentenceTransformer) -> Strategy | None:
     if not isinstance(first, Transformer) or first.tokenizer is None or "message" in first.modality_config:
         return None
     config: Any = first.config
-    if first.tokenizer.padding_side != "right" and not hasattr(config, "rope_parameters"):
-        # Positions would be counted from another place.
+    if counts_positions_from_padding(first):
         return None
     by_token = all(isinstance(module, (Pooling, Dense, Normalize)) for module in list(model)[1:])
     if by_token and first.can_flatten_inputs:
@@ -51,21 +51,16 @@ def strategy(model: SentenceTransformer) -> Strategy | None:
     return "groups"
 
 
+def counts_positions_from_padding(transformer: Any) -> bool:
+    """Say whether a text's positions would be others without the padding before it."""
+    return bool(transformer.tokenizer.padding_side != "right" and not hasattr(transformer.config, "rope_parameters"))
+
+
 @contextmanager
 def padding_free_training(model: SentenceTransformer, chosen: Strategy) -> Iterator[None]:
     """Have a model that is being trained embed each batch in parts; evaluation goes its usual way."""
-    transformer: Any = model.transformers_model
-    vars(model)["forward"] = _Forward(model, chosen, model.forward)
-    if chosen == "ragged":
-        ragged_attention.register()
-        transformer.set_attn_implementation(ragged_attention.NAME)
-    try:
+    with replaced_forward(model, _Forward(model, chosen, model.forward), ragged=chosen == "ragged"):
         yield
-    finally:
-        # What accelerate put around it goes, too.
-        del vars(model)["forward"]
-        if chosen == "ragged":
-            transformer.set_attn_implementation("sdpa")
 
 
 @contextmanager
@@ -77,18 +72,8 @@ def padding_free_encoding(model: SentenceTransformer) -> Iterator[bool]:
     if strategy(model) != "ragged":
         yield False
         return
-    transformer: Any = model.transformers_model
-    attention, before = transformer.config._attn_implementation, vars(model).get("forward")  # noqa: SLF001 - it has no public name
-    ragged_attention.register()
-    vars(model)["forward"] = _Forward(model, "ragged", model.forward, training=False)
-    transformer.set_attn_implementation(ragged_attention.NAME)
-    try:
+    with replaced_forward(model, _Forward(model, "ragged", model.forward, training=False), ragged=True):
         yield True
-    finally:
-        del vars(model)["forward"]
-        if before is not None:
-            vars(model)["forward"] = before
-        transformer.set_attn_implementation(attention)
 
 
 def concatenate(columns: Sequence[Features]) -> Features | None:
@@ -102,7 +87,7 @@ def concatenate(columns: Sequence[Features]) -> Features | None:
     # Where texts are padded does not matter to `_Forward`, which reads the mask.
     merged = {
         key: torch.cat([functional.pad(ids, (0, width - ids.shape[1])) for ids in (column[key] for column in columns)])
-        for key in first.keys() & set(_TOKENS)
+        for key in first.keys() & set(TOKENS)
     }
     return {**first, **merged}
 
@@ -133,32 +118,34 @@ class _Forward:
     def _embed(self, features: Features) -> Tensor:
         counts: list[int] = features["attention_mask"].sum(1).tolist()
         device = features["input_ids"].device
-        parts = self._parts(counts, device.type)
+        parts = parts_of(counts, self.strategy, device.type, training=self.training)
         vectors: list[Tensor] = []
         for part in parts:
             rows = torch.tensor(part, device=device)
-            selected = {key: value[rows] if key in _TOKENS else value for key, value in features.items()}
+            selected = {key: value[rows] if key in TOKENS else value for key, value in features.items()}
             output = self.plain(self._without_padding(selected, [counts[row] for row in part]))
             vectors.append(output["sentence_embedding"])
         order = torch.tensor([row for part in parts for row in part], device=device)
         return torch.cat(vectors)[order.argsort()]
 
-    def _parts(self, counts: Sequence[int], device: str) -> list[list[int]]:
-        if self.strategy == "groups":
-            return length_groups.groups(counts, _OVERHEAD.get(device, _OVERHEAD["cuda"]))
-        return length_groups.parts(counts, _TOKENS_AT_A_TIME[self.training] if device == "cpu" else max(1, sum(counts)))
-
     def _without_padding(self, features: Features, counts: Sequence[int]) -> Features:
         if self.strategy == "groups":
-            return _trimmed(features)
+            return trimmed(features)
         first: Any = self.model[0]
         return packed(features, counts, first._infer_flatten_position_offset())  # noqa: SLF001 - as it packs itself
 
 
-def _trimmed(features: Features) -> Features:
+def parts_of(counts: Sequence[int], strategy: str, device: str, *, training: bool) -> list[list[int]]:
+    """Return the texts of a batch, by their tokens' counts, in parts that are computed at once."""
+    if strategy == "groups":
+        return length_groups.groups(counts, _OVERHEAD.get(device, _OVERHEAD["cuda"]))
+    return length_groups.parts(counts, _TOKENS_AT_A_TIME[training] if device == "cpu" else max(1, sum(counts)))
+
+
+def trimmed(features: Features) -> Features:
     """Cut off the columns that are padding in all rows."""
     used = features["attention_mask"].any(0)
-    return {key: value[:, used] if key in _TOKENS else value for key, value in features.items()}
+    return {key: value[:, used] if key in TOKENS else value for key, value in features.items()}
 
 
 def packed(features: Mapping[str, Any], counts: Sequence[int], first_position: int = 0) -> Features:
@@ -167,11 +154,11 @@ def packed(features: Mapping[str, Any], counts: Sequence[int], first_position: i
     device = mask.device
     sizes = torch.tensor(counts, device=device)
     ends = functional.pad(sizes.cumsum(0), (1, 0))
-    flat = {key: features[key][mask].unsqueeze(0) for key in _TOKENS if key in features and key != "attention_mask"}
+    flat = {key: features[key][mask].unsqueeze(0) for key in TOKENS if key in features and key != "attention_mask"}
     total = sum(counts)
     starts = ends[:-1].repeat_interleave(sizes, output_size=total)
     bounds = ends.to(torch.int32)
-    rest = {key: value for key, value in features.items() if key not in _TOKENS}
+    rest = {key: value for key, value in features.items() if key not in TOKENS}
     return {
         **rest,
         **flat,

@@ -11,18 +11,22 @@ import torch
 from sentence_transformers.base.modules import Transformer
 from torch import Tensor
 
-from embedrun_plugins.models.padding_free import length_groups, ragged_attention
-from embedrun_plugins.models.padding_free.forward import Features, packed
+from embedrun_plugins.models.padding_free import ragged_attention
+from embedrun_plugins.models.padding_free.forward import (
+    TOKENS,
+    Features,
+    counts_positions_from_padding,
+    packed,
+    parts_of,
+    trimmed,
+)
+from embedrun_plugins.models.padding_free.replaced_forward import replaced_forward
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
 PairStrategy = Literal["ragged", "groups"]
 """How padding is avoided: by attention in blocks on a CPU, or by groups of like length."""
-_TOKENS = ("input_ids", "attention_mask", "token_type_ids")
-_OVERHEAD = {"cpu": 16.0, "cuda": 4096.0}
-_TOKENS_AT_A_TIME = {True: 3072, False: 1024}
-"""In training and in scoring, as for embeddings."""
 
 
 def _of_bert(model: Any, first: Tensor) -> Tensor:
@@ -55,8 +59,7 @@ def strategy(model: CrossEncoder) -> PairStrategy | None:
     if not isinstance(first, Transformer) or first.tokenizer is None:
         return None
     config: Any = first.config
-    if first.tokenizer.padding_side != "right" and not hasattr(config, "rope_parameters"):
-        # Positions would be counted from another place.
+    if counts_positions_from_padding(first):
         return None
     usual = config._attn_implementation in ("sdpa", ragged_attention.NAME)  # noqa: SLF001 - it has no public name
     plain = type(first.model).__name__ in _HEADS and len(model) == 1 and not getattr(config, "is_decoder", False)
@@ -83,21 +86,8 @@ def _replaced(model: CrossEncoder, *, training: bool) -> Iterator[None]:
     if chosen is None:
         yield
         return
-    transformer: Any = model.transformers_model
-    before, attention = vars(model).get("forward"), transformer.config._attn_implementation  # noqa: SLF001 - as above
-    vars(model)["forward"] = _PairForward(model, chosen, model.forward, training)
-    if chosen == "ragged":
-        ragged_attention.register()
-        transformer.set_attn_implementation(ragged_attention.NAME)
-    try:
+    with replaced_forward(model, _PairForward(model, chosen, model.forward, training), ragged=chosen == "ragged"):
         yield
-    finally:
-        # What accelerate put around it goes, too.
-        del vars(model)["forward"]
-        if before is not None:
-            vars(model)["forward"] = before
-        if chosen == "ragged":
-            transformer.set_attn_implementation(attention)
 
 
 @dataclass(frozen=True)
@@ -111,34 +101,27 @@ class _PairForward:
     """Whether it works in training or in scoring; in the other, the model goes its usual way."""
 
     def __call__(self, features: Features, **options: Any) -> Features:
-        known = {*_TOKENS, "modality"}
+        known = {*TOKENS, "modality"}
         if options or self.model.training is not self.training or not {"input_ids", "attention_mask"} <= set(features):
             return self.plain(features, **options)
         if set(features) - known:
             return self.plain(features)
         counts: list[int] = features["attention_mask"].sum(1).tolist()
         device = features["input_ids"].device
-        parts = self._parts(counts, device.type)
+        parts = parts_of(counts, self.strategy, device.type, training=self.training)
         score = self._ragged if self.strategy == "ragged" else self._trimmed
         scores = []
         for part in parts:
             rows = torch.tensor(part, device=device)
-            selected = {key: value[rows] if key in _TOKENS else value for key, value in features.items()}
+            selected = {key: value[rows] if key in TOKENS else value for key, value in features.items()}
             scores.append(score(selected, [counts[row] for row in part]))
         order = torch.tensor([row for part in parts for row in part], device=device)
         return {**features, "scores": torch.cat(scores)[order.argsort()]}
 
-    def _parts(self, counts: Sequence[int], device: str) -> list[list[int]]:
-        if self.strategy == "groups":
-            return length_groups.groups(counts, _OVERHEAD.get(device, _OVERHEAD["cuda"]))
-        return length_groups.parts(counts, _TOKENS_AT_A_TIME[self.training])
-
     def _trimmed(self, features: Features, counts: Sequence[int]) -> Tensor:
         """Score after the columns that are padding in all rows are cut off."""
         del counts
-        used = features["attention_mask"].any(0)
-        cut = {key: value[:, used] if key in _TOKENS else value for key, value in features.items()}
-        return self.plain(cut)["scores"]  # type: ignore[no-any-return]
+        return self.plain(trimmed(features))["scores"]  # type: ignore[no-any-return]
 
     def _ragged(self, features: Features, counts: Sequence[int]) -> Tensor:
         """Score pairs that lie one behind the other in a single row."""

@@ -20,15 +20,9 @@ class ListLoss(CrossEncoderLoss, ABC):
     """Pairs scored at a time; by default as many as a batch has queries."""
 
 
-class Lambda(ListLoss):
-    """Pairs of passages, each weighted by what their order is worth to nDCG (LambdaLoss, Wang et al. 2018)."""
+class OrderedPairsLoss(ListLoss, ABC):
+    """A list loss that compares passages two by two."""
 
-    type: Literal["lambda"] = "lambda"
-    library_class: ClassVar[str] = "LambdaLoss"
-    weighting_scheme: Literal["ndcg_loss2pp", "ndcg_loss2", "ndcg_loss1", "lambda_rank", "none"] = "ndcg_loss2pp"
-    """How pairs are weighted; `ndcg_loss2pp` does best in the paper."""
-    mu: float = Field(10.0, gt=0)
-    """Weight of nDCG-Loss2 beside LambdaRank, for `ndcg_loss2pp`."""
     k: int | None = Field(None, ge=1)
     """Only the first so many passages count; by default all."""
     sigma: float = Field(1.0, gt=0)
@@ -37,6 +31,17 @@ class Lambda(ListLoss):
     """Keeps logarithms finite."""
     reduction_log: Literal["natural", "binary"] = "binary"
     """Base of the logarithm."""
+
+
+class Lambda(OrderedPairsLoss):
+    """Pairs of passages, each weighted by what their order is worth to nDCG (LambdaLoss, Wang et al. 2018)."""
+
+    type: Literal["lambda"] = "lambda"
+    library_class: ClassVar[str] = "LambdaLoss"
+    weighting_scheme: Literal["ndcg_loss2pp", "ndcg_loss2", "ndcg_loss1", "lambda_rank", "none"] = "ndcg_loss2pp"
+    """How pairs are weighted; `ndcg_loss2pp` does best in the paper."""
+    mu: float = Field(10.0, gt=0)
+    """Weight of nDCG-Loss2 beside LambdaRank, for `ndcg_loss2pp`."""
 
     def faults(self) -> Iterable[str]:
         if self.mu != type(self).model_fields["mu"].default and self.weighting_scheme != "ndcg_loss2pp":
@@ -57,19 +62,11 @@ class Lambda(ListLoss):
         return values | {"weighting_scheme": make() if make else losses.NDCGLoss2PPScheme(mu=mu)}
 
 
-class RankNet(ListLoss):
+class RankNet(OrderedPairsLoss):
     """Pairs of passages, each of which must be in the right order (Burges et al. 2005)."""
 
     type: Literal["rank_net"] = "rank_net"
     library_class: ClassVar[str] = "RankNetLoss"
-    k: int | None = Field(None, ge=1)
-    """Only the first so many passages count; by default all."""
-    sigma: float = Field(1.0, gt=0)
-    """How steeply a difference of scores counts."""
-    eps: float = Field(1e-10, gt=0)
-    """Keeps logarithms finite."""
-    reduction_log: Literal["natural", "binary"] = "binary"
-    """Base of the logarithm."""
 
 
 class ListNet(ListLoss):
