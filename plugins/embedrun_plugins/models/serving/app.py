@@ -10,7 +10,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -188,17 +187,10 @@ class App:
         embedder = self._embedder
         return JSONResponse(
             {
-                "model_id": embedder.name,
-                "model_dtype": embedder.dtype,
+                **embedder.described(),
                 "model_type": {"embedding": {"pooling": embedder.pooling}},
                 "dimensions": embedder.dimensions,
                 "prompts": embedder.prompts,
-                "max_input_length": embedder.max_length,
-                "max_batch_tokens": embedder.max_batch_tokens,
-                "max_concurrent_requests": embedder.limits.max_concurrent_requests,
-                "max_client_batch_size": embedder.limits.max_client_batch_size,
-                "auto_truncate": embedder.limits.auto_truncate,
-                "version": version("embedrun"),
             }
         )
 

@@ -13,7 +13,7 @@ from itertools import islice
 
 import numpy as np
 
-from embedrun_plugins.models.serving.encoders import BatchEncoder, Prepared, Vectors
+from embedrun_plugins.models.serving.encoders import BatchRunner, Prepared, Vectors
 from embedrun_plugins.models.serving.errors import RequestError
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Batcher:
 
     def __init__(
         self,
-        encoder: BatchEncoder,
+        encoder: BatchRunner,
         *,
         max_tokens: int,
         workers: int = 1,

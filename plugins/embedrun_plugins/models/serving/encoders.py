@@ -52,7 +52,14 @@ def as_tokens(encoding: Encoding) -> _Tokens:
     return _Tokens.of(encoding)
 
 
-class BatchEncoder(Protocol):
+class BatchRunner(Protocol):
+    """What computes a batch of prepared texts or pairs."""
+
+    def encode(self, batch: Sequence[Prepared]) -> Vectors:
+        """Return a row for each, (texts, dimensions) or (pairs, 1); vectors are not yet normalised or cut."""
+
+
+class BatchEncoder(BatchRunner, Protocol):
     """A model split in two: what may run in many threads, and what runs in batches."""
 
     def prepare(
@@ -64,9 +71,6 @@ class BatchEncoder(Protocol):
         truncate: bool = True,
         direction: Direction = "Right",
     ) -> list[Prepared]: ...
-
-    def encode(self, batch: Sequence[Prepared]) -> Vectors:
-        """Return (texts, dimensions), not yet normalised or cut."""
 
 
 def encoder_for(model: SentenceTransformer) -> BatchEncoder:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import torch
 
-from embedrun_plugins.models.serving.encoders import Direction, Prepared, TokenEncoder, Vectors, as_tokens
+from embedrun_plugins.models.serving.encoders import BatchRunner, Direction, Prepared, TokenEncoder, Vectors, as_tokens
 from embedrun_plugins.models.serving.errors import RequestError
 
 if TYPE_CHECKING:
@@ -23,15 +23,12 @@ _GOLDEN = (
 _SAME = 1e-4
 
 
-class PairEncoder(Protocol):
+class PairEncoder(BatchRunner, Protocol):
     """A reranker split in two: what may run in many threads, and what runs in batches."""
 
     def prepare_pairs(
         self, query: str, texts: Sequence[str], *, truncate: bool, direction: Direction
     ) -> list[Prepared]: ...
-
-    def encode(self, batch: Sequence[Prepared]) -> Vectors:
-        """Return (pairs, 1): scores before any sigmoid."""
 
 
 def pair_encoder_for(model: CrossEncoder) -> PairEncoder:

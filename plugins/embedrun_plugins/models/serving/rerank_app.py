@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.metadata import version
 from typing import Any
 from uuid import uuid4
 
@@ -74,20 +73,8 @@ class RerankApp(App):
             self._authorize(request)
         except RequestError as error:
             return error_response(error, openai=False)
-        reranker = self._reranker
-        return JSONResponse(
-            {
-                "model_id": reranker.name,
-                "model_dtype": reranker.dtype,
-                "model_type": {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}},
-                "max_input_length": reranker.max_length,
-                "max_batch_tokens": reranker.max_batch_tokens,
-                "max_concurrent_requests": reranker.limits.max_concurrent_requests,
-                "max_client_batch_size": reranker.limits.max_client_batch_size,
-                "auto_truncate": reranker.limits.auto_truncate,
-                "version": version("embedrun"),
-            }
-        )
+        kind = {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}}
+        return JSONResponse({**self._reranker.described(), "model_type": kind})
 
 
 def _sigmoid(logits: Vectors) -> Vectors:

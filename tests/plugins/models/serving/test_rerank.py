@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,6 +16,8 @@ from embedrun.testing import tiny_model
 from embedrun_plugins.models import cross_encoders
 from embedrun_plugins.models.serving.limits import ServerLimits
 from embedrun_plugins.models.serving.metrics import Metrics
+from embedrun_plugins.models.serving.pairs import pair_encoder_for
+from embedrun_plugins.models.serving.request_queue import PART_CHARACTERS
 from embedrun_plugins.models.serving.rerank_app import RerankApp
 from embedrun_plugins.models.serving.reranker import RequestReranker
 
@@ -100,6 +103,23 @@ def test_a_reranker_embeds_nothing_and_says_what_it_is(client):
     assert client.post("/embed", json={"inputs": "a"}).status_code == 424
     assert "reranker" in client.get("/info").json()["model_type"]
     assert client.get("/health").status_code == 200
+
+
+def test_a_large_request_is_tokenized_in_parts_between_which_others_have_their_turn(reranker, predicted):
+    queue, parts = RequestReranker(reranker, ServerLimits(), Metrics()), []
+
+    def prepare(texts):
+        parts.append(sum(len(text) + len(QUERY) for text in texts))
+        return pair_encoder.prepare_pairs(QUERY, texts)
+
+    pair_encoder = pair_encoder_for(cross_encoders.load(reranker, "cpu"))
+    texts = [TEXTS[number % 4] for number in range(4000)]
+    scores, tokens = asyncio.run(queue.computed(texts, prepare, beside=len(QUERY)))
+    queue.close()
+    assert len(parts) > 2
+    assert max(parts) <= PART_CHARACTERS
+    assert tokens > len(texts)
+    np.testing.assert_allclose(1 / (1 + np.exp(-scores[:, 0])), np.tile(predicted, 1000), atol=1e-5)
 
 
 def test_many_clients_get_their_own_scores(client, predicted):
